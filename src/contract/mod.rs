@@ -1,0 +1,1 @@
+//! The wire: what users of quoteguard read and write. serde lives here; engine types carry none.

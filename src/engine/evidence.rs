@@ -1,0 +1,203 @@
+//! What the rules may read: plain numbers, gathered once for each window length that the rule book uses.
+
+use super::field::Field;
+use super::quote::ChannelKind;
+
+/// Everything known about one quote when the rules look at it.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Parallel to `RuleBook::windows()`.
+    pub windows: Vec<WindowEvidence>,
+    pub channel: ChannelKind,
+    pub agent_id: Box<str>,
+    pub product: Box<str>,
+    pub tenant: Box<str>,
+    /// 0 when not given.
+    pub premium: f64,
+}
+
+/// Evidence from the linked attempts whose event time lies in (quote - window, quote], and from the quote itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WindowEvidence {
+    /// Linked attempts and this one.
+    pub attempts: u32,
+    /// Variants less one.
+    pub suspicious_attempts: u32,
+    /// Weighted kind, favour, speed and direction of the changes; 1 is one plain deliberate tweak.
+    pub suspicion: f64,
+    /// Distinct values of each field among the variants.
+    pub distinct: [u16; Field::COUNT],
+    /// Bit per [`Field`] that was near, different or disguised in some step from one variant to the next.
+    pub changed: u32,
+    /// How far the premium fell from the dearest to the cheapest of the attempts that follow it, in per cent.
+    pub premium_drop_pct: f64,
+    /// Times a fact went back to a value it had had and left.
+    pub oscillations: u32,
+    /// Variants opened by a disguise alone.
+    pub disguises: u32,
+    /// Seconds from the first linked attempt to this one.
+    pub seconds_since_first: f64,
+    /// The quote joined a variant opened before it.
+    pub known_form: bool,
+    /// The quote shares no device, session or agent with any linked attempt, and gives at least one of them.
+    pub fresh_source: bool,
+    /// Distinct technical sources (device, else session, else agent) among the linked attempts.
+    pub sources: u32,
+    /// Linked attempts that share a technical source with this quote.
+    pub same_source_attempts: u32,
+    /// Variants less one, counted only over the attempts that share a technical source with this quote.
+    pub same_source_suspicious: u32,
+    /// Distinct applicants that used this quote's device, session, phone or e-mail, the largest of them.
+    pub source_applicants: u32,
+    /// Suspicious variants this quote's device or session opened, summed over all applicants it posed as.
+    pub source_tweaks: u32,
+    /// Distinct surnames at this quote's exact address.
+    pub address_applicants: u32,
+}
+
+/// The type of a feature's value in a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Int,
+    Double,
+    Bool,
+    Text,
+}
+
+/// How a rule names a feature and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// `channel`
+    None,
+    /// `suspicious_attempts(window)`
+    Window,
+    /// `distinct("vehicle.vin", window)`, `changed("vehicle.vin", window)`
+    FieldAndWindow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Feature {
+    Attempts,
+    SuspiciousAttempts,
+    Suspicion,
+    Distinct,
+    Changed,
+    ChangedFacts,
+    PremiumDropPct,
+    Oscillations,
+    Disguises,
+    SecondsSinceFirst,
+    KnownForm,
+    FreshSource,
+    Sources,
+    SameSourceAttempts,
+    SameSourceSuspicious,
+    SourceApplicants,
+    SourceTweaks,
+    AddressApplicants,
+    Premium,
+    Channel,
+    AgentId,
+    Product,
+    Tenant,
+}
+
+/// One row of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct FeatureSpec {
+    pub feature: Feature,
+    pub name: &'static str,
+    pub arguments: Arguments,
+    pub kind: Kind,
+    pub unit: &'static str,
+    pub doc: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($feature:ident $name:literal $arguments:ident $kind:ident $unit:literal $doc:literal;)*) => {
+        /// Every feature a rule may name, in the order of the documentation.
+        pub const CATALOGUE: &[FeatureSpec] = &[$(FeatureSpec {
+            feature: Feature::$feature, name: $name, arguments: Arguments::$arguments, kind: Kind::$kind, unit: $unit, doc: $doc,
+        }),*];
+    };
+}
+
+catalogue! {
+    Attempts "attempts" Window Int "quotes" "Quotes of this applicant in the window, this one included.";
+    SuspiciousAttempts "suspicious_attempts" Window Int "variants" "Contradicting versions of the facts in the window, less one.";
+    Suspicion "suspicion" Window Double "tweaks" "Weight of the changes: what changed, in whose favour, how fast, how often. 1 is one plain deliberate tweak.";
+    Distinct "distinct" FieldAndWindow Int "values" "Distinct values of the field among the versions in the window.";
+    Changed "changed" FieldAndWindow Bool "" "The field changed between versions in the window.";
+    ChangedFacts "changed_facts" Window Int "fields" "Fact fields that changed in the window.";
+    PremiumDropPct "premium_drop_pct" Window Double "%" "How far the premium fell, from the dearest attempt to the cheapest after it.";
+    Oscillations "oscillations" Window Int "returns" "Times a fact returned to a value it had left.";
+    Disguises "disguises" Window Int "variants" "Versions that differ only by look-alike or invisible characters.";
+    SecondsSinceFirst "seconds_since_first" Window Double "s" "Time from the first linked attempt in the window to this one.";
+    KnownForm "known_form" Window Bool "" "The quote agrees with a version seen before.";
+    FreshSource "fresh_source" Window Bool "" "The quote comes from a device, session or agent that no linked attempt used.";
+    Sources "sources" Window Int "sources" "Distinct technical sources among the linked attempts.";
+    SameSourceAttempts "same_source_attempts" Window Int "quotes" "Linked attempts from this quote's device, session or agent.";
+    SameSourceSuspicious "same_source_suspicious" Window Int "variants" "Versions less one, over the linked attempts from this quote's source.";
+    SourceApplicants "source_applicants" Window Int "applicants" "Distinct applicants seen on this quote's device, session, phone or e-mail.";
+    SourceTweaks "source_tweaks" Window Int "variants" "Suspicious versions this quote's device or session opened, over all applicants.";
+    AddressApplicants "address_applicants" Window Int "surnames" "Distinct surnames at this quote's exact address.";
+    Premium "premium" None Double "currency" "The premium shown for this form; 0 when not given.";
+    Channel "channel" None Text "" "web, app, agent, phone or api.";
+    AgentId "agent_id" None Text "" "The agent, empty when not given.";
+    Product "product" None Text "" "The product asked for.";
+    Tenant "tenant" None Text "" "The tenant the quote belongs to.";
+}
+
+impl Evidence {
+    /// A numeric or boolean feature (booleans as 0 and 1) in window number `window` of the book; 0 for texts.
+    pub fn number(&self, feature: Feature, field: Option<Field>, window: usize) -> f64 {
+        if feature == Feature::Premium {
+            return self.premium;
+        }
+        self.windows.get(window).map_or(0.0, |w| w.number(feature, field))
+    }
+
+    /// A text feature; empty for numbers.
+    pub fn text(&self, feature: Feature) -> &str {
+        match feature {
+            Feature::Channel => self.channel.name(),
+            Feature::AgentId => &self.agent_id,
+            Feature::Product => &self.product,
+            Feature::Tenant => &self.tenant,
+            _ => "",
+        }
+    }
+}
+
+impl WindowEvidence {
+    fn number(&self, feature: Feature, field: Option<Field>) -> f64 {
+        let bit = field.map_or(0, |f| 1u32 << f as u8);
+        match feature {
+            Feature::Attempts => f64::from(self.attempts),
+            Feature::SuspiciousAttempts => f64::from(self.suspicious_attempts),
+            Feature::Suspicion => self.suspicion,
+            Feature::Distinct => field.map_or(0.0, |f| f64::from(self.distinct[f as usize])),
+            Feature::Changed => f64::from(u8::from(self.changed & bit != 0)),
+            Feature::ChangedFacts => f64::from(self.changed_facts().count() as u32),
+            Feature::PremiumDropPct => self.premium_drop_pct,
+            Feature::Oscillations => f64::from(self.oscillations),
+            Feature::Disguises => f64::from(self.disguises),
+            Feature::SecondsSinceFirst => self.seconds_since_first,
+            Feature::KnownForm => f64::from(u8::from(self.known_form)),
+            Feature::FreshSource => f64::from(u8::from(self.fresh_source)),
+            Feature::Sources => f64::from(self.sources),
+            Feature::SameSourceAttempts => f64::from(self.same_source_attempts),
+            Feature::SameSourceSuspicious => f64::from(self.same_source_suspicious),
+            Feature::SourceApplicants => f64::from(self.source_applicants),
+            Feature::SourceTweaks => f64::from(self.source_tweaks),
+            Feature::AddressApplicants => f64::from(self.address_applicants),
+            Feature::Premium | Feature::Channel | Feature::AgentId | Feature::Product | Feature::Tenant => 0.0,
+        }
+    }
+
+    /// The fact fields that changed, in the order of [`Field`].
+    pub fn changed_facts(&self) -> impl Iterator<Item = Field> {
+        let changed = self.changed;
+        Field::ALL.into_iter().filter(move |f| f.is_fact() && changed & (1 << *f as u8) != 0)
+    }
+}

@@ -1,0 +1,34 @@
+//! Every bound of the engine and the wire, with what happens there.
+
+/// Body of one quote, bytes. Beyond: refused with 413, or dead-lettered.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Nesting of a body. Beyond: refused as not a quote.
+pub const JSON_DEPTH_MAX: usize = 16;
+/// Characters of a string field before and after normalisation. Beyond: refused, the field is named.
+pub const STRING_CHARS_MAX: usize = 256;
+/// Characters of `address.line`. Beyond: refused.
+pub const LINE_CHARS_MAX: usize = 512;
+/// Drivers of one quote. Beyond: refused.
+pub const DRIVERS_MAX: usize = 10;
+/// Entries of `coverage.extra`. Beyond: refused.
+pub const EXTRA_MAX: usize = 64;
+/// Validation errors reported for one body; further ones are counted only.
+pub const ERRORS_SHOWN_MAX: usize = 64;
+
+/// Linked attempts listed in a decision, newest first; `linked_total` counts all.
+pub const LINKED_SHOWN_MAX: usize = 64;
+/// Linked attempts the walk reads, newest first. Beyond: the oldest are left out, the decision is flagged `truncated`.
+pub const LINKED_WALK_MAX: usize = 256;
+/// Attempts one block offers, newest before the quote. Beyond: the block is saturated, flagged, and hub weight applies.
+pub const BLOCK_NEWEST_MAX: usize = 128;
+/// Full comparisons for one quote. Beyond: cut (rarest block, newest, id), flagged `truncated`.
+pub const COMPARISONS_MAX: usize = 512;
+/// Later attempts one late quote re-decides. Beyond: nothing is rewritten, the late quote is flagged `truncated`.
+pub const REDECIDED_MAX: usize = 4096;
+/// Bytes of one normalised value kept for comparison; the hash of the whole tells longer ones apart.
+pub const NORMALISED_BYTES_MAX: usize = 96;
+
+/// Rules of one book. Beyond: the book is refused.
+pub const RULES_MAX: usize = 1000;
+/// Nodes of one rule's condition. Beyond: the rule is refused.
+pub const CONDITION_NODES_MAX: usize = 512;

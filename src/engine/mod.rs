@@ -1,0 +1,14 @@
+//! The pure heart: no IO, no async, no clock, no randomness, no iteration over hash maps.
+//!
+//! A decision is a function of the quote as logged, the control state at its log position and the set of
+//! attempts in its event-time window; everything in this module is deterministic in those.
+
+pub mod decision;
+pub mod evidence;
+pub mod field;
+pub mod limits;
+pub mod quote;
+pub mod rules;
+pub mod state;
+pub mod step;
+pub mod time;

@@ -1,0 +1,1 @@
+//! The rule book: conditions over [`super::evidence::Evidence`], compiled once, evaluated for every quote.

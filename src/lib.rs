@@ -1,0 +1,6 @@
+//! quoteguard recognises the same applicant in disguise in a stream of car-insurance quotes.
+//!
+//! Dependencies point inward: `main -> app -> adapters, http -> pipeline -> engine`; `contract` is the wire.
+
+pub mod contract;
+pub mod engine;
