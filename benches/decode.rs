@@ -1,10 +1,15 @@
-//! Time to decode one quote of about 1 KB, beside serde_json's own time for the same bytes.
+//! Time to decode one quote of about 1 KB, beside serde_json's own time for the same bytes, and to write a decision.
 //! `cargo bench --bench decode`
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use quoteguard::contract::decision::write_decision;
 use quoteguard::contract::quote::{QuoteV1, decode};
+use quoteguard::engine::decision::{Change, Decision, DecisionId, Flags, Linked, Reason, ReferralId, RuleBookRef, Verdict};
+use quoteguard::engine::field::{Field, Level};
+use quoteguard::engine::quote::Position;
+use quoteguard::engine::time::EventTime;
 
 const ROUNDS: u32 = 200_000;
 
@@ -24,9 +29,52 @@ fn report(name: &str, mut once: impl FnMut()) {
     println!("{name:<28} {:>8.2} us", nanos / 1_000.0);
 }
 
+fn decision() -> Decision {
+    let linked = Linked {
+        quote_id: "q-2026-11-24-000122".into(),
+        submitted_at: EventTime(1_795_501_800_123_000),
+        weight: 21.449,
+        changes: vec![
+            Change { field: Field::Vin, level: Level::Near },
+            Change { field: Field::Deductible, level: Level::Different },
+        ],
+    };
+    Decision {
+        decision_id: DecisionId(0x0d5c << 96),
+        quote_id: "q-2026-11-24-000123".into(),
+        tenant: "default".into(),
+        revision: 1,
+        verdict: Verdict::Refer,
+        answer: Verdict::Refer,
+        referral_id: Some(ReferralId(0x0d5c)),
+        reasons: vec![Reason {
+            code: "PARAMETER_PICKING".into(),
+            rule: "picking-24h".into(),
+            text: "4 versions within 24h".into(),
+        }],
+        attempts: 5,
+        suspicious_attempts: 3,
+        suspicion: 4.2,
+        features: vec![("distinct.vehicle.vin".into(), 3.0), ("premium_drop_pct".into(), 12.346)],
+        linked: vec![linked; 4],
+        linked_total: 4,
+        rule_book: RuleBookRef { version: 7, hash: 0xbeef },
+        event_time: EventTime(1_795_501_860_000_000),
+        position: Position { partition: 0, offset: 812 },
+        cause: None,
+        flags: Flags::default(),
+    }
+}
+
 fn main() {
     println!("{} bytes", BODY.len());
     report("serde_json, parse and drop", || drop(black_box(serde_json::from_str::<serde::de::IgnoredAny>(black_box(BODY)))));
     report("serde_json, plain structure", || drop(black_box(serde_json::from_str::<QuoteV1>(black_box(BODY)))));
     report("decode", || drop(black_box(decode(black_box(BODY.as_bytes()), None))));
+    let (decision, mut out) = (decision(), Vec::new());
+    report("write_decision, 4 linked", || {
+        out.clear();
+        write_decision(black_box(&decision), &mut out);
+    });
+    println!("{} bytes", out.len());
 }

@@ -33,24 +33,6 @@ pub enum FieldCode {
     TooDeep,
 }
 
-impl FieldCode {
-    pub fn name(self) -> &'static str {
-        match self {
-            FieldCode::Required => "required",
-            FieldCode::WrongType => "wrong_type",
-            FieldCode::TooLong => "too_long",
-            FieldCode::TooMany => "too_many",
-            FieldCode::Format => "format",
-            FieldCode::NoSuchDate => "no_such_date",
-            FieldCode::NotAllowed => "not_allowed",
-            FieldCode::OutOfRange => "out_of_range",
-            FieldCode::Nul => "nul",
-            FieldCode::DuplicateKey => "duplicate_key",
-            FieldCode::TooDeep => "too_deep",
-        }
-    }
-}
-
 /// One offending field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {

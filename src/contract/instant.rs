@@ -1,7 +1,5 @@
 //! Instants on the wire: RFC 3339 in, RFC 3339 in UTC with the fewest of 0, 3 or 6 fraction digits out.
 
-use std::fmt::Write;
-
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -38,24 +36,49 @@ pub fn parse(text: &str) -> Result<EventTime, InstantError> {
 #[derive(Clone, Copy, Debug)]
 pub struct Utc(pub EventTime);
 
+/// `0000-00-00T00:00:00.000000Z`
+const CHARS_MAX: usize = 27;
+
+impl Utc {
+    /// Writes by hand: a decision holds up to 65 instants, and the formatting machinery would cost most of its writing.
+    fn write(self, buffer: &mut [u8; CHARS_MAX]) -> &str {
+        let micros = self.0.0.clamp(MIN, MAX);
+        let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(SECOND)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, (hour, minute, second)) = (time.date(), time.to_hms());
+        *buffer = *b"0000-00-00T00:00:00.000000Z";
+        put_digits(&mut buffer[0..4], date.year().unsigned_abs());
+        for (at, value) in [(5, date.month().into()), (8, date.day()), (11, hour), (14, minute), (17, second)] {
+            put_digits(&mut buffer[at..at + 2], u32::from(value));
+        }
+        let fraction = micros.rem_euclid(SECOND) as u32;
+        put_digits(&mut buffer[20..26], fraction);
+        let end = match fraction {
+            0 => 19,
+            _ if fraction.is_multiple_of(1_000) => 23,
+            _ => 26,
+        };
+        buffer[end] = b'Z';
+        std::str::from_utf8(&buffer[..=end]).unwrap_or_default()
+    }
+}
+
+/// Fills `digits` with the last decimal digits of `value`.
+fn put_digits(digits: &mut [u8], mut value: u32) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
 impl std::fmt::Display for Utc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let micros = self.0.0.clamp(MIN, MAX);
-        let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(SECOND)).map_err(|_| std::fmt::Error)?;
-        let (date, (hour, minute, second)) = (time.date(), time.to_hms());
-        write!(f, "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", date.year(), u8::from(date.month()), date.day())?;
-        match micros.rem_euclid(SECOND) {
-            0 => {}
-            fraction if fraction % 1_000 == 0 => write!(f, ".{:03}", fraction / 1_000)?,
-            fraction => write!(f, ".{fraction:06}")?,
-        }
-        f.write_char('Z')
+        f.write_str(self.write(&mut [0; CHARS_MAX]))
     }
 }
 
 impl Serialize for Utc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.write(&mut [0; CHARS_MAX]))
     }
 }
 

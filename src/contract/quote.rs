@@ -12,7 +12,7 @@ mod text;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(in crate::contract) mod tests;
 
 use serde::de::DeserializeSeed;
 

@@ -22,7 +22,7 @@ fn quote(extra: &str) -> Quote {
     }
 }
 
-pub(super) fn full() -> QuoteV1 {
+pub(in crate::contract) fn full() -> QuoteV1 {
     let some = |text: &str| Some(text.to_owned());
     QuoteV1 {
         quote_id: "q-2026.11:24_1".into(),
@@ -155,7 +155,7 @@ fn every_leaf_enters_the_body_hash_at_its_own_place() {
     assert_eq!(hashes.len(), total);
 }
 
-fn leaves(pointer: &str, value: &serde_json::Value) -> Vec<String> {
+pub(in crate::contract) fn leaves(pointer: &str, value: &serde_json::Value) -> Vec<String> {
     match value {
         serde_json::Value::Object(map) => {
             map.iter().flat_map(|(key, value)| leaves(&format!("{pointer}/{key}"), value)).collect()
@@ -165,6 +165,15 @@ fn leaves(pointer: &str, value: &serde_json::Value) -> Vec<String> {
         }
         _ => vec![pointer.to_owned()],
     }
+}
+
+/// The hashes are stored with each attempt: another value would make every resubmission across an upgrade another body.
+#[test]
+fn hashes_stay_what_they_were() {
+    let bytes = serde_json::to_vec(&full()).expect("serialises");
+    let quote = decode(&bytes, None).expect("decodes").quote;
+    assert_eq!(quote.body_hash, 0xacdf_dac8_03fc_2293_0a8a_8328_d387_63b5);
+    assert_eq!(quote.coverage.extra_hash, 0x5a03_9966_fad3_a23f);
 }
 
 #[test]
@@ -280,6 +289,7 @@ fn bytes_that_are_no_json_are_refused() {
         (nested(16).as_bytes(), None),
         (nested(17).as_bytes(), Some(DecodeErrorKind::TooDeep)),
         (objects.as_bytes(), Some(DecodeErrorKind::TooDeep)),
+        (body(&format!(r#""x":"{}""#, "x".repeat(100_000))).as_bytes(), Some(DecodeErrorKind::TooLarge)),
         (vec![b' '; BODY_BYTES_MAX + 1].as_slice(), Some(DecodeErrorKind::TooLarge)),
         (b"[]", Some(DecodeErrorKind::InvalidFields)),
         (b"null", Some(DecodeErrorKind::InvalidFields)),
