@@ -3,10 +3,15 @@
 //! A decision is a function of the quote as logged, the control state at its log position and the set of
 //! attempts in its event-time window; everything in this module is deterministic in those.
 
+pub mod blocking;
+pub mod compare;
 pub mod decision;
 pub mod evidence;
 pub mod field;
+pub mod fingerprint;
+pub mod index;
 pub mod limits;
+pub mod normalise;
 pub mod quote;
 pub mod rules;
 pub mod state;
