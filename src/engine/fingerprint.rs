@@ -31,9 +31,11 @@ pub enum Text {
     Vin = 13,
     Plate = 14,
     Model = 15,
+    Product = 16,
+    Agent = 17,
 }
 
-pub const TEXTS: usize = 16;
+pub const TEXTS: usize = 18;
 /// Fields whose raw form is told apart: the first eleven of [`Field`].
 pub const RAWS: usize = Field::Plate as usize + 1;
 
@@ -54,17 +56,15 @@ pub struct Fingerprint {
     pub year: u16,
     /// Phonetic code of the surname, for hubs and blocks.
     pub surname_code: u32,
-    /// Metric horsepower, 0 when not given. Term in months, deductible and premium likewise, negative when not given.
+    /// Metric horsepower, 0 when not given. Term in months, deductible and premium are negative when not given.
     pub power: f32,
     pub term: f32,
     pub deductible: f32,
-    pub premium: f32,
-    pub product: u32,
+    pub premium: f64,
     pub extra: u64,
     /// Hashes of the technical source; 0 when not given.
     pub device: u64,
     pub session: u64,
-    pub agent: u64,
     pub ip: u64,
     pub drivers: Box<[DriverPrint]>,
 }
@@ -135,6 +135,8 @@ impl Fingerprint {
         b.value(Text::Vin, Field::Vin, &given(&quote.vehicle.vin, vin));
         b.value(Text::Plate, Field::Plate, &given(&quote.vehicle.plate, plate));
         b.push(Text::Model, &model(quote));
+        b.push(Text::Product, &quote.product);
+        b.push(Text::Agent, quote.channel.agent_id.as_deref().unwrap_or(""));
         push_numbers(&mut b.print, quote);
         b.print.raw[Field::BirthDate as usize] = who.birth_date.0;
         b.print.surname_code = surname_code(&last.value.canonical);
@@ -181,13 +183,11 @@ fn push_numbers(print: &mut Fingerprint, quote: &Quote) {
     print.power = quote.vehicle.power_hp.unwrap_or(0.0) as f32;
     print.term = quote.coverage.term_months.unwrap_or(-1.0) as f32;
     print.deductible = quote.coverage.deductible.unwrap_or(-1.0) as f32;
-    print.premium = quote.premium.unwrap_or(-1.0) as f32;
-    print.product = hash32(quote.product.as_bytes());
+    print.premium = quote.premium.unwrap_or(-1.0);
     print.extra = quote.coverage.extra_hash;
     let source = |text: &Given| text.as_deref().map_or(0, |text| hash64(text.trim().as_bytes()).max(1));
     print.device = source(&quote.channel.device_id);
     print.session = source(&quote.channel.session_id);
-    print.agent = source(&quote.channel.agent_id);
     print.ip = source(&quote.channel.ip);
 }
 

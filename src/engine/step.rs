@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::decision::{Decision, DecisionId, ReferralId, Verdict};
 use super::quote::Position;
-use super::state::{Delta, Prepared};
+use super::decide::Prepared;
+use super::delta::Delta;
 use super::time::ArrivalTime;
 
 /// How a source tells when a record arrived, and how late it may be. Stored with the record, so replay judges alike.
