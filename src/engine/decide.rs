@@ -30,10 +30,16 @@ impl Prepared {
 }
 
 /// Compiled rule books by content hash: every book in force somewhere in the look-back of amendments.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Books {
     by_hash: BTreeMap<u64, Arc<RuleBook>>,
-    empty: Arc<RuleBook>,
+    empty: RuleBook,
+}
+
+impl Default for Books {
+    fn default() -> Books {
+        Books { by_hash: BTreeMap::new(), empty: RuleBook::empty() }
+    }
 }
 
 impl Books {
@@ -47,7 +53,7 @@ impl Books {
 
     /// The book in force; before any took effect, the empty one, which accepts everything.
     fn in_force(&self, reference: Option<&RuleBookRef>) -> &RuleBook {
-        reference.and_then(|r| self.by_hash.get(&r.hash)).unwrap_or(&self.empty)
+        reference.and_then(|r| self.by_hash.get(&r.hash)).map_or(&self.empty, |book| book)
     }
 }
 
@@ -137,12 +143,8 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
 fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) -> Step {
     let prepared = &logged.prepared;
     let offset = logged.position.offset;
-    let attempt = Arc::new(Attempt {
-        print: prepared.print.clone(),
-        event_time: timed.event_time,
-        offset,
-        body_hash: prepared.body_hash,
-    });
+    let attempt =
+        Arc::new(Attempt { print: prepared.print.clone(), event_time: timed.event_time, offset, body_hash: prepared.body_hash });
     let keys = state.keys_of(&attempt.print);
     let book = books.in_force(state.rule_book_at(offset));
     let own = subject_evidence(state, None, &attempt, &keys, Reach::Earlier, book);
@@ -159,7 +161,8 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     flags.0 |= u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8;
     flags.0 |= u8::from(cut) << Flag::Truncated as u8;
 
-    let mut amendments = Amendments { state, books, extra: Extra::new(&attempt, &keys), decisions: Vec::new(), amended: Vec::new() };
+    let mut amendments =
+        Amendments { state, books, extra: Extra::new(&attempt, &keys), decisions: Vec::new(), amended: Vec::new() };
     for slot in &later {
         if let Some(other) = state.attempt(*slot) {
             amendments.redecide(other, state.standing(*slot));
@@ -203,7 +206,14 @@ struct Judged {
     saturated: u32,
 }
 
-fn subject_evidence(state: &State, extra: Option<&Extra>, attempt: &Attempt, keys: &[Key], reach: Reach, book: &RuleBook) -> Judged {
+fn subject_evidence(
+    state: &State,
+    extra: Option<&Extra>,
+    attempt: &Attempt,
+    keys: &[Key],
+    reach: Reach,
+    book: &RuleBook,
+) -> Judged {
     let since = |now: EventTime| EventTime(now.0 - book.longest());
     let view = view(state, extra);
     let now = match reach {

@@ -97,12 +97,10 @@ fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
     if links.is_empty() {
         return WindowEvidence { attempts: 1, distinct: super::facts::given(print), ..WindowEvidence::default() };
     }
-    let step = |link: &Link| Step { at: link.attempt.event_time, print: &link.attempt.print };
     let own = Step { at: attempt.event_time, print };
-    let steps: Vec<Step> = links.iter().map(step).chain([own]).collect();
+    let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
     let mut window = walk(&steps);
-    let same: Vec<Step> =
-        links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step).chain([own]).collect();
+    let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
     window.same_source_attempts = same.len() as u32 - 1;
     window.same_source_suspicious = match same.len() {
         1 => 0,
@@ -115,6 +113,10 @@ fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
     sources.dedup();
     window.sources = sources.len() as u32;
     window
+}
+
+fn step_of<'a>(link: &Link<'a>) -> Step<'a> {
+    Step { at: link.attempt.event_time, print: &link.attempt.print }
 }
 
 fn count_applicants(window: &mut WindowEvidence, attempt: &Attempt, gathered: &Gathered, since: EventTime) {

@@ -221,7 +221,9 @@ fn identity(field: Field, print: &Fingerprint) -> u64 {
         Field::Year => u64::from(print.year),
         Field::Power => u64::from(print.power.to_bits()),
         Field::DriverData => print.drivers.iter().fold(0, |sum, d| {
-            sum ^ super::normalise::hash64(&[d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat())
+            sum ^ super::normalise::hash64(
+                &[d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat(),
+            )
         }),
         field => u64::from(print.raw[field as usize]),
     }

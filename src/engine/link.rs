@@ -118,7 +118,8 @@ pub struct Pair {
 /// Judges the quote against an earlier attempt. `hubs` are those of the later of the two.
 pub fn judge(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs) -> Pair {
     let levels = levels(quote, earlier);
-    let weight = person(quote, &levels) + contact(&levels, hubs) + vehicle(quote, earlier, &levels) + source(quote, earlier, hubs);
+    let weight =
+        person(quote, &levels) + contact(&levels, hubs) + vehicle(quote, earlier, &levels) + source(quote, earlier, hubs);
     let linked = weight >= THRESHOLD && same_vehicle(quote, earlier, &levels) && identified(&levels);
     Pair { weight, levels, linked }
 }

@@ -24,3 +24,6 @@ pub mod rules;
 pub mod state;
 pub mod step;
 pub mod time;
+
+#[cfg(test)]
+mod tests;

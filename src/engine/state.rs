@@ -249,9 +249,8 @@ impl State {
     }
 
     pub(super) fn find(&self, tenant: &str, quote_id: &str) -> Option<Slot> {
-        let same = |slot: &Slot| {
-            self.attempt(*slot).is_some_and(|a| a.print.quote_id() == quote_id && a.print.tenant() == tenant)
-        };
+        let same =
+            |slot: &Slot| self.attempt(*slot).is_some_and(|a| a.print.quote_id() == quote_id && a.print.tenant() == tenant);
         self.ids.find(id_hash(tenant, quote_id), same).copied()
     }
 

@@ -1,8 +1,8 @@
 //! Addresses: city, street words in any order, house and flat apart; a free line is taken to pieces first.
 
 use super::clean::{Clean, clean};
-use super::name::fold;
 use super::hash32;
+use super::name::fold;
 use crate::engine::quote;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
