@@ -105,7 +105,6 @@ fn finish(draft: Draft, mut cursor: Cursor<'_>, source_tenant: Option<&str>) -> 
         vehicle: draft.vehicle.value,
         coverage: draft.coverage.value.into(),
         premium: draft.premium,
-        stripped: cursor.is_stripped,
         body_hash: cursor.hash,
     };
     Ok(Decoded { quote, unknown_fields: cursor.unknown_fields })

@@ -169,6 +169,19 @@ impl Evidence {
     }
 }
 
+/// The bits of [`WindowEvidence::changed`] that are facts.
+const FACTS: u32 = {
+    let mut bits = 0;
+    let mut i = 0;
+    while i < Field::COUNT {
+        if Field::ALL[i].is_fact() {
+            bits |= 1 << Field::ALL[i] as u8;
+        }
+        i += 1;
+    }
+    bits
+};
+
 impl WindowEvidence {
     fn number(&self, feature: Feature, field: Option<Field>) -> f64 {
         let bit = field.map_or(0, |f| 1u32 << f as u8);
@@ -178,7 +191,7 @@ impl WindowEvidence {
             Feature::Suspicion => self.suspicion,
             Feature::Distinct => field.map_or(0.0, |f| f64::from(self.distinct[f as usize])),
             Feature::Changed => f64::from(u8::from(self.changed & bit != 0)),
-            Feature::ChangedFacts => f64::from(self.changed_facts().count() as u32),
+            Feature::ChangedFacts => f64::from((self.changed & FACTS).count_ones()),
             Feature::PremiumDropPct => self.premium_drop_pct,
             Feature::Oscillations => f64::from(self.oscillations),
             Feature::Disguises => f64::from(self.disguises),
@@ -197,7 +210,7 @@ impl WindowEvidence {
 
     /// The fact fields that changed, in the order of [`Field`].
     pub fn changed_facts(&self) -> impl Iterator<Item = Field> {
-        let changed = self.changed;
-        Field::ALL.into_iter().filter(move |f| f.is_fact() && changed & (1 << *f as u8) != 0)
+        let changed = self.changed & FACTS;
+        Field::ALL.into_iter().filter(move |f| changed & (1 << *f as u8) != 0)
     }
 }

@@ -82,7 +82,7 @@ impl Field {
     }
 
     /// Facts cannot honestly vary for one applicant and vehicle; choices can.
-    pub fn is_fact(self) -> bool {
+    pub const fn is_fact(self) -> bool {
         !matches!(self, Field::DriverList | Field::Term | Field::Deductible | Field::Extra)
     }
 }

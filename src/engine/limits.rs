@@ -36,3 +36,17 @@ pub const NORMALISED_BYTES_MAX: usize = 96;
 pub const RULES_MAX: usize = 1000;
 /// Nodes of one rule's condition. Beyond: the rule is refused.
 pub const CONDITION_NODES_MAX: usize = 512;
+/// Nesting of one rule's condition, parentheses and operators counted alike. Beyond: the rule is refused.
+pub const CONDITION_DEPTH_MAX: usize = 48;
+/// Bytes of one rule's condition. Beyond: the rule is refused before it is parsed.
+pub const CONDITION_BYTES_MAX: usize = 4096;
+/// Distinct window lengths of one book, the 24 h of decisions included. Beyond: the book is refused.
+pub const WINDOWS_MAX: usize = 16;
+/// Shortest window of a rule, seconds. Below: the rule is refused.
+pub const WINDOW_SECS_MIN: i64 = 1;
+/// Longest window of a rule, seconds (90 days). Beyond: the rule is refused.
+pub const WINDOW_SECS_MAX: i64 = 90 * 24 * 3600;
+/// Bytes of one text of a rule (title, template, ...). Beyond: the rule is refused.
+pub const RULE_TEXT_BYTES_MAX: usize = 1024;
+/// Bytes of one rule file. Beyond: the file is refused before it is parsed.
+pub const RULE_FILE_BYTES_MAX: usize = 256 * 1024;

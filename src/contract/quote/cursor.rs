@@ -26,7 +26,6 @@ pub(super) struct Cursor<'de> {
     /// Errors beyond `ERRORS_SHOWN_MAX`.
     pub errors_hidden: usize,
     pub is_too_deep: bool,
-    pub is_stripped: bool,
     pub unknown_fields: u32,
     /// The place of the value being read, unique among known fields: the seed of its part of the hash.
     pub tag: u64,
@@ -131,7 +130,6 @@ impl<'de> Cursor<'de> {
                 self.fail(FieldCode::Nul, "remove the character U+0000");
                 return None;
             }
-            self.is_stripped = true;
         }
         (!clean.is_empty()).then_some(clean)
     }

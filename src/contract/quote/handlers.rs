@@ -29,6 +29,23 @@ impl<'de, const CHARS_MAX: usize> Handler<'de> for TextField<'_, CHARS_MAX> {
     }
 }
 
+/// Text that may be a disguise: bounded and kept as it came, for the engine to strip and to hold as evidence.
+pub(super) fn identity<const CHARS_MAX: usize>(slot: &mut Text) -> IdentityField<'_, CHARS_MAX> {
+    IdentityField(slot)
+}
+
+pub(super) struct IdentityField<'t, const CHARS_MAX: usize>(&'t mut Text);
+
+impl<'de, const CHARS_MAX: usize> Handler<'de> for IdentityField<'_, CHARS_MAX> {
+    const EXPECTED: &'static str = "a string";
+
+    fn scalar(self, cursor: &mut Cursor<'de>, value: Scalar<'_>) -> Result<(), WrongType> {
+        let Scalar::Text(raw) = value else { return Err(WrongType) };
+        *self.0 = cursor.clean(raw, CHARS_MAX).map(|_| raw.into());
+        Ok(())
+    }
+}
+
 /// Why a text of a fixed form was refused.
 pub(super) type Refusal = (FieldCode, &'static str);
 

@@ -3,7 +3,7 @@
 use serde::de::MapAccess;
 
 use super::cursor::{Cursor, Typed};
-use super::handlers::{NumberField, Object, Parsed, Refusal, Seen, drivers, extra, object, text};
+use super::handlers::{NumberField, Object, Parsed, Refusal, Seen, drivers, extra, identity, object, text};
 use super::node::{Handler, Node, Scalar, WrongType};
 use crate::contract::error::FieldCode;
 use crate::contract::instant::{self, InstantError};
@@ -125,32 +125,32 @@ object!(ChannelDraft, 1, {
 });
 
 object!(PolicyholderDraft, 2, {
-    last_name: text::<STRING_CHARS_MAX>,
-    first_name: text::<STRING_CHARS_MAX>,
-    middle_name: text::<STRING_CHARS_MAX>,
+    last_name: identity::<STRING_CHARS_MAX>,
+    first_name: identity::<STRING_CHARS_MAX>,
+    middle_name: identity::<STRING_CHARS_MAX>,
     birth_date: date,
-    id_document: text::<STRING_CHARS_MAX>,
-    driver_licence: text::<STRING_CHARS_MAX>,
-    phone: text::<STRING_CHARS_MAX>,
-    email: text::<STRING_CHARS_MAX>,
+    id_document: identity::<STRING_CHARS_MAX>,
+    driver_licence: identity::<STRING_CHARS_MAX>,
+    phone: identity::<STRING_CHARS_MAX>,
+    email: identity::<STRING_CHARS_MAX>,
     address: object,
 });
 
 object!(Address, 3, {
-    postal_code: text::<STRING_CHARS_MAX>,
-    region: text::<STRING_CHARS_MAX>,
-    city: text::<STRING_CHARS_MAX>,
-    street: text::<STRING_CHARS_MAX>,
-    house: text::<STRING_CHARS_MAX>,
-    flat: text::<STRING_CHARS_MAX>,
-    line: text::<LINE_CHARS_MAX>,
+    postal_code: identity::<STRING_CHARS_MAX>,
+    region: identity::<STRING_CHARS_MAX>,
+    city: identity::<STRING_CHARS_MAX>,
+    street: identity::<STRING_CHARS_MAX>,
+    house: identity::<STRING_CHARS_MAX>,
+    flat: identity::<STRING_CHARS_MAX>,
+    line: identity::<LINE_CHARS_MAX>,
 });
 
 object!(Vehicle, 4, {
-    vin: text::<STRING_CHARS_MAX>,
-    plate: text::<STRING_CHARS_MAX>,
-    make: text::<STRING_CHARS_MAX>,
-    model: text::<STRING_CHARS_MAX>,
+    vin: identity::<STRING_CHARS_MAX>,
+    plate: identity::<STRING_CHARS_MAX>,
+    make: identity::<STRING_CHARS_MAX>,
+    model: identity::<STRING_CHARS_MAX>,
     year: year,
     power_hp: number,
 });
@@ -163,11 +163,11 @@ object!(CoverageDraft, 5, {
 
 // The numbers from here on are the drivers'.
 object!(Driver, 16, {
-    last_name: text::<STRING_CHARS_MAX>,
-    first_name: text::<STRING_CHARS_MAX>,
-    middle_name: text::<STRING_CHARS_MAX>,
+    last_name: identity::<STRING_CHARS_MAX>,
+    first_name: identity::<STRING_CHARS_MAX>,
+    middle_name: identity::<STRING_CHARS_MAX>,
     birth_date: date,
-    driver_licence: text::<STRING_CHARS_MAX>,
+    driver_licence: identity::<STRING_CHARS_MAX>,
     licensed_since: date,
 });
 
@@ -256,7 +256,7 @@ impl<'de> Handler<'de> for Tenant<'_> {
 
     fn scalar(self, cursor: &mut Cursor<'de>, value: Scalar<'_>) -> Result<(), WrongType> {
         let hash = cursor.hash;
-        text::<TENANT_CHARS_MAX>(self.0).scalar(cursor, value)?;
+        identity::<TENANT_CHARS_MAX>(self.0).scalar(cursor, value)?;
         cursor.hash = hash;
         Ok(())
     }

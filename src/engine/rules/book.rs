@@ -1,0 +1,253 @@
+//! All rules together: ordered, numbered against one list of windows, and run over a quote's evidence.
+
+mod canonical;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::collections::BTreeSet;
+
+use super::check::{self, Parsed};
+use super::condition::{Bool, Fault};
+use super::source::{Mode, Part, Problem, RuleSource, SourceError};
+use super::template::Template;
+use crate::engine::decision::{Reason, RuleBookRef, Verdict};
+use crate::engine::evidence::Evidence;
+use crate::engine::limits;
+use crate::engine::time::DAY;
+
+/// A rule book, checked and compiled. Cheap to run, shared between threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleBook {
+    version: u32,
+    hash: u64,
+    windows: Vec<i64>,
+    /// Strictest first, then priority, then id.
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Rule {
+    source: RuleSource,
+    condition: Bool,
+    template: Template,
+    /// Number of the window its reports are over.
+    window: u16,
+}
+
+/// A live rule that matched: it decides, and gives a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveHit(u16);
+
+/// A shadow rule that matched: it can be counted, and nothing turns it into a reason or a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShadowHit(u16);
+
+/// A rule that had no value for the quote, live or shadow. It did not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleFault {
+    rule: u16,
+    pub fault: Fault,
+}
+
+/// What the book says about one quote. Holds no memory while nothing matches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// The strictest of the live rules that matched.
+    pub verdict: Verdict,
+    /// Strictest first.
+    pub live: Vec<LiveHit>,
+    pub shadow: Vec<ShadowHit>,
+    pub faults: Vec<RuleFault>,
+}
+
+impl RuleBook {
+    /// The book without rules: it accepts everything.
+    pub fn empty() -> RuleBook {
+        RuleBook { version: 0, hash: canonical::hash(&[]), windows: vec![DAY], rules: Vec::new() }
+    }
+
+    /// Checks and compiles. `version` numbers the book as a whole (the control record that brought it) and is not part of
+    /// the hash. All problems are reported, by the rule's place in `sources`.
+    pub fn build(version: u32, sources: Vec<RuleSource>) -> Result<RuleBook, Vec<SourceError>> {
+        let mut problems = validate::book(&sources);
+        let mut windows = BTreeSet::from([DAY]);
+        let mut checked = Vec::with_capacity(sources.len());
+        for (rule, source) in sources.iter().enumerate() {
+            let within = windows.len() <= limits::WINDOWS_MAX;
+            match prepare(source, &mut windows) {
+                Ok(prepared) => checked.push(prepared),
+                Err(found) => problems.extend(found.into_iter().map(|problem| SourceError { rule, problem })),
+            }
+            if within && windows.len() > limits::WINDOWS_MAX {
+                let message = format!("the book uses more than {} different windows", limits::WINDOWS_MAX);
+                let help = Some("let rules share their windows: each costs work for every quote".into());
+                problems.push(SourceError { rule, problem: Problem::new(Part::Rule, message).help(help) });
+            }
+        }
+        if !problems.is_empty() {
+            problems.sort_by_key(|error| error.rule);
+            return Err(problems);
+        }
+        let windows: Vec<i64> = windows.into_iter().collect();
+        let hash = canonical::hash(&sources);
+        let mut rules = Vec::with_capacity(sources.len());
+        for (rule, (source, prepared)) in sources.into_iter().zip(checked).enumerate() {
+            let compiled = compile(source, prepared, &windows);
+            rules.push(
+                compiled.map_err(|found| found.into_iter().map(|problem| SourceError { rule, problem }).collect::<Vec<_>>())?,
+            );
+        }
+        rules.sort_by(|a, b| order(&a.source).cmp(&order(&b.source)));
+        Ok(RuleBook { version, hash, windows, rules })
+    }
+
+    /// Window lengths that evidence must be gathered for, microseconds, ascending. Always holds 24 h.
+    pub fn windows(&self) -> &[i64] {
+        &self.windows
+    }
+
+    /// The longest window, microseconds.
+    pub fn longest(&self) -> i64 {
+        self.windows.last().copied().unwrap_or(DAY)
+    }
+
+    /// The number of the 24 h window.
+    pub fn day(&self) -> usize {
+        self.windows.binary_search(&DAY).unwrap_or(0)
+    }
+
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// xxh3-64 of every rule's content, whatever the files are called and in whatever order they came.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub fn reference(&self) -> RuleBookRef {
+        RuleBookRef { version: self.version, hash: self.hash }
+    }
+
+    /// All rules, those switched off included, in the order of evaluation.
+    pub fn rules(&self) -> impl ExactSizeIterator<Item = &RuleSource> {
+        self.rules.iter().map(|rule| &rule.source)
+    }
+
+    pub fn rule(&self, id: &str) -> Option<&RuleSource> {
+        self.rules().find(|source| &*source.id == id)
+    }
+
+    /// Runs every rule that is not off. `evidence.windows` must be parallel to [`RuleBook::windows`].
+    ///
+    /// A shadow rule cannot reach the answer:
+    /// ```compile_fail
+    /// # use quoteguard::engine::{evidence::Evidence, rules::RuleBook};
+    /// # fn f(book: &RuleBook, evidence: &Evidence) {
+    /// let evaluation = book.evaluate(evidence);
+    /// book.reason(evaluation.shadow[0], evidence);
+    /// # }
+    /// ```
+    pub fn evaluate(&self, evidence: &Evidence) -> Evaluation {
+        debug_assert_eq!(evidence.windows.len(), self.windows.len());
+        let mut evaluation = Evaluation::default();
+        for (number, rule) in (0u16..).zip(&self.rules) {
+            if !rule.concerns(evidence) {
+                continue;
+            }
+            match rule.condition.eval(evidence) {
+                Ok(false) => {}
+                Ok(true) if rule.source.mode == Mode::Live => {
+                    evaluation.verdict = evaluation.verdict.max(rule.source.then);
+                    evaluation.live.push(LiveHit(number));
+                }
+                Ok(true) => evaluation.shadow.push(ShadowHit(number)),
+                Err(fault) => evaluation.faults.push(RuleFault { rule: number, fault }),
+            }
+        }
+        evaluation
+    }
+
+    /// The number of the window that a decision's top-level numbers are over: the strictest matched rule's, else 24 h.
+    pub fn reported_window(&self, evaluation: &Evaluation) -> usize {
+        evaluation.live.first().map_or(self.day(), |hit| self.window(*hit))
+    }
+
+    /// The number of the window of a matched rule: that of its first windowed feature, else 24 h.
+    pub fn window(&self, hit: LiveHit) -> usize {
+        usize::from(self.rules[usize::from(hit.0)].window)
+    }
+
+    /// Code, rule and the underwriter's sentence.
+    pub fn reason(&self, hit: LiveHit, evidence: &Evidence) -> Reason {
+        let rule = &self.rules[usize::from(hit.0)];
+        let window = usize::from(rule.window);
+        Reason {
+            code: rule.source.reason_code.clone(),
+            rule: rule.source.id.clone(),
+            text: rule.template.render(evidence, window, self.windows[window]).into(),
+        }
+    }
+
+    pub fn live_rule(&self, hit: LiveHit) -> &RuleSource {
+        &self.rules[usize::from(hit.0)].source
+    }
+
+    pub fn shadow_rule(&self, hit: ShadowHit) -> &RuleSource {
+        &self.rules[usize::from(hit.0)].source
+    }
+
+    pub fn faulty_rule(&self, fault: RuleFault) -> &RuleSource {
+        &self.rules[usize::from(fault.rule)].source
+    }
+}
+
+impl Rule {
+    fn concerns(&self, evidence: &Evidence) -> bool {
+        let listed = |list: &[Box<str>], value: &str| list.is_empty() || list.iter().any(|item| **item == *value);
+        self.source.mode != Mode::Off
+            && listed(&self.source.products, &evidence.product)
+            && listed(&self.source.tenants, &evidence.tenant)
+    }
+}
+
+/// Everything of a rule that does not depend on the other rules.
+struct Prepared {
+    parsed: Parsed,
+    template: Template,
+}
+
+fn prepare(source: &RuleSource, windows: &mut BTreeSet<i64>) -> Result<Prepared, Vec<Problem>> {
+    let mut problems = validate::rule(source);
+    let template = Template::parse(&source.underwriter, &source.params).map_err(|found| problems.extend(found)).ok();
+    let parsed = check::parse(&source.when).map_err(|found| problems.extend(found)).ok();
+    if let Some(parsed) = &parsed {
+        // A rule that is off is checked, but costs no window.
+        let mut collect = |micros| {
+            if source.mode != Mode::Off {
+                windows.insert(micros);
+            }
+            0
+        };
+        if let Err(found) = check::check(parsed, &source.params, &mut collect) {
+            problems.extend(found);
+        }
+    }
+    match (parsed, template) {
+        (Some(parsed), Some(template)) if problems.is_empty() => Ok(Prepared { parsed, template }),
+        _ => Err(problems),
+    }
+}
+
+fn compile(source: RuleSource, prepared: Prepared, windows: &[i64]) -> Result<Rule, Vec<Problem>> {
+    // Not found only for a rule that is off: it never runs.
+    let mut number = |micros| windows.binary_search(&micros).unwrap_or(0) as u16;
+    let checked = check::check(&prepared.parsed, &source.params, &mut number)?;
+    let window = number(checked.first_window.unwrap_or(DAY));
+    Ok(Rule { condition: checked.condition, template: prepared.template, window, source })
+}
+
+fn order(source: &RuleSource) -> impl Ord {
+    (std::cmp::Reverse((source.then, source.priority)), source.id.clone())
+}

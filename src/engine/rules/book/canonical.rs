@@ -1,0 +1,73 @@
+//! The content of a book as bytes in one agreed order, so that equal books hash alike.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::engine::rules::source::{ParamSource, ParamValue, RuleSource};
+
+/// Changes exactly when a rule's content does; the order of the list does not matter.
+pub fn hash(sources: &[RuleSource]) -> u64 {
+    let mut by_id: Vec<&RuleSource> = sources.iter().collect();
+    by_id.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut hasher = Xxh3::new();
+    for source in by_id {
+        rule(&mut hasher, source);
+    }
+    hasher.digest()
+}
+
+fn rule(hasher: &mut Xxh3, source: &RuleSource) {
+    let RuleSource {
+        id,
+        version,
+        title,
+        owner,
+        mode,
+        reason_code,
+        params,
+        when,
+        then,
+        priority,
+        products,
+        tenants,
+        applicant,
+        underwriter,
+    } = source;
+    for part in [id, title, owner, reason_code, when, &applicant.ru, &applicant.en, underwriter] {
+        text(hasher, part);
+    }
+    for part in [mode.name(), then.name()] {
+        text(hasher, part);
+    }
+    hasher.update(&version.to_le_bytes());
+    hasher.update(&priority.to_le_bytes());
+    for list in [products, tenants] {
+        length(hasher, list.len());
+        list.iter().for_each(|item| text(hasher, item));
+    }
+    length(hasher, params.len());
+    for (name, ParamSource { value, min, max, sweep }) in params {
+        text(hasher, name);
+        for list in [std::slice::from_ref(value), min.as_slice(), max.as_slice(), sweep] {
+            length(hasher, list.len());
+            list.iter().for_each(|value| param(hasher, *value));
+        }
+    }
+}
+
+/// Lengths go first, so that neighbouring texts cannot trade letters.
+fn text(hasher: &mut Xxh3, text: &str) {
+    length(hasher, text.len());
+    hasher.update(text.as_bytes());
+}
+
+fn length(hasher: &mut Xxh3, length: usize) {
+    hasher.update(&(length as u64).to_le_bytes());
+}
+
+fn param(hasher: &mut Xxh3, value: ParamValue) {
+    text(hasher, value.type_name());
+    match value {
+        ParamValue::Int(value) | ParamValue::Duration(value) => hasher.update(&value.to_le_bytes()),
+        ParamValue::Double(value) => hasher.update(&value.to_bits().to_le_bytes()),
+    }
+}

@@ -1,0 +1,207 @@
+use super::*;
+use crate::engine::evidence::WindowEvidence;
+use crate::engine::rules::source::{ApplicantText, ParamSource, ParamValue};
+use crate::engine::time::HOUR;
+
+/// A live `refer` rule over 24 h.
+fn rule(id: &str, when: &str) -> RuleSource {
+    RuleSource {
+        id: id.into(),
+        version: 1,
+        title: "a title".into(),
+        owner: "an owner".into(),
+        mode: Mode::Live,
+        reason_code: "PARAMETER_PICKING".into(),
+        params: Default::default(),
+        when: when.into(),
+        then: Verdict::Refer,
+        priority: 0,
+        products: vec![],
+        tenants: vec![],
+        applicant: ApplicantText::default(),
+        underwriter: "{attempts} within {window}".into(),
+    }
+}
+
+fn over(window: &str) -> String {
+    format!("attempts(duration(\"{window}\")) >= 2")
+}
+
+/// The same count of attempts in every window.
+fn evidence(book: &RuleBook, attempts: u32) -> Evidence {
+    let window = WindowEvidence { attempts, ..Default::default() };
+    Evidence { windows: vec![window; book.windows().len()], product: "osago".into(), tenant: "t1".into(), ..Default::default() }
+}
+
+fn ids<'a>(rules: impl Iterator<Item = &'a RuleSource>) -> Vec<&'a str> {
+    rules.map(|rule| &*rule.id).collect()
+}
+
+#[test]
+fn windows_are_sorted_once_and_hold_the_day() {
+    let off = RuleSource { mode: Mode::Off, ..rule("off", &over("90d")) };
+    let shadow = RuleSource { mode: Mode::Shadow, ..rule("shadow", &over("30d")) };
+    let book = RuleBook::build(1, vec![shadow, rule("a", &over("1h")), rule("b", &over("60m")), off]).expect("valid");
+    assert_eq!(book.windows(), [HOUR, DAY, 30 * DAY]);
+    assert_eq!((book.longest(), book.day()), (30 * DAY, 1));
+    let empty = RuleBook::build(1, vec![]).expect("an empty book is a book");
+    assert_eq!((empty.windows(), empty.longest()), ([DAY].as_slice(), DAY));
+}
+
+#[test]
+fn rules_go_strictest_first_then_by_priority_then_by_id() {
+    let flag = |id: &str, priority| RuleSource { then: Verdict::Flag, priority, ..rule(id, &over("24h")) };
+    let refer = |id: &str, priority| RuleSource { priority, ..rule(id, &over("24h")) };
+    let book = RuleBook::build(1, vec![flag("d", 9), flag("c", 9), refer("b", 0), refer("z", 1), flag("a", -1)]).expect("valid");
+    assert_eq!(ids(book.rules()), ["z", "b", "c", "d", "a"]);
+}
+
+#[test]
+fn live_rules_decide_and_shadow_rules_only_watch() {
+    let shadow = RuleSource { mode: Mode::Shadow, ..rule("shadow", &over("24h")) };
+    let flag = RuleSource { then: Verdict::Flag, ..rule("flag", &over("24h")) };
+    let off = RuleSource { mode: Mode::Off, ..rule("off", &over("24h")) };
+    let faulty = rule("faulty", "1 / oscillations(duration(\"24h\")) == 1");
+    let book = RuleBook::build(1, vec![shadow, flag, off, faulty]).expect("valid");
+    let matched = book.evaluate(&evidence(&book, 2));
+    assert_eq!(matched.verdict, Verdict::Flag);
+    assert_eq!(ids(matched.live.iter().map(|hit| book.live_rule(*hit))), ["flag"]);
+    assert_eq!(ids(matched.shadow.iter().map(|hit| book.shadow_rule(*hit))), ["shadow"]);
+    assert_eq!(ids(matched.faults.iter().map(|fault| book.faulty_rule(*fault))), ["faulty"]);
+    assert_eq!(matched.faults[0].fault, Fault::DivisionByZero);
+    let quiet = book.evaluate(&evidence(&book, 1));
+    assert_eq!((quiet.verdict, quiet.live.capacity(), quiet.shadow.capacity()), (Verdict::Accept, 0, 0));
+}
+
+#[test]
+fn a_match_reports_over_its_own_window() {
+    let slow = RuleSource { then: Verdict::Flag, ..rule("slow", &over("30d")) };
+    let fast = rule("fast", "attempts(duration(\"1h\")) >= 3 && attempts(duration(\"30d\")) >= 2");
+    let timeless = RuleSource { then: Verdict::Flag, priority: -1, ..rule("timeless", "premium > 0.0") };
+    let book = RuleBook::build(1, vec![slow, fast, timeless]).expect("valid");
+    assert_eq!(book.windows(), [HOUR, DAY, 30 * DAY]);
+    let windows = |evidence: &Evidence| {
+        let matched = book.evaluate(evidence);
+        let of_each: Vec<usize> = matched.live.iter().map(|hit| book.window(*hit)).collect();
+        (book.reported_window(&matched), of_each)
+    };
+    let priced = Evidence { premium: 1.0, ..evidence(&book, 3) };
+    assert_eq!(windows(&priced), (0, vec![0, 2, 1]));
+    assert_eq!(windows(&evidence(&book, 2)), (2, vec![2]));
+    assert_eq!(windows(&evidence(&book, 1)), (1, vec![]));
+    let matched = book.evaluate(&priced);
+    let reason = book.reason(matched.live[1], &priced);
+    assert_eq!((&*reason.code, &*reason.rule, &*reason.text), ("PARAMETER_PICKING", "slow", "3 within 30d"));
+}
+
+#[test]
+fn filters_name_products_and_tenants() {
+    for (products, tenants, expected) in [
+        (vec![], vec![], true),
+        (vec!["kasko", "osago"], vec![], true),
+        (vec!["kasko"], vec![], false),
+        (vec![], vec!["t1"], true),
+        (vec!["osago"], vec!["t2"], false),
+    ] {
+        let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+        let source = RuleSource { products: boxed(&products), tenants: boxed(&tenants), ..rule("a", &over("24h")) };
+        let book = RuleBook::build(1, vec![source]).expect("valid");
+        let matched = !book.evaluate(&evidence(&book, 2)).live.is_empty();
+        assert_eq!(matched, expected, "{products:?} {tenants:?}");
+    }
+}
+
+#[test]
+fn the_hash_follows_the_content_alone() {
+    let hash = |rules: Vec<RuleSource>| RuleBook::build(1, rules).expect("valid").hash();
+    let (a, b) = (|| rule("a", &over("24h")), || rule("b", &over("1h")));
+    let base = hash(vec![a(), b()]);
+    assert_eq!(hash(vec![b(), a()]), base, "the order of files is no content");
+    assert_eq!(RuleBook::build(7, vec![a(), b()]).expect("valid").hash(), base, "nor is the number of the book");
+    let with = |n: i64| {
+        let n = ParamSource { value: ParamValue::Int(n), min: None, max: None, sweep: vec![] };
+        RuleSource { params: [("n".into(), n)].into(), ..rule("a", "attempts(duration(\"24h\")) >= n") }
+    };
+    let mut seen = vec![base, hash(vec![]), hash(vec![a()]), hash(vec![with(2)]), hash(vec![with(3)])];
+    let swept = |mut source: RuleSource| {
+        source.params.values_mut().for_each(|param| param.sweep.push(ParamValue::Int(4)));
+        source
+    };
+    for changed in [
+        RuleSource { version: 2, ..a() },
+        RuleSource { title: "another".into(), ..a() },
+        RuleSource { owner: "another".into(), ..a() },
+        RuleSource { mode: Mode::Shadow, ..a() },
+        RuleSource { reason_code: "OTHER".into(), ..a() },
+        RuleSource { when: "attempts(duration(\"24h\")) >= 3".into(), ..a() },
+        RuleSource { then: Verdict::Flag, ..a() },
+        RuleSource { priority: 1, ..a() },
+        RuleSource { products: vec!["osago".into()], ..a() },
+        RuleSource { tenants: vec!["osago".into()], ..a() },
+        RuleSource { applicant: ApplicantText { ru: "x".into(), ..Default::default() }, ..a() },
+        RuleSource { applicant: ApplicantText { en: "x".into(), ..Default::default() }, ..a() },
+        RuleSource { underwriter: "x".into(), ..a() },
+        swept(with(2)),
+    ] {
+        seen.push(hash(vec![changed]));
+    }
+    let count = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), count, "every change of content shows");
+}
+
+#[test]
+fn all_problems_of_all_rules_are_reported() {
+    let twin = rule("twin", &over("24h"));
+    let broken = RuleSource { version: 0, underwriter: "{atempts}".into(), ..rule("B", "atempts(x) > 1") };
+    let found = RuleBook::build(1, vec![twin.clone(), broken, twin]).expect_err("broken");
+    let places: Vec<(usize, &Part)> = found.iter().map(|error| (error.rule, &error.problem.part)).collect();
+    assert_eq!(
+        places,
+        [
+            (1, &Part::Key("id")),
+            (1, &Part::Key("version")),
+            (1, &Part::Underwriter { start: 0 }),
+            (1, &Part::When { start: 0, len: 7 }),
+            (2, &Part::Key("id")),
+        ]
+    );
+}
+
+#[test]
+fn keys_are_validated() {
+    let param = |value, max| ParamSource { value, min: None, max, sweep: vec![] };
+    let with =
+        |name: &str, value, max| RuleSource { params: [(name.into(), param(value, max))].into(), ..rule("a", &over("24h")) };
+    let int = ParamValue::Int;
+    for (source, expected) in [
+        (RuleSource { title: " ".into(), ..rule("a", &over("24h")) }, "a title has 1 to 1024 bytes"),
+        (RuleSource { reason_code: "picking".into(), ..rule("a", &over("24h")) }, "a reason code has 1 to 64 of A-Z, 0-9 and _"),
+        (RuleSource { then: Verdict::Accept, ..rule("a", &over("24h")) }, "a rule leads to `flag` or `refer`"),
+        (
+            RuleSource { applicant: ApplicantText { en: "{attempts}".into(), ..Default::default() }, ..rule("a", &over("24h")) },
+            "what the applicant is told may hold no placeholder",
+        ),
+        (with("attempts", int(1), None), "`attempts` already means something in conditions"),
+        (with("9n", int(1), None), "`9n` is not a parameter's name"),
+        (with("n", int(9), Some(int(8))), "a value of `n` lies beyond its `max`"),
+        (with("n", int(9), Some(ParamValue::Double(10.0))), "`n` is int, and one of its values is double"),
+        (with("n", ParamValue::Double(f64::NAN), None), "a value of `n` is not a finite number"),
+    ] {
+        let found = RuleBook::build(1, vec![source]).expect_err(expected);
+        assert_eq!(found[0].problem.message, expected);
+    }
+}
+
+#[test]
+fn a_book_is_bounded() {
+    let windows = |count: usize| (1..=count).map(|i| rule(&format!("r{i}"), &over(&format!("{i}m")))).collect::<Vec<_>>();
+    assert!(RuleBook::build(1, windows(limits::WINDOWS_MAX - 1)).is_ok());
+    let found = RuleBook::build(1, windows(limits::WINDOWS_MAX + 3)).expect_err("too many windows");
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].rule, &*found[0].problem.message), (15, "the book uses more than 16 different windows"));
+    let many = (0..=limits::RULES_MAX).map(|i| rule(&format!("r{i}"), &over("24h"))).collect();
+    let found = RuleBook::build(1, many).expect_err("too many rules");
+    assert_eq!(found[0].problem.message, "a book holds at most 1000 rules");
+}

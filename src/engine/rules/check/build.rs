@@ -1,0 +1,211 @@
+//! Typed nodes, folded where their parts are constant.
+
+use cel::common::ast::operators;
+
+use super::Typed;
+use crate::engine::evidence::{Evidence, FeatureSpec, Kind};
+use crate::engine::field::Field;
+use crate::engine::rules::condition::{Arithmetic, Bool, Comparison, Double, Fault, Int, Read, Text};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operator {
+    And,
+    Or,
+    Not,
+    Negate,
+    Compare(Comparison),
+    Compute(Arithmetic),
+    If,
+    In,
+    Index,
+}
+
+/// By the parser's name of it.
+pub fn operator(name: &str) -> Option<Operator> {
+    Some(match name {
+        operators::LOGICAL_AND => Operator::And,
+        operators::LOGICAL_OR => Operator::Or,
+        operators::LOGICAL_NOT => Operator::Not,
+        operators::NEGATE => Operator::Negate,
+        operators::EQUALS => Operator::Compare(Comparison::Equal),
+        operators::NOT_EQUALS => Operator::Compare(Comparison::NotEqual),
+        operators::LESS => Operator::Compare(Comparison::Less),
+        operators::LESS_EQUALS => Operator::Compare(Comparison::LessOrEqual),
+        operators::GREATER => Operator::Compare(Comparison::Greater),
+        operators::GREATER_EQUALS => Operator::Compare(Comparison::GreaterOrEqual),
+        operators::ADD => Operator::Compute(Arithmetic::Add),
+        operators::SUBSTRACT => Operator::Compute(Arithmetic::Subtract),
+        operators::MULTIPLY => Operator::Compute(Arithmetic::Multiply),
+        operators::DIVIDE => Operator::Compute(Arithmetic::Divide),
+        operators::MODULO => Operator::Compute(Arithmetic::Remainder),
+        operators::CONDITIONAL => Operator::If,
+        operators::IN => Operator::In,
+        operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT => Operator::Index,
+        _ => return None,
+    })
+}
+
+/// The operator as it is written.
+pub fn symbol(operator: Operator) -> &'static str {
+    match operator {
+        Operator::And => "&&",
+        Operator::Or => "||",
+        Operator::Not => "!",
+        Operator::Negate | Operator::Compute(Arithmetic::Subtract) => "-",
+        Operator::Compare(Comparison::Equal) => "==",
+        Operator::Compare(Comparison::NotEqual) => "!=",
+        Operator::Compare(Comparison::Less) => "<",
+        Operator::Compare(Comparison::LessOrEqual) => "<=",
+        Operator::Compare(Comparison::Greater) => ">",
+        Operator::Compare(Comparison::GreaterOrEqual) => ">=",
+        Operator::Compute(Arithmetic::Add) => "+",
+        Operator::Compute(Arithmetic::Multiply) => "*",
+        Operator::Compute(Arithmetic::Divide) => "/",
+        Operator::Compute(Arithmetic::Remainder) => "%",
+        Operator::If => "?:",
+        Operator::In => "in",
+        Operator::Index => "[]",
+    }
+}
+
+pub fn read(spec: &FeatureSpec, field: Option<Field>, window: u16) -> Typed {
+    let read = Read { feature: spec.feature, field, window };
+    match spec.kind {
+        Kind::Int => Typed::Int(Int::Read(read)),
+        Kind::Double => Typed::Double(Double::Read(read)),
+        Kind::Bool => Typed::Bool(Bool::Read(read)),
+        Kind::Text => Typed::Text(Text::Read(spec.feature)),
+    }
+}
+
+/// `&&` (decisive: false) or `||` (decisive: true), flattened.
+pub fn logical(decisive: bool, left: Bool, right: Bool) -> Bool {
+    let mut terms = Vec::new();
+    for side in [left, right] {
+        match (side, decisive) {
+            (Bool::Const(value), _) if value == decisive => return Bool::Const(decisive),
+            (Bool::Const(_), _) => {}
+            (Bool::All(inner), false) | (Bool::Any(inner), true) => terms.extend(inner),
+            (other, _) => terms.push(other),
+        }
+    }
+    match (terms.len(), decisive) {
+        (0, _) => Bool::Const(!decisive),
+        (1, _) => terms.remove(0),
+        (_, false) => Bool::All(terms.into()),
+        (_, true) => Bool::Any(terms.into()),
+    }
+}
+
+pub fn not(inner: Bool) -> Bool {
+    match inner {
+        Bool::Const(value) => Bool::Const(!value),
+        Bool::Not(inner) => *inner,
+        inner => Bool::Not(inner.into()),
+    }
+}
+
+pub fn to_double(inner: Int) -> Double {
+    match inner {
+        Int::Const(value) => Double::Const(value as f64),
+        inner => Double::FromInt(inner.into()),
+    }
+}
+
+pub fn to_int(inner: Double) -> Result<Int, Fault> {
+    let constant = matches!(inner, Double::Const(_));
+    fold_int(constant, Int::FromDouble(inner.into()))
+}
+
+pub fn negate_int(inner: Int) -> Result<Int, Fault> {
+    let constant = matches!(inner, Int::Const(_));
+    fold_int(constant, Int::Negate(inner.into()))
+}
+
+pub fn compute_ints(operation: Arithmetic, left: Int, right: Int) -> Result<Int, Fault> {
+    // A constant divisor of zero faults whatever is divided.
+    let divides = matches!(operation, Arithmetic::Divide | Arithmetic::Remainder);
+    if divides && right == Int::Const(0) {
+        return Err(Fault::DivisionByZero);
+    }
+    let constant = matches!((&left, &right), (Int::Const(_), Int::Const(_)));
+    fold_int(constant, Int::Arithmetic(operation, (left, right).into()))
+}
+
+/// Nodes over constants only do not look at the evidence.
+fn fold_int(constant: bool, node: Int) -> Result<Int, Fault> {
+    if constant { node.eval(&Evidence::default()).map(Int::Const) } else { Ok(node) }
+}
+
+pub fn negate_double(inner: Double) -> Double {
+    match inner {
+        Double::Const(value) => Double::Const(-value),
+        inner => Double::Negate(inner.into()),
+    }
+}
+
+pub fn compute_doubles(operation: Arithmetic, left: Double, right: Double) -> Result<Double, Fault> {
+    let constant = matches!((&left, &right), (Double::Const(_), Double::Const(_)));
+    let node = Double::Arithmetic(operation, (left, right).into());
+    if constant { node.eval(&Evidence::default()).map(Double::Const) } else { Ok(node) }
+}
+
+pub fn compare_ints(comparison: Comparison, left: Int, right: Int) -> Result<Bool, Fault> {
+    let constant = matches!((&left, &right), (Int::Const(_), Int::Const(_)));
+    let bounds = (bounds(&left), bounds(&right));
+    let node = Bool::Int(comparison, (left, right).into());
+    if constant {
+        return node.eval(&Evidence::default()).map(Bool::Const);
+    }
+    // Counts are never negative, so `attempts(window) >= 0` is a constant in disguise.
+    Ok(match bounds {
+        (Some(left), Some(right)) => decided(comparison, left, right).map_or(node, Bool::Const),
+        _ => node,
+    })
+}
+
+/// Least and greatest value, where they are known.
+fn bounds(node: &Int) -> Option<(i64, i64)> {
+    match node {
+        Int::Const(value) => Some((*value, *value)),
+        Int::Read(_) => Some((0, i64::from(u32::MAX))),
+        _ => None,
+    }
+}
+
+/// The comparison's value, if it is the same for all values within the bounds.
+fn decided(comparison: Comparison, left: (i64, i64), right: (i64, i64)) -> Option<bool> {
+    let below = left.1 < right.0;
+    let not_above = left.1 <= right.0;
+    let above = left.0 > right.1;
+    let not_below = left.0 >= right.1;
+    let pick = |yes: bool, no: bool| if yes { Some(true) } else { no.then_some(false) };
+    match comparison {
+        Comparison::Equal => pick(false, below || above),
+        Comparison::NotEqual => pick(below || above, false),
+        Comparison::Less => pick(below, not_below),
+        Comparison::LessOrEqual => pick(not_above, above),
+        Comparison::Greater => pick(above, not_above),
+        Comparison::GreaterOrEqual => pick(not_below, below),
+    }
+}
+
+pub fn compare_doubles(comparison: Comparison, left: Double, right: Double) -> Result<Bool, Fault> {
+    let constant = matches!((&left, &right), (Double::Const(_), Double::Const(_)));
+    let node = Bool::Double(comparison, (left, right).into());
+    if constant { node.eval(&Evidence::default()).map(Bool::Const) } else { Ok(node) }
+}
+
+pub fn equal_texts(left: Text, right: Text) -> Bool {
+    match (&left, &right) {
+        (Text::Const(left), Text::Const(right)) => Bool::Const(left == right),
+        _ => Bool::Text((left, right).into()),
+    }
+}
+
+pub fn equal_bools(left: Bool, right: Bool) -> Bool {
+    match (&left, &right) {
+        (Bool::Const(left), Bool::Const(right)) => Bool::Const(left == right),
+        _ => Bool::Equal((left, right).into()),
+    }
+}

@@ -1,0 +1,281 @@
+mod oracle;
+
+use super::*;
+use crate::engine::evidence::{Evidence, WindowEvidence};
+use crate::engine::field::Field;
+use crate::engine::quote::ChannelKind;
+use crate::engine::rules::condition::Fault;
+use crate::engine::time::{DAY, HOUR};
+
+fn params() -> BTreeMap<Box<str>, ParamSource> {
+    let param = |value| ParamSource { value, min: None, max: None, sweep: vec![] };
+    BTreeMap::from([
+        ("n".into(), param(ParamValue::Int(3))),
+        ("x".into(), param(ParamValue::Double(2.5))),
+        ("window".into(), param(ParamValue::Duration(DAY))),
+        ("hour".into(), param(ParamValue::Duration(HOUR))),
+    ])
+}
+
+/// Window 0 is 24 h, window 1 anything else. Parameters that the text does not use are left out.
+fn compile(when: &str) -> Result<Checked, Vec<Problem>> {
+    let parsed = parse(when)?;
+    let mut params = params();
+    loop {
+        let found = check(&parsed, &params, &mut |micros| u16::from(micros != DAY));
+        match found.as_ref().map_err(|problems| &problems[0].part) {
+            Err(Part::Param(unused)) => params.remove(unused),
+            _ => return found,
+        };
+    }
+}
+
+fn evidence() -> Evidence {
+    let mut day = WindowEvidence {
+        attempts: 5,
+        suspicious_attempts: 3,
+        suspicion: 3.5,
+        changed: 1 << Field::Vin as u8,
+        premium_drop_pct: 12.5,
+        known_form: true,
+        sources: 2,
+        ..Default::default()
+    };
+    day.distinct[Field::Vin as usize] = 4;
+    let hour = WindowEvidence { attempts: 1, ..Default::default() };
+    Evidence {
+        windows: vec![day, hour],
+        channel: ChannelKind::App,
+        product: "osago".into(),
+        premium: 5000.0,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn conditions_have_the_value_cel_gives_them() {
+    for (when, expected) in [
+        ("suspicious_attempts(window) >= n && suspicion(window) >= x", Ok(true)),
+        ("attempts(hour) == 1 && attempts(window) == 5", Ok(true)),
+        ("attempts(duration(\"24h\")) == attempts(window)", Ok(true)),
+        ("distinct(\"vehicle.vin\", window) > n", Ok(true)),
+        ("changed(\"vehicle.vin\", window) && !changed(\"vehicle.plate\", window)", Ok(true)),
+        ("changed_facts(window) == 1", Ok(true)),
+        ("channel in [\"web\", \"app\"]", Ok(true)),
+        ("!(channel in [\"web\", \"app\"])", Ok(false)),
+        ("attempts(window) in [1, n, 5]", Ok(true)),
+        ("suspicion(window) in [3, 3.5]", Ok(true)),
+        ("product == \"osago\" && tenant != \"osago\"", Ok(true)),
+        ("agent_id == \"\"", Ok(true)),
+        ("premium / 2.0 > 2499.9", Ok(true)),
+        ("attempts(window) / 2 == 2 && attempts(window) % 2 == 1", Ok(true)),
+        ("-attempts(window) / 2 == -2 && -attempts(window) % 2 == -1", Ok(true)),
+        ("double(suspicious_attempts(window)) / double(attempts(window)) >= 0.6", Ok(true)),
+        ("int(suspicion(window)) == 3 && int(-suspicion(window)) == -3", Ok(true)),
+        ("(known_form(window) ? attempts(window) : sources(window)) == 5", Ok(true)),
+        ("(channel == \"app\" ? product : tenant) == \"osago\"", Ok(true)),
+        ("known_form(window) == fresh_source(window)", Ok(false)),
+        ("suspicion(window) > 3", Ok(true)),
+        ("attempts(window) - 2 * n + 1 == 0", Ok(true)),
+        ("1 / (attempts(hour) - 1) == 1", Err(())),
+        ("attempts(window) * 9223372036854775807 > 1", Err(())),
+        // A fault is absorbed where the other side decides, on either side.
+        ("1 / oscillations(window) == 1 && attempts(window) == 0 ", Ok(false)),
+        ("attempts(window) == 5 || 1 / oscillations(window) == 1", Ok(true)),
+        ("1 / oscillations(window) == 1 || attempts(window) == 5", Ok(true)),
+        ("1 / oscillations(window) == 1 || attempts(window) == 4", Err(())),
+        ("premium_drop_pct(window) / suspicion(hour) > 1000.0", Ok(true)),
+        ("suspicion(hour) / suspicion(hour) > 1.0", Err(())),
+        ("suspicion(hour) / suspicion(hour) == 1.0", Ok(false)),
+    ] {
+        let checked = compile(when).expect(when);
+        assert_eq!(checked.condition.eval(&evidence()).map_err(|_| ()), expected, "{when}");
+    }
+}
+
+#[test]
+fn faults_are_told_apart() {
+    for (when, expected) in [
+        ("1 / oscillations(window) == 1", Fault::DivisionByZero),
+        ("1 % oscillations(window) == 1", Fault::DivisionByZero),
+        ("attempts(window) * 9223372036854775807 > 1", Fault::Overflow),
+        ("int(premium * 1e300) > 1", Fault::Overflow),
+        ("suspicion(hour) / suspicion(hour) > 1.0", Fault::NotANumber),
+    ] {
+        let checked = compile(when).expect(when);
+        assert_eq!(checked.condition.eval(&evidence()), Err(expected), "{when}");
+    }
+}
+
+#[test]
+fn the_first_window_in_the_text_is_the_rules() {
+    for (when, expected) in [
+        ("attempts(hour) > 1 && attempts(window) > 1", Some(HOUR)),
+        ("attempts(window) > 1 || attempts(hour) > 1", Some(DAY)),
+        ("attempts(duration(\"7d\")) in [1, 2]", Some(7 * DAY)),
+        ("premium > 1.0", None),
+    ] {
+        assert_eq!(compile(when).expect(when).first_window, expected, "{when}");
+    }
+}
+
+/// The text an error points at, the message and the help.
+fn refusal(when: &str) -> (String, String, String) {
+    let problem = compile(when).expect_err(when).swap_remove(0);
+    let pointed = match problem.part {
+        Part::When { start, len } => when[start..start + len].to_string(),
+        part => format!("{part:?}"),
+    };
+    (pointed, problem.message, problem.help.unwrap_or_default())
+}
+
+#[test]
+fn refusals_point_and_help() {
+    for (when, pointed, message, help) in [
+        (
+            "suspicius_attempts(window) >= n",
+            "suspicius_attempts",
+            "unknown feature `suspicius_attempts`",
+            "did you mean `suspicious_attempts`?",
+        ),
+        ("attempts(windw) >= n", "windw", "unknown name `windw`", "did you mean `window`?"),
+        ("tenant == \"Ж\" && atempts (window) > 1", "atempts", "unknown feature `atempts`", "did you mean `attempts`?"),
+        ("attempts >= n", "attempts", "`attempts` needs arguments", "write `attempts(window)`"),
+        ("attempts() >= n", "attempts", "`attempts` does not take 0 arguments", "write `attempts(window)`"),
+        ("attempts(window, window) >= n", "attempts", "`attempts` does not take 2 arguments", "write `attempts(window)`"),
+        ("channel() == \"web\"", "channel", "`channel` is a plain string and takes no arguments", "write `channel`"),
+        (
+            "distinct(\"vehicle.vim\", window) > 1",
+            "\"vehicle.vim\"",
+            "unknown field `vehicle.vim`",
+            "did you mean `vehicle.vin`?",
+        ),
+        (
+            "attempts(n) > 1",
+            "n",
+            "the window must be a duration, and this is an int",
+            "use a parameter of type duration, or `duration(\"24h\")`",
+        ),
+        (
+            "attempts(24h) > 1",
+            "h",
+            "a duration cannot be written bare",
+            "write `duration(\"24h\")`, or declare a parameter of type duration",
+        ),
+        (
+            "attempts(\"24h\") > 1",
+            "\"24h\"",
+            "the window must be a duration, and this is a string",
+            "use a parameter of type duration, or `duration(\"24h\")`",
+        ),
+        (
+            "attempts(duration(\"1w\")) > 1",
+            "\"1w\"",
+            "`1w` is not a duration: write a whole number and s, m, h or d, as in 24h or 7d",
+            "",
+        ),
+        ("attempts(duration(\"91d\")) > 1", "duration", "a window lasts from 1 s to 90 days", ""),
+        ("channel == \"wep\"", "==", "there is no channel `wep`", "did you mean `web`?"),
+        ("channel in [\"web\", \"agnet\"]", "\"agnet\"", "there is no channel `agnet`", "did you mean `agent`?"),
+        ("channel == 1", "==", "`==` cannot compare string with int", ""),
+        ("channel < \"web\"", "<", "`<` cannot compare string with string", ""),
+        ("window > hour", ">", "`>` cannot compare duration with duration", "a duration can only be a feature's window"),
+        (
+            "premium + n > 1.0",
+            "+",
+            "`+` cannot join double and int",
+            "make both doubles: write `2.0`, or `double(attempts(window))`",
+        ),
+        (
+            "attempts(window) && known_form(window)",
+            "attempts",
+            "`&&` takes bools, and this is an int",
+            "compare it with something first",
+        ),
+        (
+            "attempts(window) + 1",
+            "+",
+            "the condition is an int, not a bool",
+            "compare it with something, as in `attempts(window) >= 3`",
+        ),
+        ("attempts(window) / 0 > 1", "/", "this always divides by zero", ""),
+        ("attempts(window) > 9223372036854775807 + 1", "+", "this overflows a 64-bit int", ""),
+        (
+            "attempts(window) > 1 || true",
+            "||",
+            "the condition is always true",
+            "it must depend on a feature; to silence a rule, set `mode: off`",
+        ),
+        (
+            "attempts(window) >= 0",
+            ">=",
+            "the condition is always true",
+            "it must depend on a feature; to silence a rule, set `mode: off`",
+        ),
+        (
+            "attempts(window) < 0",
+            "<",
+            "the condition is never true",
+            "it must depend on a feature; to silence a rule, set `mode: off`",
+        ),
+        (
+            "vehicle.vin == \"x\"",
+            ".",
+            "the fields of a quote are not read directly",
+            "name the field in a feature: `distinct(\"vehicle.vin\", window)`",
+        ),
+        (
+            "product.size() > 1",
+            "size",
+            "`.size()` cannot be called on a value",
+            "features are plain functions: `attempts(window)`",
+        ),
+        ("[1, 2].exists(x, x > 1)", "(", "maps, messages and loops are not part of the rule language", ""),
+        ("n in [attempts(window)]", "attempts", "a list may hold only constants and number parameters", ""),
+        ("attempts(window) in []", "[", "nothing is in an empty list", ""),
+        ("attempts(window) > 1u", "1u", "unsigned numbers are not used here", "leave out the `u`"),
+        ("attempts(window) = 1", "=", "unexpected `=`", "equality is `==`"),
+        ("attempts(window) > 1 and known_form(window)", "a", "unexpected `and`", "write `&&`"),
+        ("attempts(window) >", "", "the condition ends too early", ""),
+        ("", "Key(\"when\")", "the condition is empty", ""),
+        ("attempts(window)[0] > 1", "[", "indexing is not part of the rule language", ""),
+        ("known_form(window) ? 1 : 2.0", "?", "both sides of `:` must have one type, not int and double", ""),
+    ] {
+        assert_eq!(refusal(when), (pointed.into(), message.into(), help.into()), "{when}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_condition_is_reported() {
+    let problems = compile("atempts(window) > 1 && chanel == \"web\"").expect_err("two names are wrong");
+    let messages: Vec<&str> = problems.iter().map(|problem| &*problem.message).collect();
+    assert_eq!(messages, ["unknown feature `atempts`", "unknown name `chanel`"]);
+    let mut params = params();
+    params.retain(|name, _| &**name != "x");
+    let problems = check(&parse("attempts(window) > n").expect("syntax"), &params, &mut |_| 0).expect_err("hour is idle");
+    assert_eq!(problems[0].message, "the parameter `hour` is not used in the condition");
+}
+
+#[test]
+fn size_and_depth_are_bounded() {
+    let terms = |count: usize| vec!["attempts(window) > 1"; count].join(" && ");
+    assert!(compile(&terms(100)).is_ok());
+    for (when, expected) in [
+        (terms(130), "the condition has more than 512 parts"),
+        (terms(400), "the condition is longer than 4096 bytes"),
+        (format!("{}attempts(window) > 1{}", "(".repeat(60), ")".repeat(60)), "nested deeper than 48"),
+        (format!("{}1 > attempts(window)", "1 + ".repeat(60)), "nested deeper than 48"),
+        (format!("attempts(window) {}1 > 1", "+1".repeat(2000)), "nested deeper than 48"),
+        (format!("attempts(window) in [{}1]", "1, ".repeat(300)), "the condition has more than 512 parts"),
+    ] {
+        let problems = compile(&when).expect_err("must be refused");
+        assert_eq!(problems[0].message, expected, "{} bytes", when.len());
+    }
+}
+
+#[test]
+fn constants_are_folded_away() {
+    let Checked { condition, .. } = compile("attempts(window) > 1 + 2 && (1 < 2 || known_form(window))").expect("valid");
+    let Bool::Int(_, pair) = condition else { panic!("one comparison is left, not {condition:?}") };
+    assert_eq!(pair.1, Int::Const(3));
+}

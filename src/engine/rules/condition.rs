@@ -1,0 +1,215 @@
+//! The native form of a condition: a typed tree of small enums that is walked without allocation.
+//!
+//! The meaning is CEL's. `&&` and `||` absorb a fault when the other side decides alone. Integer overflow and division of
+//! integers by zero are faults; doubles follow IEEE 754, but ordering against not-a-number is a fault, because a rule that
+//! compares it means nothing.
+
+use crate::engine::evidence::{Evidence, Feature};
+use crate::engine::field::Field;
+
+/// Why a condition had no value for a quote. The rule does not match, and the fault is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    Overflow,
+    DivisionByZero,
+    NotANumber,
+}
+
+impl Fault {
+    /// The label in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::Overflow => "overflow",
+            Fault::DivisionByZero => "division_by_zero",
+            Fault::NotANumber => "not_a_number",
+        }
+    }
+}
+
+type Outcome<T> = Result<T, Fault>;
+
+/// One number of the evidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Read {
+    pub feature: Feature,
+    pub field: Option<Field>,
+    /// Number of the window in the book; 0 for features without one.
+    pub window: u16,
+}
+
+impl Read {
+    fn get(self, evidence: &Evidence) -> f64 {
+        evidence.number(self.feature, self.field, usize::from(self.window))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bool {
+    Const(bool),
+    Read(Read),
+    Not(Box<Bool>),
+    All(Box<[Bool]>),
+    Any(Box<[Bool]>),
+    Equal(Box<(Bool, Bool)>),
+    Int(Comparison, Box<(Int, Int)>),
+    Double(Comparison, Box<(Double, Double)>),
+    Text(Box<(Text, Text)>),
+    If(Box<(Bool, Bool, Bool)>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Int {
+    Const(i64),
+    Read(Read),
+    Arithmetic(Arithmetic, Box<(Int, Int)>),
+    Negate(Box<Int>),
+    /// Towards zero.
+    FromDouble(Box<Double>),
+    If(Box<(Bool, Int, Int)>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Double {
+    Const(f64),
+    Read(Read),
+    Arithmetic(Arithmetic, Box<(Double, Double)>),
+    Negate(Box<Double>),
+    FromInt(Box<Int>),
+    If(Box<(Bool, Double, Double)>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Text {
+    Const(Box<str>),
+    Read(Feature),
+    If(Box<(Bool, Text, Text)>),
+}
+
+impl Bool {
+    pub fn eval(&self, evidence: &Evidence) -> Outcome<bool> {
+        match self {
+            Bool::Const(value) => Ok(*value),
+            Bool::Read(read) => Ok(read.get(evidence) != 0.0),
+            Bool::Not(inner) => inner.eval(evidence).map(|value| !value),
+            Bool::All(terms) => decided_by(false, terms, evidence),
+            Bool::Any(terms) => decided_by(true, terms, evidence),
+            Bool::Equal(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
+            Bool::Int(comparison, pair) => Ok(compare(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?)),
+            Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?),
+            Bool::Text(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
+            Bool::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+        }
+    }
+}
+
+/// `decisive` as soon as a term has that value, whatever faulted before it; else the first fault, if any.
+fn decided_by(decisive: bool, terms: &[Bool], evidence: &Evidence) -> Outcome<bool> {
+    let mut undecided = Ok(!decisive);
+    for term in terms {
+        match term.eval(evidence) {
+            Ok(value) if value == decisive => return Ok(decisive),
+            Ok(_) => {}
+            Err(fault) => undecided = undecided.and(Err(fault)),
+        }
+    }
+    undecided
+}
+
+fn compare<T: PartialOrd>(comparison: Comparison, left: T, right: T) -> bool {
+    match comparison {
+        Comparison::Equal => left == right,
+        Comparison::NotEqual => left != right,
+        Comparison::Less => left < right,
+        Comparison::LessOrEqual => left <= right,
+        Comparison::Greater => left > right,
+        Comparison::GreaterOrEqual => left >= right,
+    }
+}
+
+fn compare_doubles(comparison: Comparison, left: f64, right: f64) -> Outcome<bool> {
+    let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    if orders && (left.is_nan() || right.is_nan()) {
+        return Err(Fault::NotANumber);
+    }
+    Ok(compare(comparison, left, right))
+}
+
+impl Int {
+    pub fn eval(&self, evidence: &Evidence) -> Outcome<i64> {
+        match self {
+            Int::Const(value) => Ok(*value),
+            Int::Read(read) => Ok(read.get(evidence) as i64),
+            Int::Arithmetic(operation, pair) => {
+                let (left, right) = (pair.0.eval(evidence)?, pair.1.eval(evidence)?);
+                let result = match operation {
+                    Arithmetic::Add => left.checked_add(right),
+                    Arithmetic::Subtract => left.checked_sub(right),
+                    Arithmetic::Multiply => left.checked_mul(right),
+                    Arithmetic::Divide | Arithmetic::Remainder if right == 0 => return Err(Fault::DivisionByZero),
+                    Arithmetic::Divide => left.checked_div(right),
+                    Arithmetic::Remainder => left.checked_rem(right),
+                };
+                result.ok_or(Fault::Overflow)
+            }
+            Int::Negate(inner) => inner.eval(evidence)?.checked_neg().ok_or(Fault::Overflow),
+            Int::FromDouble(inner) => {
+                let value = inner.eval(evidence)?;
+                // `i64::MAX as f64` is 2^63, one beyond the largest; CEL excludes both ends.
+                let fits = value > i64::MIN as f64 && value < i64::MAX as f64;
+                if fits { Ok(value as i64) } else { Err(Fault::Overflow) }
+            }
+            Int::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+        }
+    }
+}
+
+impl Double {
+    pub fn eval(&self, evidence: &Evidence) -> Outcome<f64> {
+        match self {
+            Double::Const(value) => Ok(*value),
+            Double::Read(read) => Ok(read.get(evidence)),
+            Double::Arithmetic(operation, pair) => {
+                let (left, right) = (pair.0.eval(evidence)?, pair.1.eval(evidence)?);
+                Ok(match operation {
+                    Arithmetic::Add => left + right,
+                    Arithmetic::Subtract => left - right,
+                    Arithmetic::Multiply => left * right,
+                    Arithmetic::Divide => left / right,
+                    Arithmetic::Remainder => left % right,
+                })
+            }
+            Double::Negate(inner) => inner.eval(evidence).map(|value| -value),
+            Double::FromInt(inner) => inner.eval(evidence).map(|value| value as f64),
+            Double::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+        }
+    }
+}
+
+impl Text {
+    pub fn eval<'a>(&'a self, evidence: &'a Evidence) -> Outcome<&'a str> {
+        match self {
+            Text::Const(value) => Ok(value),
+            Text::Read(feature) => Ok(evidence.text(*feature)),
+            Text::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+        }
+    }
+}
