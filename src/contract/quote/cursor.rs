@@ -125,11 +125,9 @@ impl<'de> Cursor<'de> {
         }
         let clean = text::strip(raw);
         self.hash(Typed::Text, raw.as_bytes());
-        if let Cow::Owned(_) = clean {
-            if raw.contains('\0') {
-                self.fail(FieldCode::Nul, "remove the character U+0000");
-                return None;
-            }
+        if matches!(clean, Cow::Owned(_)) && raw.contains('\0') {
+            self.fail(FieldCode::Nul, "remove the character U+0000");
+            return None;
         }
         (!clean.is_empty()).then_some(clean)
     }

@@ -12,36 +12,29 @@ use crate::contract::error::FieldCode;
 use crate::engine::limits::{DRIVERS_MAX, EXTRA_MAX, STRING_CHARS_MAX};
 use crate::engine::quote::{Driver, Text};
 
-/// Free text: bounded, stripped of invisible characters, otherwise as it came.
-pub(super) fn text<const CHARS_MAX: usize>(slot: &mut Text) -> TextField<'_, CHARS_MAX> {
-    TextField(slot)
-}
-
-pub(super) struct TextField<'t, const CHARS_MAX: usize>(&'t mut Text);
-
-impl<'de, const CHARS_MAX: usize> Handler<'de> for TextField<'_, CHARS_MAX> {
-    const EXPECTED: &'static str = "a string";
-
-    fn scalar(self, cursor: &mut Cursor<'de>, value: Scalar<'_>) -> Result<(), WrongType> {
-        let Scalar::Text(raw) = value else { return Err(WrongType) };
-        *self.0 = cursor.clean(raw, CHARS_MAX).map(Box::from);
-        Ok(())
-    }
+/// Free text: bounded, without invisible characters.
+pub(super) fn text<const CHARS_MAX: usize>(slot: &mut Text) -> TextField<'_> {
+    TextField { slot, chars_max: CHARS_MAX, is_as_written: false }
 }
 
 /// Text that may be a disguise: bounded and kept as it came, for the engine to strip and to hold as evidence.
-pub(super) fn identity<const CHARS_MAX: usize>(slot: &mut Text) -> IdentityField<'_, CHARS_MAX> {
-    IdentityField(slot)
+pub(super) fn identity<const CHARS_MAX: usize>(slot: &mut Text) -> TextField<'_> {
+    TextField { slot, chars_max: CHARS_MAX, is_as_written: true }
 }
 
-pub(super) struct IdentityField<'t, const CHARS_MAX: usize>(&'t mut Text);
+pub(super) struct TextField<'t> {
+    slot: &'t mut Text,
+    chars_max: usize,
+    is_as_written: bool,
+}
 
-impl<'de, const CHARS_MAX: usize> Handler<'de> for IdentityField<'_, CHARS_MAX> {
+impl<'de> Handler<'de> for TextField<'_> {
     const EXPECTED: &'static str = "a string";
 
     fn scalar(self, cursor: &mut Cursor<'de>, value: Scalar<'_>) -> Result<(), WrongType> {
         let Scalar::Text(raw) = value else { return Err(WrongType) };
-        *self.0 = cursor.clean(raw, CHARS_MAX).map(|_| raw.into());
+        let visible = cursor.clean(raw, self.chars_max);
+        *self.slot = visible.map(|visible| if self.is_as_written { raw.into() } else { visible.into() });
         Ok(())
     }
 }

@@ -2,22 +2,18 @@
 
 use std::borrow::Cow;
 
-/// White space of the C0, C1 and separator ranges: becomes a space, or two words would grow together.
+use crate::engine::normalise::clean::is_invisible;
+
+/// White space that is also a control or a separator of lines: becomes a space, or two words would grow together.
 fn is_line_space(c: char) -> bool {
-    matches!(c, '\t'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    c.is_whitespace() && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
-/// Characters that show nothing: controls, bidi marks and everything Unicode calls default-ignorable.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
-            | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
-            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
-            | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+fn is_stripped(c: char) -> bool {
+    is_invisible(c) || is_line_space(c)
 }
 
-/// Bytes that occur in the UTF-8 form of an invisible character: the ASCII controls, and the lead bytes of the others.
+/// Bytes that occur in the UTF-8 form of a character that is stripped: the ASCII controls, and the lead bytes of the others.
 /// Neither printable ASCII nor Cyrillic (lead bytes D0-D3) is among them.
 const SUSPECT: [bool; 256] = {
     let mut table = [false; 256];
@@ -26,7 +22,7 @@ const SUSPECT: [bool; 256] = {
         table[byte] = true;
         byte += 1;
     }
-    let others = [0x7F, 0xC2, 0xCD, 0xD8, 0xE1, 0xE2, 0xE3, 0xEF, 0xF0, 0xF3];
+    let others = [0x7F, 0xC2, 0xCD, 0xD8, 0xE1, 0xE2, 0xE3, 0xEF, 0xF3];
     let mut i = 0;
     while i < others.len() {
         table[others[i]] = true;
@@ -35,14 +31,14 @@ const SUSPECT: [bool; 256] = {
     table
 };
 
-/// True when `text` may hold an invisible character; false is certain.
+/// True when `text` may hold a character that is stripped; false is certain.
 fn is_suspect(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | SUSPECT[byte as usize])
 }
 
 /// `text` without its invisible characters: borrowed when it has none.
 pub(super) fn strip(text: &str) -> Cow<'_, str> {
-    if !is_suspect(text) || !text.chars().any(is_invisible) {
+    if !is_suspect(text) || !text.chars().any(is_stripped) {
         return Cow::Borrowed(text);
     }
     let kept = text.chars().filter_map(|c| if is_line_space(c) { Some(' ') } else { (!is_invisible(c)).then_some(c) });
@@ -59,8 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_invisible_character_passes_the_byte_table() {
-        for c in (0..=0x10_FFFFu32).filter_map(char::from_u32).filter(|c| is_invisible(*c)) {
+    fn every_stripped_character_passes_the_byte_table() {
+        for c in (0..=0x10_FFFFu32).filter_map(char::from_u32).filter(|c| is_stripped(*c)) {
             assert!(is_suspect(c.encode_utf8(&mut [0; 4])), "U+{:04X}", c as u32);
         }
     }
