@@ -1,6 +1,8 @@
 //! `quoteguard rules check DIR` and `quoteguard rules test DIR`: what they find, and how it reads.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod tests;
 
 use std::fmt::Write;

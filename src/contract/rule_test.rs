@@ -80,7 +80,7 @@ impl RuleTest {
     }
 }
 
-/// The quote that every test starts from, as JSON. `rules/README.md` shows it.
+/// The quote that every test starts from, as JSON. `docs/rules.md` shows it.
 pub fn base_quote() -> Value {
     let mut quote = base::quote(0);
     // The fields are there, so setting them cannot fail.

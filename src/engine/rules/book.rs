@@ -134,6 +134,17 @@ impl RuleBook {
         self.rules().find(|source| &*source.id == id)
     }
 
+    /// Rules that are live here and have another content in `next` under the same version: such an edit needs a bump. Only
+    /// the mode may change freely, so that a rule can be silenced at once.
+    pub fn edited_without_bump<'a>(&self, next: &'a RuleBook) -> Vec<&'a RuleSource> {
+        let edited = |new: &&RuleSource| {
+            self.rule(&new.id).is_some_and(|old| {
+                old.mode == Mode::Live && old.version == new.version && RuleSource { mode: Mode::Live, ..(*new).clone() } != *old
+            })
+        };
+        next.rules().filter(edited).collect()
+    }
+
     /// Runs every rule that is not off. `evidence.windows` must be parallel to [`RuleBook::windows`].
     ///
     /// A shadow rule cannot reach the answer:
