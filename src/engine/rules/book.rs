@@ -147,12 +147,20 @@ impl RuleBook {
 
     /// Runs every rule that is not off. `evidence.windows` must be parallel to [`RuleBook::windows`].
     ///
-    /// A shadow rule cannot reach the answer:
-    /// ```compile_fail
-    /// # use quoteguard::engine::{evidence::Evidence, rules::RuleBook};
-    /// # fn f(book: &RuleBook, evidence: &Evidence) {
+    /// A live match gives a reason:
+    /// ```
+    /// # use quoteguard::engine::{decision::Reason, evidence::Evidence, rules::RuleBook};
+    /// # fn f(book: &RuleBook, evidence: &Evidence) -> Reason {
     /// let evaluation = book.evaluate(evidence);
-    /// book.reason(evaluation.shadow[0], evidence);
+    /// book.reason(evaluation.live[0], evidence)
+    /// # }
+    /// ```
+    /// A shadow match cannot, so it never reaches the answer:
+    /// ```compile_fail
+    /// # use quoteguard::engine::{decision::Reason, evidence::Evidence, rules::RuleBook};
+    /// # fn f(book: &RuleBook, evidence: &Evidence) -> Reason {
+    /// let evaluation = book.evaluate(evidence);
+    /// book.reason(evaluation.shadow[0], evidence)
     /// # }
     /// ```
     pub fn evaluate(&self, evidence: &Evidence) -> Evaluation {
