@@ -2,6 +2,9 @@
 //!
 //! Dependencies point inward: `main -> app -> adapters, http -> pipeline -> engine`; `contract` is the wire.
 
+pub mod adapters;
 pub mod contract;
 pub mod engine;
+pub mod metrics;
+pub mod pipeline;
 pub mod rule_commands;

@@ -1,0 +1,3 @@
+//! The outside world, behind the pipeline's traits.
+
+pub mod sqlite;
