@@ -7,4 +7,5 @@ pub mod contract;
 pub mod engine;
 pub mod metrics;
 pub mod pipeline;
+pub mod replay;
 pub mod rule_commands;
