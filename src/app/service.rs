@@ -107,9 +107,9 @@ impl Service {
         }
         let _ = self.stop_http.send(());
         let answered = self.http.await.unwrap_or(false);
-        // The last queue is gone with HTTP: the writer drains what is left and ends.
-        let written = matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(()))));
         self.reader.close().await;
+        // The last queue is gone with HTTP: the writer drains what is left, folds the WAL back and ends.
+        let written = matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(()))));
         StopReport { is_complete: answered && written }
     }
 }

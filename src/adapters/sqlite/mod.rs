@@ -36,9 +36,15 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Folds the WAL back and closes the file; without it the next start does the folding.
+    /// Folds the WAL back, so that the file alone is the whole, and closes it; without this the next start does the folding.
     pub fn close(self) {
-        if let Err(error) = self.runtime.block_on(self.connection.close()) {
+        let SqliteStore { mut connection, runtime, _checkpointer: checkpointer, .. } = self;
+        drop(checkpointer);
+        let closed = runtime.block_on(async {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            connection.close().await
+        });
+        if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
     }

@@ -15,7 +15,8 @@ use crate::pipeline::{FilePosition, StoreError};
 
 /// Connections of the read pool. Beyond: lookups wait for one.
 const READERS_MAX: u32 = 4;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of one attempt: a commit that meets a foreign lock is reported, and tried again.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The writer folds the WAL back itself only when the background task fell this far behind, pages (64 KiB x 4 KiB = 256 MiB).
 const WAL_PAGES_MAX: &str = "65536";
 const WAL_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
