@@ -1,4 +1,11 @@
 //! The wire: what users of quoteguard read and write. serde lives here; engine types carry none.
 
+pub mod check;
+pub mod csv;
+pub mod decision;
+pub mod error;
+pub mod instant;
+pub mod problem;
+pub mod quote;
 pub mod rule_file;
 pub mod rule_test;

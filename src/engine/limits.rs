@@ -8,6 +8,10 @@ pub const JSON_DEPTH_MAX: usize = 16;
 pub const STRING_CHARS_MAX: usize = 256;
 /// Characters of `address.line`. Beyond: refused.
 pub const LINE_CHARS_MAX: usize = 512;
+/// Characters of `quote_id`, `product` and `tenant`. Beyond: refused.
+pub const QUOTE_ID_CHARS_MAX: usize = 64;
+pub const PRODUCT_CHARS_MAX: usize = 32;
+pub const TENANT_CHARS_MAX: usize = 64;
 /// Drivers of one quote. Beyond: refused.
 pub const DRIVERS_MAX: usize = 10;
 /// Entries of `coverage.extra`. Beyond: refused.

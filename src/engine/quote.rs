@@ -1,7 +1,7 @@
 //! One submission of the quote form, as the engine sees it: decoded and bounded, values still raw.
 //!
-//! `None` means "not given"; a `Some` string is never empty and holds no NUL, bidi, zero-width or control character
-//! (the wire strips them and sets [`Quote::stripped`]).
+//! `None` means "not given"; a `Some` string is never empty, holds no NUL and is as written: `normalise` strips bidi,
+//! zero-width and control characters, and keeps that as evidence.
 
 use super::time::{Date, EventTime};
 
@@ -23,9 +23,7 @@ pub struct Quote {
     pub coverage: Coverage,
     /// The tariff shown for this form, in the insurer's currency.
     pub premium: Option<f64>,
-    /// Fields from which invisible characters were stripped: an attempt to look different while reading the same.
-    pub stripped: bool,
-    /// Hash of the known fields as written (before stripping): two bodies are equal exactly when their hashes are.
+    /// Hash of the known fields as written : two bodies are equal exactly when their hashes are.
     pub body_hash: u128,
 }
 

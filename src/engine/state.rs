@@ -1,16 +1,32 @@
-//! Keyed state. (interface first; the body follows)
-use super::decision::RuleBookRef;
-use super::quote::Quote;
-use super::step::{Current, Input, Step};
+//! Keyed state: the live attempts, their index, the decision that stands for each, and the control state.
+//!
+//! [`State::apply`] is the only mutator. What it does follows from the delta alone, so a state built from stored deltas equals the
+//! state that produced them.
 
-/// Settings that belong to the log: they may not change under recorded state without a replay.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::blocking::{self, KEYS_MAX, Key};
+use super::decision::{DecisionId, ReferralId, RuleBookRef, Verdict};
+use super::delta::{CorruptDelta, Delta};
+use super::fingerprint::Fingerprint;
+use super::index::{Index, Slot};
+use super::normalise::hash64;
+use super::quote::Position;
+use super::step::Current;
+use super::time::{EventTime, MINUTE, SECOND};
+
+/// Settings that belong to the log: they may not change under recorded state without a replay. Times in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Random, written when the log is made; the constant `file` for plain files.
     pub log_id: Box<str>,
     pub partition: u32,
-    /// Longest window of a rule, seconds.
+    /// Longest window of a rule.
     pub retention_secs: i64,
+    /// At the cap the oldest by (event time, id) goes.
     pub max_live_attempts: usize,
     pub lateness_http_secs: i64,
     pub lateness_stream_secs: i64,
@@ -19,85 +35,383 @@ pub struct Settings {
     pub max_jump_secs: i64,
 }
 
-/// A quote made ready without any state: safe to do in parallel.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    _todo: (),
-}
-
-/// Everything one record changes. Carries the position it leads to and refuses gaps.
-#[derive(Clone, Debug)]
-pub struct Delta {
-    _todo: (),
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub struct CorruptDelta(pub &'static str);
-
-impl Delta {
-    /// Appends the stored form.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let _ = out;
-        todo!()
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            log_id: "file".into(),
+            partition: 0,
+            retention_secs: 30 * 24 * 3600,
+            max_live_attempts: 5_000_000,
+            lateness_http_secs: 30,
+            lateness_stream_secs: 3600,
+            max_skew_secs: 120,
+            max_age_secs: 24 * 3600,
+            max_jump_secs: 7 * 24 * 3600,
+        }
     }
-    /// Reads one delta off the front of `bytes`.
-    pub fn decode(bytes: &mut &[u8]) -> Result<Delta, CorruptDelta> {
-        let _ = bytes;
-        todo!()
+}
+
+/// One live attempt: what never changes about it.
+#[derive(Debug, PartialEq)]
+pub struct Attempt {
+    pub print: Fingerprint,
+    pub event_time: EventTime,
+    pub offset: u64,
+    pub body_hash: u128,
+}
+
+impl Attempt {
+    /// The total order of evidence: event time, then quote id, then tenant.
+    pub fn order(&self) -> (EventTime, &str, &str) {
+        (self.event_time, self.print.quote_id(), self.print.tenant())
+    }
+
+    /// Hash of (tenant, quote id), by which amendments find their attempt.
+    pub(super) fn id_hash(&self) -> u64 {
+        id_hash(self.print.tenant(), self.print.quote_id())
+    }
+}
+
+/// The decision that stands for an attempt, as far as later steps need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Hash of what an amendment would change: verdict, reasons, numbers, linked set.
+    pub content: u64,
+    pub referral: Option<ReferralId>,
+    pub revision: u32,
+    pub verdict: Verdict,
+    pub answer: Verdict,
+}
+
+/// What gathering evidence reads of an attempt without opening it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hot {
+    pub event_time: EventTime,
+    pub surname: u32,
+}
+
+#[derive(Default)]
+struct Slab {
+    attempts: Vec<Option<Arc<Attempt>>>,
+    hot: Vec<Hot>,
+    standings: Vec<Standing>,
+    free: Vec<Slot>,
+    /// Attempts held, and bytes of their text and drivers.
+    held: usize,
+    text_bytes: usize,
+}
+
+impl Slab {
+    /// Opens the attempt only when the event times are equal.
+    fn earlier(&self, slot: Slot, than: &Attempt) -> bool {
+        let (time, attempt) = (self.hot[slot as usize].event_time, &self.attempts[slot as usize]);
+        time < than.event_time || (time == than.event_time && attempt.as_ref().is_some_and(|a| a.order() < than.order()))
     }
 }
 
 pub struct State {
-    _todo: (),
+    pub(super) settings: Settings,
+    pub(super) seed: u64,
+    pub(super) index: Index,
+    slab: Slab,
+    ids: HashTable<Slot>,
+    /// Slots by minute of event time, for expiry in order.
+    calendar: BTreeMap<i64, Vec<Slot>>,
+    /// Newest event time by tenant hash.
+    newest: BTreeMap<u64, EventTime>,
+    /// Rule books by the offset from which they are in force.
+    books: Vec<(u64, RuleBookRef)>,
+    next_offset: u64,
+    /// Running arrival, microseconds; `None` before the first quote.
+    arrival: Option<i64>,
+    /// Newest event time that the cap evicted.
+    evicted: Option<EventTime>,
 }
 
-/// Compiled rule books by (version, hash): those in force within the look-back of amendments.
-pub struct Books {
-    _todo: (),
+fn id_hash(tenant: &str, quote_id: &str) -> u64 {
+    hash64(quote_id.as_bytes()) ^ hash64(tenant.as_bytes()).rotate_left(17)
+}
+
+fn bytes_of(attempt: &Attempt) -> usize {
+    let drivers = std::mem::size_of_val(&*attempt.print.drivers);
+    // 16 for the counts of the Arc, 16 of allocator overhead for each of up to three blocks.
+    size_of::<Attempt>() + 16 + attempt.print.arena.len() + drivers + 3 * 16
 }
 
 impl State {
     pub fn new(settings: Settings) -> State {
-        let _ = settings;
-        todo!()
+        State {
+            seed: blocking::seed(&settings.log_id),
+            settings,
+            index: Index::default(),
+            slab: Slab::default(),
+            ids: HashTable::new(),
+            calendar: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            books: Vec::new(),
+            next_offset: 0,
+            arrival: None,
+            evicted: None,
+        }
     }
-    /// The only mutator. Panics never; a delta that does not start at `next_offset` is refused.
-    pub fn apply(&mut self, delta: &Delta) -> Result<(), CorruptDelta> {
-        let _ = delta;
-        todo!()
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
+
     /// Next offset to read.
     pub fn next_offset(&self) -> u64 {
-        todo!()
+        self.next_offset
     }
-    /// Order-free digest of the live set.
-    pub fn digest(&self) -> u64 {
-        todo!()
+
+    /// The largest arrival so far, microseconds.
+    pub fn arrival(&self) -> Option<i64> {
+        self.arrival
     }
+
+    /// Nothing older than this is needed by any later quote, in event time.
+    pub fn expiry_horizon(&self) -> EventTime {
+        let lateness = self.settings.lateness_http_secs.max(self.settings.lateness_stream_secs);
+        let kept = self.settings.retention_secs + lateness + self.settings.max_skew_secs;
+        EventTime(self.arrival.unwrap_or(i64::MIN / 2).saturating_sub(kept * SECOND))
+    }
+
     pub fn live_attempts(&self) -> usize {
-        todo!()
+        self.slab.held
     }
+
+    /// Bytes of attempts, index and tables as allocated.
     pub fn resident_bytes(&self) -> usize {
-        todo!()
+        let per_slot = size_of::<Option<Arc<Attempt>>>() + size_of::<Hot>() + size_of::<Standing>();
+        self.index.resident_bytes() + self.slab.text_bytes + self.slab.attempts.capacity() * per_slot + self.ids.capacity() * 6
     }
+
+    /// Seconds of look-back really held: less than retention when the cap evicts.
+    pub fn look_back_secs(&self) -> i64 {
+        let newest = self.newest.values().max().map_or(0, |t| t.0);
+        let oldest = self.calendar.keys().next().map_or(newest, |minute| minute * MINUTE);
+        (newest - oldest).max(0) / SECOND
+    }
+
+    /// Order-free digest of the live set: tenant, id, body, event time and final decision of every attempt newer than
+    /// watermark - retention.
+    pub fn digest(&self) -> u64 {
+        let horizon = self.arrival.map_or(i64::MIN, |a| a - self.settings.retention_secs * SECOND);
+        let live = self.slab.attempts.iter().zip(&self.slab.standings);
+        live.filter_map(|(attempt, standing)| Some((attempt.as_ref()?, standing)))
+            .filter(|(attempt, _)| attempt.event_time.0 > horizon)
+            .fold(0u64, |sum, (attempt, standing)| {
+                let mut bytes = Vec::with_capacity(192);
+                bytes.extend_from_slice(&attempt.id_hash().to_le_bytes());
+                bytes.extend_from_slice(&attempt.body_hash.to_le_bytes());
+                bytes.extend_from_slice(&attempt.event_time.0.to_le_bytes());
+                bytes.push(standing.verdict as u8);
+                sum.wrapping_add(hash64(&bytes))
+            })
+    }
+
     /// The decision that stands for a live quote id.
     pub fn current(&self, tenant: &str, quote_id: &str) -> Option<Current> {
-        let _ = (tenant, quote_id);
-        todo!()
+        self.find(tenant, quote_id).map(|slot| self.current_of(slot))
     }
+
+    pub(super) fn current_of(&self, slot: Slot) -> Current {
+        let standing = self.standing(slot);
+        let position = Position { partition: self.settings.partition, offset: self.attempt(slot).map_or(0, |a| a.offset) };
+        Current {
+            decision_id: self.decision_id(position.offset),
+            position,
+            revision: standing.revision,
+            verdict: standing.verdict,
+            answer: standing.answer,
+            referral_id: standing.referral,
+        }
+    }
+
+    /// H(log id, partition, offset).
+    pub(super) fn decision_id(&self, offset: u64) -> DecisionId {
+        let mut bytes = Vec::with_capacity(64);
+        bytes.extend_from_slice(self.settings.log_id.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(&self.settings.partition.to_le_bytes());
+        bytes.extend_from_slice(&offset.to_le_bytes());
+        DecisionId(xxhash_rust::xxh3::xxh3_128(&bytes))
+    }
+
     /// The rule book in force at the next offset.
-    pub fn rule_book(&self) -> Option<RuleBookRef> {
-        todo!()
+    pub fn rule_book(&self) -> Option<&RuleBookRef> {
+        self.books.last().map(|(_, book)| book)
     }
-}
 
-pub fn prepare(quote: &Quote, log_id: &str) -> Prepared {
-    let _ = (quote, log_id);
-    todo!()
-}
+    /// The rule book in force for the record at an offset.
+    pub(super) fn rule_book_at(&self, offset: u64) -> Option<&RuleBookRef> {
+        self.books.iter().rev().find(|(from, _)| *from <= offset).map(|(_, book)| book)
+    }
 
-/// Pure: the same state, input and books give the same step.
-pub fn decide(state: &State, input: &Input, books: &Books) -> Step {
-    let _ = (state, input, books);
-    todo!()
+    pub(super) fn find(&self, tenant: &str, quote_id: &str) -> Option<Slot> {
+        let same =
+            |slot: &Slot| self.attempt(*slot).is_some_and(|a| a.print.quote_id() == quote_id && a.print.tenant() == tenant);
+        self.ids.find(id_hash(tenant, quote_id), same).copied()
+    }
+
+    pub(super) fn attempt(&self, slot: Slot) -> Option<&Arc<Attempt>> {
+        self.slab.attempts.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn hot(&self, slot: Slot) -> Hot {
+        self.slab.hot[slot as usize]
+    }
+
+    pub(super) fn standing(&self, slot: Slot) -> Standing {
+        self.slab.standings[slot as usize]
+    }
+
+    pub(super) fn newest_of(&self, tenant: &str) -> Option<EventTime> {
+        self.newest.get(&hash64(tenant.as_bytes())).copied()
+    }
+
+    pub(super) fn evicted(&self) -> Option<EventTime> {
+        self.evicted
+    }
+
+    /// Is the attempt in the slot earlier than the given one?
+    pub(super) fn earlier(&self, slot: Slot, than: &Attempt) -> bool {
+        self.slab.earlier(slot, than)
+    }
+
+    /// Applies one delta. A delta that does not start at the next offset, or that amends what is not there, is refused whole.
+    pub fn apply(&mut self, delta: &Delta) -> Result<(), CorruptDelta> {
+        if delta.from != self.next_offset {
+            return Err(CorruptDelta("it does not begin at the next offset"));
+        }
+        self.load(delta);
+        self.expire();
+        Ok(())
+    }
+
+    /// [`State::apply`] for stored deltas, in order, where earlier ones may have been dropped with what they held: gaps are
+    /// accepted, amendments of attempts no longer held are ignored, and nothing expires until [`State::loaded`].
+    pub fn load(&mut self, delta: &Delta) {
+        self.next_offset = delta.to;
+        self.arrival = delta.arrival;
+        if let Some(book) = &delta.rule_book {
+            self.books.push((delta.from, book.clone()));
+        }
+        if let Some((attempt, standing)) = &delta.insert {
+            self.insert(attempt, *standing);
+        }
+        for amended in &delta.amended {
+            let found = self.ids.find(amended.id_hash, |slot| self.attempt(*slot).is_some_and(|a| a.offset == amended.offset));
+            if let Some(slot) = found.copied() {
+                self.slab.standings[slot as usize] = amended.standing;
+            }
+        }
+    }
+
+    /// Ends loading: what has expired goes.
+    pub fn loaded(&mut self) {
+        self.expire();
+    }
+
+    /// Sets what outlives the window when the segments that brought it are gone.
+    pub fn restore(&mut self, next_offset: u64, arrival: Option<i64>, books: Vec<(u64, RuleBookRef)>) {
+        self.next_offset = next_offset;
+        self.arrival = arrival;
+        self.books = books;
+    }
+
+    /// Rule books by the offset from which each is in force, oldest first.
+    pub fn books(&self) -> &[(u64, RuleBookRef)] {
+        &self.books
+    }
+
+    fn insert(&mut self, attempt: &Arc<Attempt>, standing: Standing) {
+        let hot = Hot { event_time: attempt.event_time, surname: attempt.print.surname_code };
+        let slab = &mut self.slab;
+        slab.held += 1;
+        slab.text_bytes += bytes_of(attempt);
+        let slot = match slab.free.pop() {
+            Some(slot) => {
+                slab.attempts[slot as usize] = Some(attempt.clone());
+                slab.hot[slot as usize] = hot;
+                slab.standings[slot as usize] = standing;
+                slot
+            }
+            None => {
+                slab.attempts.push(Some(attempt.clone()));
+                slab.hot.push(hot);
+                slab.standings.push(standing);
+                (slab.attempts.len() - 1) as Slot
+            }
+        };
+        let attempts = &self.slab.attempts;
+        let hash_of = |slot: &Slot| attempts[*slot as usize].as_ref().map_or(0, |a| a.id_hash());
+        self.ids.insert_unique(attempt.id_hash(), slot, hash_of);
+        self.calendar.entry(attempt.event_time.0.div_euclid(MINUTE)).or_default().push(slot);
+        let newest = self.newest.entry(hash64(attempt.print.tenant().as_bytes())).or_insert(attempt.event_time);
+        *newest = (*newest).max(attempt.event_time);
+        self.index_attempt(slot, attempt);
+    }
+
+    fn index_attempt(&mut self, slot: Slot, attempt: &Attempt) {
+        let keys = self.keys_of(&attempt.print);
+        let State { index, slab, .. } = self;
+        for key in keys {
+            index.insert(key, slot, |other| slab.earlier(other, attempt));
+        }
+    }
+
+    pub(super) fn keys_of(&self, print: &Fingerprint) -> Vec<Key> {
+        let mut keys = Vec::with_capacity(KEYS_MAX);
+        blocking::keys(print, self.seed, &mut keys);
+        keys
+    }
+
+    /// Deletes whole minutes behind the horizon, and the oldest attempts beyond the cap.
+    fn expire(&mut self) {
+        let horizon = self.expiry_horizon().0.div_euclid(MINUTE);
+        while let Some(entry) = self.calendar.first_entry() {
+            if *entry.key() >= horizon {
+                break;
+            }
+            for slot in entry.remove() {
+                self.remove(slot);
+            }
+        }
+        while self.slab.held > self.settings.max_live_attempts {
+            self.evict_oldest();
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        let Some(mut entry) = self.calendar.first_entry() else { return };
+        let attempts = &self.slab.attempts;
+        let order = |slot: &Slot| attempts[*slot as usize].as_ref().map(|a| a.order());
+        let slots = entry.get_mut();
+        // Newest first, so that the oldest is taken off the end; sorted again only after an insertion disturbed it.
+        if !slots.is_sorted_by(|a, b| order(a) >= order(b)) {
+            slots.sort_by(|a, b| order(b).cmp(&order(a)));
+        }
+        let oldest = slots.pop();
+        if slots.is_empty() {
+            entry.remove();
+        }
+        if let Some(slot) = oldest {
+            self.evicted = self.evicted.max(Some(self.hot(slot).event_time));
+            self.remove(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        let Some(attempt) = self.slab.attempts[slot as usize].take() else { return };
+        for key in self.keys_of(&attempt.print) {
+            self.index.remove(key, slot);
+        }
+        if let Ok(entry) = self.ids.find_entry(attempt.id_hash(), |other| *other == slot) {
+            entry.remove();
+        }
+        self.slab.held -= 1;
+        self.slab.text_bytes -= bytes_of(&attempt);
+        self.slab.free.push(slot);
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::decide::Prepared;
 use super::decision::{Decision, DecisionId, ReferralId, Verdict};
+use super::delta::Delta;
 use super::quote::Position;
-use super::state::{Delta, Prepared};
 use super::time::ArrivalTime;
 
 /// How a source tells when a record arrived, and how late it may be. Stored with the record, so replay judges alike.

@@ -1,0 +1,23 @@
+//! The labelled workload of quoteguard: a seeded generator with truth labels, a scorer, a naive baseline and an open-loop
+//! load driver. It speaks the wire format only and knows nothing of the service's insides.
+
+pub mod adversary;
+pub mod calendar;
+pub mod confounders;
+pub mod data;
+pub mod episode;
+pub mod form;
+pub mod generate;
+pub mod honest;
+pub mod noise;
+pub mod people;
+pub mod plan;
+pub mod rng;
+pub mod schemes;
+pub mod script;
+pub mod source;
+pub mod tariff;
+pub mod truth;
+pub mod tweak;
+pub mod vehicle;
+pub mod wire;

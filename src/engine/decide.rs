@@ -1,0 +1,329 @@
+//! `decide`: one record and the state in, a step out. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::blocking::Key;
+use super::decision::{Cause, Decision, Flag, Flags, ReferralId, RuleBookRef, Verdict};
+use super::delta::{Amended, Delta};
+use super::evaluate::{Evaluated, evaluate};
+use super::fingerprint::Fingerprint;
+use super::gather::{Extra, Gathered, Reach, View};
+use super::quote::{Position, Quote};
+use super::rules::RuleBook;
+use super::state::{Attempt, Standing, State};
+use super::step::{ArrivalClock, Gauges, Input, LoggedQuote, Outcome, Step};
+use super::time::{EventTime, SECOND};
+
+/// A quote made ready without any state: safe to do in parallel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    pub print: Fingerprint,
+    pub submitted_at: EventTime,
+    pub body_hash: u128,
+}
+
+impl Prepared {
+    pub fn new(quote: &Quote) -> Prepared {
+        Prepared { print: Fingerprint::new(quote), submitted_at: quote.submitted_at, body_hash: quote.body_hash }
+    }
+}
+
+/// Compiled rule books by content hash: every book in force somewhere in the look-back of amendments.
+#[derive(Clone)]
+pub struct Books {
+    by_hash: BTreeMap<u64, Arc<RuleBook>>,
+    empty: RuleBook,
+}
+
+impl Default for Books {
+    fn default() -> Books {
+        Books { by_hash: BTreeMap::new(), empty: RuleBook::empty() }
+    }
+}
+
+impl Books {
+    pub fn add(&mut self, book: Arc<RuleBook>) {
+        self.by_hash.insert(book.hash(), book);
+    }
+
+    pub fn get(&self, hash: u64) -> Option<&Arc<RuleBook>> {
+        self.by_hash.get(&hash)
+    }
+
+    /// The book in force; before any took effect, the empty one, which accepts everything.
+    fn in_force(&self, reference: Option<&RuleBookRef>) -> &RuleBook {
+        reference.and_then(|r| self.by_hash.get(&r.hash)).map_or(&self.empty, |book| book)
+    }
+}
+
+/// The same state, input and books give the same step, whatever the machine, the clock or the batch.
+pub fn decide(state: &State, input: &Input, books: &Books) -> Step {
+    match input {
+        Input::Quote(logged) => decide_quote(state, logged, books),
+        Input::RuleBook { position, book } => {
+            let mut step = unchanged(state, position.offset, Outcome::Applied);
+            step.delta.rule_book = Some(book.clone());
+            step
+        }
+        Input::Skipped { position } => unchanged(state, position.offset, Outcome::Applied),
+    }
+}
+
+/// A step that only moves the position.
+fn unchanged(state: &State, offset: u64, outcome: Outcome) -> Step {
+    let delta = Delta { from: offset, to: offset + 1, arrival: state.arrival(), ..Delta::default() };
+    Step { outcome, decisions: Vec::new(), delta, gauges: Gauges::default() }
+}
+
+fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Step {
+    let prepared = &logged.prepared;
+    let offset = logged.position.offset;
+    let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
+    if let Some(slot) = state.find(tenant, quote_id) {
+        let current = state.current_of(slot);
+        let same_body = state.attempt(slot).is_some_and(|a| a.body_hash == prepared.body_hash);
+        let outcome = if same_body { Outcome::Duplicate(current) } else { Outcome::IdReused(current) };
+        return moved(state, logged, offset, outcome);
+    }
+    match judge_time(state, logged) {
+        Ok(timed) => decide_new(state, logged, timed, books),
+        Err(outcome) => moved(state, logged, offset, outcome),
+    }
+}
+
+/// A step that decides nothing; on append-time clocks the arrival still passes.
+fn moved(state: &State, logged: &LoggedQuote, offset: u64, outcome: Outcome) -> Step {
+    let mut step = unchanged(state, offset, outcome);
+    if logged.clock != ArrivalClock::Event {
+        step.delta.arrival = Some(running(state, logged.arrival.0));
+    }
+    step
+}
+
+fn running(state: &State, arrival: i64) -> i64 {
+    state.arrival().map_or(arrival, |before| before.max(arrival))
+}
+
+/// When a quote happened, as far as we believe it.
+struct Timed {
+    event_time: EventTime,
+    arrival: i64,
+    suspect: bool,
+}
+
+/// 2000-01-01 and 2101-01-01, microseconds.
+const YEARS: std::ops::Range<i64> = 946_684_800 * SECOND..4_133_980_800 * SECOND;
+
+fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
+    let settings = state.settings();
+    let submitted = logged.prepared.submitted_at.0;
+    let (arrival, lateness) = match logged.clock {
+        ArrivalClock::Log => (running(state, logged.arrival.0), settings.lateness_http_secs),
+        ArrivalClock::Stream => (running(state, logged.arrival.0), settings.lateness_stream_secs),
+        ArrivalClock::Event => {
+            if !YEARS.contains(&submitted) {
+                return Err(Outcome::TimeJump { setting: "years 2000-2100" });
+            }
+            let ahead = state.arrival().map_or(0, |before| submitted - before);
+            if ahead > settings.max_jump_secs * SECOND {
+                return Err(Outcome::TimeJump { setting: "time.max_jump" });
+            }
+            (running(state, submitted), settings.lateness_stream_secs)
+        }
+    };
+    let behind = arrival.saturating_sub(submitted);
+    if behind > settings.max_age_secs * SECOND {
+        return Err(Outcome::TooOld { behind_secs: behind / SECOND });
+    }
+    let believed = submitted.clamp(arrival - lateness * SECOND, arrival + settings.max_skew_secs * SECOND);
+    Ok(Timed { event_time: EventTime(believed), arrival, suspect: believed != submitted })
+}
+
+fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) -> Step {
+    let prepared = &logged.prepared;
+    let offset = logged.position.offset;
+    let attempt =
+        Arc::new(Attempt { print: prepared.print.clone(), event_time: timed.event_time, offset, body_hash: prepared.body_hash });
+    let keys = state.keys_of(&attempt.print);
+    let book = books.in_force(state.rule_book_at(offset));
+    let own = subject_evidence(state, None, &attempt, &keys, Reach::Earlier, book);
+    let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
+    let (later, cut) =
+        if newest >= attempt.event_time.0 { view(state, None).later(&attempt, &keys) } else { (Vec::new(), false) };
+    let late = newest > attempt.event_time.0 || !later.is_empty();
+    let as_newest = match later.last() {
+        Some(_) => subject_evidence(state, None, &attempt, &keys, Reach::All, book).evaluated.verdict,
+        None => Verdict::Accept,
+    };
+    let answer = own.evaluated.verdict.max(as_newest);
+    let mut flags = own.flags;
+    flags.0 |= u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8;
+    flags.0 |= u8::from(cut) << Flag::Truncated as u8;
+
+    let mut amendments =
+        Amendments { state, books, extra: Extra::new(&attempt, &keys), decisions: Vec::new(), amended: Vec::new() };
+    for slot in &later {
+        if let Some(other) = state.attempt(*slot) {
+            amendments.redecide(other, state.standing(*slot));
+        }
+    }
+    let referral = own.referral(state, offset);
+    let standing = Standing { content: own.evaluated.content, referral, revision: 1, verdict: own.evaluated.verdict, answer };
+    let gauges = Gauges {
+        candidates: own.candidates,
+        comparisons: own.comparisons,
+        saturated_blocks: own.saturated,
+        redecided: later.len() as u32,
+        expired: 0,
+    };
+    let decision = own.decision(state, &attempt, standing, flags, book, None);
+    let mut decisions = vec![decision];
+    decisions.append(&mut amendments.decisions);
+    let delta = Delta {
+        from: offset,
+        to: offset + 1,
+        arrival: Some(timed.arrival),
+        rule_book: None,
+        insert: Some((attempt, standing)),
+        amended: amendments.amended,
+    };
+    Step { outcome: Outcome::Decided, decisions, delta, gauges }
+}
+
+fn view<'a>(state: &'a State, extra: Option<&'a Extra>) -> View<'a> {
+    View { state, extra }
+}
+
+/// Evidence on one attempt and what the book makes of it.
+struct Judged {
+    evaluated: Evaluated,
+    flags: Flags,
+    /// The case of the newest linked referred attempt.
+    case: Option<ReferralId>,
+    candidates: u32,
+    comparisons: u32,
+    saturated: u32,
+}
+
+fn subject_evidence(
+    state: &State,
+    extra: Option<&Extra>,
+    attempt: &Attempt,
+    keys: &[Key],
+    reach: Reach,
+    book: &RuleBook,
+) -> Judged {
+    let since = |now: EventTime| EventTime(now.0 - book.longest());
+    let view = view(state, extra);
+    let now = match reach {
+        Reach::Earlier => attempt.event_time,
+        Reach::All => state.newest_of(attempt.print.tenant()).unwrap_or(attempt.event_time).max(attempt.event_time),
+    };
+    let gathered = view.gather(attempt, keys, reach, since(now));
+    let case = newest_case(state, &gathered);
+    let evaluated = evaluate(attempt, now, &gathered, book);
+    let mut flags = evaluated.flags;
+    flags.0 |= u8::from(gathered.saturated > 0) << Flag::Saturated as u8;
+    let past_eviction = state.evicted().is_some_and(|evicted| since(now) < evicted);
+    flags.0 |= u8::from(gathered.truncated || past_eviction) << Flag::Truncated as u8;
+    Judged {
+        evaluated,
+        flags,
+        case,
+        candidates: gathered.candidates,
+        comparisons: gathered.comparisons,
+        saturated: gathered.saturated,
+    }
+}
+
+fn newest_case(state: &State, gathered: &Gathered) -> Option<ReferralId> {
+    gathered.links.iter().rev().find_map(|link| {
+        let standing = state.standing(link.slot?);
+        standing.referral.filter(|_| standing.verdict == Verdict::Refer)
+    })
+}
+
+impl Judged {
+    /// A referral joins the case of its newest linked referred attempt, or opens one.
+    fn referral(&self, state: &State, offset: u64) -> Option<ReferralId> {
+        let opened = || ReferralId((state.decision_id(offset).0 >> 64) as u64);
+        (self.evaluated.verdict == Verdict::Refer).then(|| self.case.unwrap_or_else(opened))
+    }
+
+    fn decision(
+        self,
+        state: &State,
+        attempt: &Attempt,
+        standing: Standing,
+        flags: Flags,
+        book: &RuleBook,
+        cause: Option<Cause>,
+    ) -> Decision {
+        let e = self.evaluated;
+        Decision {
+            decision_id: state.decision_id(attempt.offset),
+            quote_id: attempt.print.quote_id().into(),
+            tenant: attempt.print.tenant().into(),
+            revision: standing.revision,
+            verdict: e.verdict,
+            answer: standing.answer,
+            referral_id: standing.referral,
+            reasons: e.reasons,
+            attempts: e.attempts,
+            suspicious_attempts: e.suspicious_attempts,
+            suspicion: e.suspicion,
+            features: e.features,
+            linked: e.linked,
+            linked_total: e.linked_total,
+            rule_book: state.rule_book_at(attempt.offset).cloned().unwrap_or_else(|| book.reference()),
+            event_time: attempt.event_time,
+            position: Position { partition: state.settings().partition, offset: attempt.offset },
+            cause,
+            flags,
+        }
+    }
+}
+
+impl Extra {
+    fn new(attempt: &Arc<Attempt>, keys: &[Key]) -> Extra {
+        let mut keys = keys.to_vec();
+        keys.sort();
+        Extra { attempt: attempt.clone(), keys }
+    }
+}
+
+/// Decisions on later attempts that a late quote changes.
+struct Amendments<'a> {
+    state: &'a State,
+    books: &'a Books,
+    extra: Extra,
+    decisions: Vec<Decision>,
+    amended: Vec<Amended>,
+}
+
+impl Amendments<'_> {
+    /// Decides again, under the book of the attempt's own position; a changed decision is an amendment.
+    fn redecide(&mut self, attempt: &Arc<Attempt>, before: Standing) {
+        let state = self.state;
+        let book = self.books.in_force(state.rule_book_at(attempt.offset));
+        let keys = state.keys_of(&attempt.print);
+        let judged = subject_evidence(state, Some(&self.extra), attempt, &keys, Reach::Earlier, book);
+        if judged.evaluated.content == before.content {
+            return;
+        }
+        let referral = before.referral.or_else(|| judged.referral(state, attempt.offset));
+        let standing = Standing {
+            content: judged.evaluated.content,
+            referral,
+            revision: before.revision + 1,
+            verdict: judged.evaluated.verdict,
+            answer: before.answer,
+        };
+        self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash(), standing });
+        let position = Position { partition: state.settings().partition, offset: self.extra.attempt.offset };
+        let cause = Cause { quote_id: self.extra.attempt.print.quote_id().into(), position };
+        let flags = judged.flags;
+        self.decisions.push(judged.decision(state, attempt, standing, flags, book, Some(cause)));
+    }
+}

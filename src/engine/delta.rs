@@ -1,0 +1,129 @@
+//! Everything one record changes, and its stored form.
+
+use std::sync::Arc;
+
+use super::codec::Reader;
+use super::decision::{ReferralId, RuleBookRef, Verdict};
+use super::state::{Attempt, Standing};
+use super::time::EventTime;
+
+/// Carries the state from one offset to the next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delta {
+    /// The record's offset.
+    pub from: u64,
+    /// The next offset to read.
+    pub to: u64,
+    /// Running arrival after the record, microseconds.
+    pub arrival: Option<i64>,
+    /// A rule book in force from `from`.
+    pub rule_book: Option<RuleBookRef>,
+    pub insert: Option<(Arc<Attempt>, Standing)>,
+    pub amended: Vec<Amended>,
+}
+
+/// A new standing for an attempt held already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amended {
+    pub offset: u64,
+    /// Hash of (tenant, quote id): finds the attempt.
+    pub id_hash: u64,
+    pub standing: Standing,
+}
+
+/// A stored delta that cannot be read or does not fit, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("corrupt delta: {0}")]
+pub struct CorruptDelta(pub &'static str);
+
+const HAS_ARRIVAL: u8 = 1;
+const HAS_BOOK: u8 = 2;
+const HAS_INSERT: u8 = 4;
+
+impl Delta {
+    /// Appends the stored form.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let flags = (u8::from(self.arrival.is_some()) * HAS_ARRIVAL)
+            | (u8::from(self.rule_book.is_some()) * HAS_BOOK)
+            | (u8::from(self.insert.is_some()) * HAS_INSERT);
+        out.push(flags);
+        out.extend_from_slice(&self.from.to_le_bytes());
+        out.extend_from_slice(&self.to.to_le_bytes());
+        if let Some(arrival) = self.arrival {
+            out.extend_from_slice(&arrival.to_le_bytes());
+        }
+        if let Some(book) = &self.rule_book {
+            out.extend_from_slice(&book.version.to_le_bytes());
+            out.extend_from_slice(&book.hash.to_le_bytes());
+        }
+        if let Some((attempt, standing)) = &self.insert {
+            put_standing(out, standing);
+            out.extend_from_slice(&attempt.event_time.0.to_le_bytes());
+            out.extend_from_slice(&attempt.offset.to_le_bytes());
+            out.extend_from_slice(&attempt.body_hash.to_le_bytes());
+            attempt.print.encode(out);
+        }
+        out.extend_from_slice(&(self.amended.len() as u32).to_le_bytes());
+        for amended in &self.amended {
+            out.extend_from_slice(&amended.offset.to_le_bytes());
+            out.extend_from_slice(&amended.id_hash.to_le_bytes());
+            put_standing(out, &amended.standing);
+        }
+    }
+
+    /// Reads one delta off the front of `bytes`.
+    pub fn decode(bytes: &mut &[u8]) -> Result<Delta, CorruptDelta> {
+        let mut reader = Reader(bytes);
+        let delta = Delta::read(&mut reader)?;
+        *bytes = reader.0;
+        Ok(delta)
+    }
+
+    fn read(reader: &mut Reader) -> Result<Delta, CorruptDelta> {
+        let flags = reader.u8()?;
+        let (from, to) = (reader.u64()?, reader.u64()?);
+        let arrival = if flags & HAS_ARRIVAL != 0 { Some(reader.u64()? as i64) } else { None };
+        let rule_book =
+            if flags & HAS_BOOK != 0 { Some(RuleBookRef { version: reader.u32()?, hash: reader.u64()? }) } else { None };
+        let insert = if flags & HAS_INSERT != 0 { Some(read_insert(reader)?) } else { None };
+        let count = reader.u32()?;
+        let mut amended = Vec::new();
+        for _ in 0..count {
+            amended.push(Amended { offset: reader.u64()?, id_hash: reader.u64()?, standing: read_standing(reader)? });
+        }
+        Ok(Delta { from, to, arrival, rule_book, insert, amended })
+    }
+}
+
+fn read_insert(reader: &mut Reader) -> Result<(Arc<Attempt>, Standing), CorruptDelta> {
+    let standing = read_standing(reader)?;
+    let event_time = EventTime(reader.u64()? as i64);
+    let offset = reader.u64()?;
+    let body_hash = reader.u128()?;
+    let print = super::fingerprint::Fingerprint::decode(reader)?;
+    Ok((Arc::new(Attempt { print, event_time, offset, body_hash }), standing))
+}
+
+fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
+    out.extend_from_slice(&standing.content.to_le_bytes());
+    out.extend_from_slice(&standing.referral.map_or(0, |r| r.0).to_le_bytes());
+    out.push(u8::from(standing.referral.is_some()));
+    out.extend_from_slice(&standing.revision.to_le_bytes());
+    out.extend_from_slice(&[standing.verdict as u8, standing.answer as u8]);
+}
+
+fn read_standing(reader: &mut Reader) -> Result<Standing, CorruptDelta> {
+    let content = reader.u64()?;
+    let referral = ReferralId(reader.u64()?);
+    let referral = (reader.u8()? != 0).then_some(referral);
+    Ok(Standing { content, referral, revision: reader.u32()?, verdict: read_verdict(reader)?, answer: read_verdict(reader)? })
+}
+
+fn read_verdict(reader: &mut Reader) -> Result<Verdict, CorruptDelta> {
+    match reader.u8()? {
+        0 => Ok(Verdict::Accept),
+        1 => Ok(Verdict::Flag),
+        2 => Ok(Verdict::Refer),
+        _ => Err(CorruptDelta("an unknown verdict")),
+    }
+}

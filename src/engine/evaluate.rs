@@ -1,0 +1,202 @@
+//! From linked attempts to numbers, and from numbers through the rule book to a verdict.
+
+use super::blocking::Family;
+use super::decision::{Change, Flag, Flags, Linked, Reason, Verdict};
+use super::evidence::{Evidence, WindowEvidence};
+use super::facts::{Step, walk};
+use super::field::{Field, Level};
+use super::fingerprint::Text;
+use super::gather::{Gathered, Link, same_source, source_of, surnames};
+use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX};
+use super::normalise::hash64;
+use super::rules::RuleBook;
+use super::state::Attempt;
+use super::time::EventTime;
+
+/// A decision's content: all that an amendment would change.
+pub(super) struct Evaluated {
+    pub verdict: Verdict,
+    pub reasons: Vec<Reason>,
+    pub attempts: u32,
+    pub suspicious_attempts: u32,
+    pub suspicion: f64,
+    pub features: Vec<(String, f64)>,
+    pub linked: Vec<Linked>,
+    pub linked_total: u32,
+    pub flags: Flags,
+    /// Hash of everything above but the flags.
+    pub content: u64,
+}
+
+/// Judges `attempt` at the time `now` (its own event time, or that of the newest attempt that arrived before it).
+pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, book: &RuleBook) -> Evaluated {
+    let evidence = evidence(attempt, now, gathered, book.windows());
+    let evaluation = book.evaluate(&evidence);
+    let reported = &evidence.windows[book.reported_window(&evaluation)];
+    let mut evaluated = Evaluated {
+        verdict: evaluation.verdict,
+        reasons: evaluation.live.iter().map(|hit| book.reason(*hit, &evidence)).collect(),
+        attempts: reported.attempts,
+        suspicious_attempts: reported.suspicious_attempts,
+        suspicion: reported.suspicion,
+        features: features(reported),
+        linked: gathered.links.iter().rev().take(LINKED_SHOWN_MAX).map(linked).collect(),
+        linked_total: gathered.links.len() as u32,
+        flags: flags(attempt, gathered),
+        content: 0,
+    };
+    evaluated.content = content(&evaluated, gathered);
+    evaluated
+}
+
+fn flags(attempt: &Attempt, gathered: &Gathered) -> Flags {
+    let mut flags = Flags::default();
+    if attempt.print.mixed_script {
+        flags.set(Flag::MixedScript);
+    }
+    if gathered.links.iter().any(|link| link.pair.levels.contains(&Level::Disguised)) {
+        flags.set(Flag::Disguised);
+    }
+    if gathered.links.len() > LINKED_WALK_MAX {
+        flags.set(Flag::Truncated);
+    }
+    flags
+}
+
+fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i64]) -> Evidence {
+    let print = &attempt.print;
+    let mut found: Vec<WindowEvidence> = Vec::with_capacity(windows.len());
+    let mut walked = usize::MAX;
+    for window in windows {
+        let since = EventTime(now.0 - window);
+        let from = gathered.links.partition_point(|link| link.attempt.event_time <= since);
+        let from = from.max(gathered.links.len().saturating_sub(LINKED_WALK_MAX));
+        let links = &gathered.links[from..];
+        // Most quotes have the same linked attempts in every window: walk them once.
+        let mut window = match found.last() {
+            Some(shorter) if links.len() == walked => shorter.clone(),
+            _ => linked_evidence(attempt, links),
+        };
+        walked = links.len();
+        count_applicants(&mut window, attempt, gathered, since);
+        found.push(window);
+    }
+    Evidence {
+        windows: found,
+        channel: print.channel,
+        agent_id: print.text(Text::Agent).into(),
+        product: print.text(Text::Product).into(),
+        tenant: print.tenant().into(),
+        premium: print.premium.max(0.0),
+    }
+}
+
+/// What the linked attempts of one window say. A late quote seen as the newest stands at the end of the walk.
+fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
+    let print = &attempt.print;
+    if links.is_empty() {
+        return WindowEvidence { attempts: 1, distinct: super::facts::given(print), ..WindowEvidence::default() };
+    }
+    let own = Step { at: attempt.event_time, print };
+    let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
+    let mut window = walk(&steps);
+    let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
+    window.same_source_attempts = same.len() as u32 - 1;
+    window.same_source_suspicious = match same.len() {
+        1 => 0,
+        all if all == steps.len() => window.suspicious_attempts,
+        _ => walk(&same).suspicious_attempts,
+    };
+    window.fresh_source = same.len() == 1 && source_of(print) != 0;
+    let mut sources: Vec<u64> = links.iter().map(|link| source_of(&link.attempt.print)).filter(|s| *s != 0).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    window.sources = sources.len() as u32;
+    window
+}
+
+fn step_of<'a>(link: &Link<'a>) -> Step<'a> {
+    Step { at: link.attempt.event_time, print: &link.attempt.print }
+}
+
+fn count_applicants(window: &mut WindowEvidence, attempt: &Attempt, gathered: &Gathered, since: EventTime) {
+    let own = attempt.print.surname_code;
+    window.source_applicants = 1;
+    window.address_applicants = 1;
+    for shared in gathered.shared.iter().filter(|shared| !shared.seen.is_empty()) {
+        let seen = shared.seen.iter().take_while(|(time, _)| *time > since).map(|(_, surname)| *surname);
+        let applicants = surnames(seen, own) as u32;
+        match shared.family {
+            Family::Address => window.address_applicants = window.address_applicants.max(applicants),
+            _ => window.source_applicants = window.source_applicants.max(applicants),
+        }
+    }
+}
+
+fn features(window: &WindowEvidence) -> Vec<(String, f64)> {
+    let mut features: Vec<(String, f64)> = Vec::new();
+    let mut add = |name: &str, value: f64, shown: bool| {
+        if shown {
+            features.push((name.to_owned(), value));
+        }
+    };
+    add("address_applicants", f64::from(window.address_applicants), window.address_applicants > 1);
+    add("disguises", f64::from(window.disguises), window.disguises > 0);
+    add("fresh_source", 1.0, window.fresh_source);
+    add("known_form", 1.0, window.known_form);
+    add("oscillations", f64::from(window.oscillations), window.oscillations > 0);
+    add("premium_drop_pct", window.premium_drop_pct, window.premium_drop_pct > 0.0);
+    add("same_source_suspicious", f64::from(window.same_source_suspicious), window.same_source_suspicious > 0);
+    add("seconds_since_first", window.seconds_since_first, window.seconds_since_first > 0.0);
+    add("source_applicants", f64::from(window.source_applicants), window.source_applicants > 1);
+    add("sources", f64::from(window.sources), window.sources > 1);
+    for field in Field::ALL {
+        let distinct = window.distinct[field as usize];
+        if distinct > 1 {
+            let name = field.name().rsplit('.').next().unwrap_or(field.name());
+            add(&format!("variants.{name}"), f64::from(distinct), true);
+        }
+    }
+    features.sort_by(|a, b| a.0.cmp(&b.0));
+    features
+}
+
+fn linked(link: &Link) -> Linked {
+    Linked {
+        quote_id: link.attempt.print.quote_id().into(),
+        submitted_at: link.attempt.event_time,
+        weight: link.pair.weight,
+        changes: changes(link),
+    }
+}
+
+fn changes(link: &Link) -> Vec<Change> {
+    let changed = |level: Level| !matches!(level, Level::Missing | Level::Same);
+    let levels = Field::ALL.into_iter().map(|field| Change { field, level: link.pair.levels[field as usize] });
+    levels.filter(|change| changed(change.level)).collect()
+}
+
+fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
+    let mut bytes = Vec::with_capacity(256);
+    bytes.push(evaluated.verdict as u8);
+    for reason in &evaluated.reasons {
+        bytes.extend_from_slice(reason.rule.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(reason.text.as_bytes());
+        bytes.push(0);
+    }
+    for number in [evaluated.attempts, evaluated.suspicious_attempts, evaluated.linked_total] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.extend_from_slice(&evaluated.suspicion.to_bits().to_le_bytes());
+    for (name, value) in &evaluated.features {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+    }
+    for link in &gathered.links {
+        bytes.extend_from_slice(&link.attempt.id_hash().to_le_bytes());
+        bytes.extend_from_slice(&link.pair.weight.to_bits().to_le_bytes());
+        bytes.extend(link.pair.levels.iter().map(|level| *level as u8));
+    }
+    hash64(&bytes)
+}

@@ -1,0 +1,304 @@
+//! Facts and variants: how many contradicting versions of the truth one applicant gave, and how deliberate that looks.
+
+use super::compare::{VinChange, level, vin_change};
+use super::evidence::WindowEvidence;
+use super::field::{Field, Level};
+use super::fingerprint::{Fingerprint, RAWS, Text};
+use super::normalise::vehicle::well_formed;
+use super::time::{DAY, EventTime, HOUR};
+
+/// Fields that are facts: the first of [`Field`].
+const FACTS: usize = Field::DriverData as usize + 1;
+const UNKNOWN: u16 = u16::MAX;
+
+/// One attempt of the walk.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub at: EventTime,
+    pub print: &'a Fingerprint,
+}
+
+/// A version of the facts: for each fact, the attempt that gave it.
+struct Variant {
+    givers: [u16; FACTS],
+    /// Attempt that opened it, and the last one that joined it.
+    opened: u16,
+    last: u16,
+}
+
+/// What one attempt contradicts in one variant.
+#[derive(Clone, Copy, Default)]
+struct Contradictions {
+    levels: [Level; FACTS],
+    count: u8,
+}
+
+/// A new variant, as seen from the nearest earlier one.
+struct Opening {
+    attempt: usize,
+    /// Against the nearest variant.
+    against: Contradictions,
+    nearest: usize,
+    suspicion: f64,
+}
+
+/// Walks the attempts, which are in (event time, id) order with the quote last, and counts what they say.
+pub fn walk(steps: &[Step]) -> WindowEvidence {
+    let mut walk = Walk { steps, variants: Vec::with_capacity(4), openings: Vec::new(), joined: Vec::with_capacity(steps.len()) };
+    let mut oscillations = 0;
+    for i in 0..steps.len() {
+        walk.take(i);
+        let newest = walk.variants.len() - 1;
+        let before = i.checked_sub(1).map(|j| walk.joined[j]);
+        if walk.joined[i] != newest && before.is_some_and(|before| before != walk.joined[i]) {
+            oscillations += 1;
+        }
+    }
+    walk.evidence(oscillations)
+}
+
+struct Walk<'a> {
+    steps: &'a [Step<'a>],
+    variants: Vec<Variant>,
+    openings: Vec<Opening>,
+    /// The variant of each attempt so far.
+    joined: Vec<usize>,
+}
+
+impl Walk<'_> {
+    fn take(&mut self, i: usize) {
+        let mut nearest: Option<(usize, Contradictions)> = None;
+        for number in (0..self.variants.len()).rev() {
+            let found = self.contradictions(i, number);
+            if found.count == 0 {
+                self.join(i, number);
+                return;
+            }
+            if nearest.is_none_or(|(_, best)| found.count < best.count) {
+                nearest = Some((number, found));
+            }
+        }
+        if let Some((nearest, against)) = nearest {
+            let suspicion = self.suspicion(i, nearest, &against);
+            self.openings.push(Opening { attempt: i, against, nearest, suspicion });
+        }
+        let print = self.steps[i].print;
+        let givers = std::array::from_fn(|fact| if gives(print, Field::ALL[fact]) { i as u16 } else { UNKNOWN });
+        self.variants.push(Variant { givers, opened: i as u16, last: i as u16 });
+        self.joined.push(self.variants.len() - 1);
+    }
+
+    fn join(&mut self, i: usize, number: usize) {
+        let print = self.steps[i].print;
+        let variant = &mut self.variants[number];
+        for fact in 0..FACTS {
+            if variant.givers[fact] == UNKNOWN && gives(print, Field::ALL[fact]) {
+                variant.givers[fact] = i as u16;
+            }
+        }
+        variant.last = i as u16;
+        self.joined.push(number);
+    }
+
+    fn contradictions(&self, i: usize, variant: usize) -> Contradictions {
+        let mut found = Contradictions::default();
+        for fact in 0..FACTS {
+            let giver = self.variants[variant].givers[fact];
+            if giver == UNKNOWN {
+                continue;
+            }
+            let level = self.fact_level(Field::ALL[fact], i, usize::from(giver));
+            if matches!(level, Level::Near | Level::Different | Level::Disguised) {
+                found.levels[fact] = level;
+                found.count += 1;
+            }
+        }
+        found
+    }
+
+    /// The level; a disguise counts only with a raw form that no earlier attempt of the walk had.
+    fn fact_level(&self, field: Field, i: usize, giver: usize) -> Level {
+        let (a, b) = (self.steps[i].print, self.steps[giver].print);
+        let number = field as usize;
+        if number < RAWS && a.raw[number] == b.raw[number] && a.raw[number] != 0 {
+            return Level::Same;
+        }
+        match level(field, a, b) {
+            Level::Disguised if self.steps[..i].iter().any(|s| s.print.raw[number] == a.raw[number]) => Level::Same,
+            level => level,
+        }
+    }
+
+    /// How deliberate the step to a new variant looks; 1 is one plain tweak of a fact that the price hangs on.
+    fn suspicion(&self, i: usize, nearest: usize, against: &Contradictions) -> f64 {
+        let (print, base) = (self.steps[i].print, self.steps[usize::from(self.variants[nearest].last)].print);
+        let mut worst = 0.0f64;
+        let mut sum = 0.0;
+        for fact in 0..FACTS {
+            let level = against.levels[fact];
+            if level == Level::Missing {
+                continue;
+            }
+            let weight = change_weight(Field::ALL[fact], level, print, base);
+            worst = worst.max(weight);
+            sum += weight;
+        }
+        let gap = self.steps[i].at.0 - self.steps[i - 1].at.0;
+        (worst + 0.35 * (sum - worst)).min(2.5) * favour(print, self.steps[i - 1].print) * pace(gap)
+    }
+
+    fn evidence(&self, oscillations: u32) -> WindowEvidence {
+        let steps = self.steps;
+        let last = steps.len() - 1;
+        let changed = self.openings.iter().fold(0u32, |bits, opening| {
+            bits | (0..FACTS).filter(|f| opening.against.levels[*f] != Level::Missing).fold(0, |b, f| b | 1 << f)
+        });
+        let disguises = self.openings.iter().filter(|opening| only_disguised(&opening.against)).count() as u32;
+        WindowEvidence {
+            attempts: steps.len() as u32,
+            suspicious_attempts: self.variants.len() as u32 - 1,
+            suspicion: round(self.openings.iter().map(|opening| self.settled(opening)).sum()),
+            distinct: std::array::from_fn(|fact| self.distinct(fact)),
+            changed,
+            premium_drop_pct: round(premium_drop(steps)),
+            oscillations,
+            disguises,
+            seconds_since_first: ((steps[last].at.0 - steps[0].at.0) / 1_000_000) as f64,
+            known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
+            ..WindowEvidence::default()
+        }
+    }
+
+    /// A version that was left again at once for the one before it, and brought no better price, was a slip of the pen.
+    fn settled(&self, opening: &Opening) -> f64 {
+        let i = opening.attempt;
+        let returned = self.joined.get(i + 1) == Some(&opening.nearest);
+        let cheaper = cheaper(self.steps[i].print, self.steps[i.saturating_sub(1)].print) == Some(true);
+        if returned && !cheaper { opening.suspicion * 0.4 } else { opening.suspicion }
+    }
+
+    fn distinct(&self, fact: usize) -> u16 {
+        if fact >= FACTS {
+            return 0;
+        }
+        let mut seen: Vec<u64> = Vec::with_capacity(self.variants.len());
+        for variant in &self.variants {
+            let giver = variant.givers[fact];
+            if giver != UNKNOWN {
+                let value = identity(Field::ALL[fact], self.steps[usize::from(giver)].print);
+                if !seen.contains(&value) {
+                    seen.push(value);
+                }
+            }
+        }
+        seen.len() as u16
+    }
+}
+
+fn only_disguised(against: &Contradictions) -> bool {
+    against.levels.iter().all(|level| matches!(level, Level::Missing | Level::Disguised))
+}
+
+/// Two decimals: what is shown is what rules compare.
+fn round(x: f64) -> f64 {
+    (x * 100.0).round() / 100.0
+}
+
+fn gives(print: &Fingerprint, field: Field) -> bool {
+    match field {
+        Field::MakeModel => !print.text(Text::Model).is_empty(),
+        Field::Year => print.year != 0,
+        Field::Power => print.power > 0.0,
+        Field::DriverData => !print.drivers.is_empty(),
+        field => print.raw.get(field as usize).is_some_and(|raw| *raw != 0),
+    }
+}
+
+/// A number that is equal for equal values of one fact.
+fn identity(field: Field, print: &Fingerprint) -> u64 {
+    match field {
+        Field::MakeModel => super::normalise::hash64(print.text(Text::Model).as_bytes()),
+        Field::Year => u64::from(print.year),
+        Field::Power => u64::from(print.power.to_bits()),
+        Field::DriverData => print.drivers.iter().fold(0, |sum, d| {
+            sum ^ super::normalise::hash64(
+                &[d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat(),
+            )
+        }),
+        field => u64::from(print.raw[field as usize]),
+    }
+}
+
+/// One value for each fact the form gives.
+pub fn given(print: &Fingerprint) -> [u16; Field::COUNT] {
+    Field::ALL.map(|field| u16::from(field.is_fact() && gives(print, field)))
+}
+
+/// How much one changed fact says, before favour and pace. Chosen on the labelled workload; see docs/adr.
+fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
+    if level == Level::Disguised {
+        return 1.3;
+    }
+    let near = level == Level::Near;
+    match field {
+        Field::Vin => vin_weight(print.text(Text::Vin), base.text(Text::Vin), near),
+        Field::BirthDate | Field::DriverLicence | Field::Year | Field::Power => 1.0,
+        Field::IdDocument => 0.9,
+        Field::LastName | Field::FirstName => 0.8,
+        Field::MiddleName => 0.7,
+        Field::Plate => 0.8,
+        Field::Address => 0.8,
+        Field::DriverData => 0.9,
+        Field::Phone | Field::Email => 0.4,
+        _ => 0.2,
+    }
+}
+
+fn vin_weight(vin: &str, base: &str, near: bool) -> f64 {
+    if well_formed(vin) && !well_formed(base) {
+        return 0.5;
+    }
+    match vin_change(vin, base) {
+        VinChange::Serial if near => 1.0,
+        _ => 1.2,
+    }
+}
+
+/// Whether the form became cheaper; `None` when a price is missing or the applicant chose other terms.
+fn cheaper(print: &Fingerprint, before: &Fingerprint) -> Option<bool> {
+    let same_choices = print.term == before.term && print.deductible == before.deductible && print.extra == before.extra;
+    if print.premium < 0.0 || before.premium < 0.0 || !same_choices {
+        return None;
+    }
+    Some(print.premium < before.premium * 0.995)
+}
+
+fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
+    match cheaper(print, before) {
+        Some(true) => 1.3,
+        Some(false) if print.premium > before.premium * 1.005 => 0.8,
+        _ => 1.0,
+    }
+}
+
+fn pace(gap: i64) -> f64 {
+    match gap {
+        gap if gap <= HOUR => 1.1,
+        gap if gap <= 3 * DAY => 1.0,
+        gap if gap <= 10 * DAY => 0.8,
+        _ => 0.6,
+    }
+}
+
+/// Per cent from the dearest price to the cheapest after it.
+fn premium_drop(steps: &[Step]) -> f64 {
+    let mut dearest = 0.0f64;
+    let mut drop = 0.0f64;
+    for premium in steps.iter().map(|step| step.print.premium).filter(|premium| *premium >= 0.0) {
+        dearest = dearest.max(premium);
+        if dearest > 0.0 {
+            drop = drop.max((dearest - premium) / dearest * 100.0);
+        }
+    }
+    drop
+}

@@ -1,0 +1,245 @@
+//! Gathering evidence: from the blocks of a quote to its linked attempts.
+
+use std::sync::Arc;
+
+use super::blocking::{Family, Key};
+use super::fingerprint::{Fingerprint, Text};
+use super::index::{Block, Slot};
+use super::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX, REDECIDED_MAX};
+use super::link::{Hubs, Pair, hub_share, judge};
+use super::state::{Attempt, State};
+use super::time::EventTime;
+
+/// Newest attempts of a shared thing that are asked for their surnames.
+const HUB_NEWEST: usize = 64;
+
+/// The state, and beside it an attempt that is not in it yet: what the state would be after a late quote.
+pub(super) struct View<'a> {
+    pub state: &'a State,
+    pub extra: Option<&'a Extra>,
+}
+
+pub(super) struct Extra {
+    pub attempt: Arc<Attempt>,
+    /// Sorted by hash.
+    pub keys: Vec<Key>,
+}
+
+/// Which attempts count as evidence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those earlier than the subject by (event time, id): what the law says.
+    Earlier,
+    /// All that arrived: what the subject would get as the newest of them.
+    All,
+}
+
+/// A linked attempt and why.
+pub(super) struct Link<'a> {
+    pub attempt: &'a Arc<Attempt>,
+    pub pair: Pair,
+    /// Its standing, when it is in the state.
+    pub slot: Option<Slot>,
+}
+
+/// A shared thing of the subject (device, phone ...) and who was seen with it, newest first.
+pub(super) struct Shared {
+    pub family: Family,
+    /// (event time, surname) of up to `BLOCK_NEWEST_MAX` attempts within the look-back.
+    pub seen: Vec<(EventTime, u32)>,
+}
+
+#[derive(Default)]
+pub(super) struct Gathered<'a> {
+    /// In (event time, id) order.
+    pub links: Vec<Link<'a>>,
+    pub shared: Vec<Shared>,
+    pub candidates: u32,
+    pub comparisons: u32,
+    pub saturated: u32,
+    pub truncated: bool,
+}
+
+/// A slot met in a block: packed so that one sort groups a slot's meetings.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Meeting {
+    slot: Slot,
+    family: Family,
+    block: u32,
+}
+
+/// An attempt worth comparing.
+struct Candidate {
+    slot: Slot,
+    /// Size of the rarest block it was met in.
+    rarest: u32,
+}
+
+/// The place of `View::extra` among slots.
+const EXTRA: Slot = (1 << 31) - 1;
+
+impl<'a> View<'a> {
+    fn attempt(&self, slot: Slot) -> Option<&'a Arc<Attempt>> {
+        if slot == EXTRA { self.extra.map(|extra| &extra.attempt) } else { self.state.attempt(slot) }
+    }
+
+    fn seen(&self, slot: Slot) -> (EventTime, u32) {
+        match (slot, self.extra) {
+            (EXTRA, Some(extra)) => (extra.attempt.event_time, extra.attempt.print.surname_code),
+            _ => {
+                let hot = self.state.hot(slot);
+                (hot.event_time, hot.surname)
+            }
+        }
+    }
+
+    fn extra_has(&self, key: Key) -> bool {
+        self.extra.is_some_and(|extra| extra.keys.binary_search_by_key(&key.hash, |k| k.hash).is_ok())
+    }
+
+    /// Evidence for `subject`, whose look-back begins after `since`.
+    pub(super) fn gather(&self, subject: &Attempt, keys: &[Key], reach: Reach, since: EventTime) -> Gathered<'a> {
+        let mut gathered = Gathered::default();
+        let mut meetings: Vec<Meeting> = Vec::with_capacity(256);
+        self.state.index.touch(keys);
+        let mut found: Vec<Slot> = Vec::with_capacity(BLOCK_NEWEST_MAX + 2);
+        for key in keys {
+            gathered.saturated += u32::from(self.newest(*key, subject, reach, since, &mut found));
+            let block = found.len() as u32;
+            meetings.extend(found.iter().map(|slot| Meeting { slot: *slot, family: key.family, block }));
+            if key.source {
+                gathered.shared.push(self.shared(*key, &found, since));
+            }
+        }
+        let candidates = candidates(&mut meetings, &mut gathered, self);
+        let hubs = hubs(&gathered.shared, subject);
+        for candidate in candidates {
+            let Some(attempt) = self.attempt(candidate.slot) else { continue };
+            if attempt.event_time <= since || attempt.print.tenant() != subject.print.tenant() {
+                continue;
+            }
+            gathered.comparisons += 1;
+            let pair = judge(&subject.print, &attempt.print, &hubs);
+            if pair.linked {
+                let slot = (candidate.slot != EXTRA).then_some(candidate.slot);
+                gathered.links.push(Link { attempt, pair, slot });
+            }
+        }
+        gathered.links.sort_by(|a, b| a.attempt.order().cmp(&b.attempt.order()));
+        gathered
+    }
+
+    /// Fills `found` with the newest attempts of a block that count, newest first. True when more than fit saturate it.
+    fn newest(&self, key: Key, subject: &Attempt, reach: Reach, since: EventTime, found: &mut Vec<Slot>) -> bool {
+        let block = self.state.index.get(key);
+        let end = match reach {
+            Reach::Earlier => block.prefix(|slot| self.state.earlier(slot, subject)),
+            Reach::All => block.len(),
+        };
+        found.clear();
+        found.extend((0..end).rev().take(BLOCK_NEWEST_MAX + 1).map(|i| block.get(i)));
+        if let Some(extra) = self.extra
+            && (reach == Reach::All || extra.attempt.order() < subject.order())
+            && self.extra_has(key)
+        {
+            let at = found.partition_point(|slot| !self.state.earlier(*slot, &extra.attempt));
+            found.insert(at, EXTRA);
+        }
+        let over = found.get(BLOCK_NEWEST_MAX).is_some_and(|slot| self.seen(*slot).0 > since);
+        found.truncate(BLOCK_NEWEST_MAX);
+        over
+    }
+
+    fn shared(&self, key: Key, found: &[Slot], since: EventTime) -> Shared {
+        let seen = found.iter().map(|slot| self.seen(*slot)).take_while(|(time, _)| *time > since).collect();
+        Shared { family: key.family, seen }
+    }
+
+    /// Attempts later than the subject that share a block with it, in (event time, id) order: decisions on them may hang on it.
+    /// True when there are more than one late quote may re-decide and some were left out.
+    pub(super) fn later(&self, subject: &Attempt, keys: &[Key]) -> (Vec<Slot>, bool) {
+        let mut slots: Vec<Slot> = Vec::new();
+        let mut cut = false;
+        for key in keys {
+            let block: Block = self.state.index.get(*key);
+            let from = block.prefix(|slot| self.state.earlier(slot, subject));
+            cut |= block.len() - from > REDECIDED_MAX;
+            slots.extend((from..block.len()).take(REDECIDED_MAX + 1).map(|i| block.get(i)));
+        }
+        slots.sort_unstable();
+        // Attempts met in most blocks are the likeliest to be linked: they go first.
+        let mut met: Vec<(usize, Slot)> = slots.chunk_by(|a, b| a == b).map(|group| (group.len(), group[0])).collect();
+        met.retain(|(_, slot)| self.attempt(*slot).is_some_and(|a| a.print.tenant() == subject.print.tenant()));
+        cut |= met.len() > REDECIDED_MAX;
+        let order = |slot: Slot| self.attempt(slot).map(|a| a.order());
+        if met.len() > REDECIDED_MAX {
+            met.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| order(a.1).cmp(&order(b.1))));
+            met.truncate(REDECIDED_MAX);
+        }
+        met.sort_by(|a, b| order(a.1).cmp(&order(b.1)));
+        (met.into_iter().map(|(_, slot)| slot).collect(), cut)
+    }
+}
+
+/// The gate: hits in two key families, or three hits. Over budget the rarest block goes first, then the newest, then the id.
+fn candidates(meetings: &mut [Meeting], gathered: &mut Gathered, view: &View) -> Vec<Candidate> {
+    meetings.sort_unstable();
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for group in meetings.chunk_by(|a, b| a.slot == b.slot) {
+        gathered.candidates += 1;
+        if group.len() >= 3 || group[0].family != group[group.len() - 1].family {
+            let rarest = group.iter().map(|meeting| meeting.block).min().unwrap_or(0);
+            candidates.push(Candidate { slot: group[0].slot, rarest });
+        }
+    }
+    if candidates.len() > COMPARISONS_MAX {
+        let order = |slot: Slot| view.attempt(slot).map(|a| a.order());
+        candidates.sort_by(|a, b| a.rarest.cmp(&b.rarest).then_with(|| order(b.slot).cmp(&order(a.slot))));
+        candidates.truncate(COMPARISONS_MAX);
+        gathered.truncated = true;
+    }
+    candidates
+}
+
+fn hubs(shared: &[Shared], subject: &Attempt) -> Hubs {
+    let share = |family: Family| {
+        let seen = shared.iter().find(|s| s.family == family).map_or(&[][..], |s| &s.seen[..s.seen.len().min(HUB_NEWEST)]);
+        hub_share(surnames(seen.iter().map(|(_, surname)| *surname), subject.print.surname_code))
+    };
+    Hubs {
+        phone: share(Family::Phone),
+        email: share(Family::Email),
+        address: share(Family::Address),
+        device: share(Family::Device),
+        session: share(Family::Session),
+    }
+}
+
+/// Distinct surnames, the subject's own among them.
+pub(super) fn surnames(seen: impl Iterator<Item = u32>, own: u32) -> usize {
+    let mut distinct = vec![own];
+    for surname in seen {
+        if !distinct.contains(&surname) {
+            distinct.push(surname);
+        }
+    }
+    distinct.len()
+}
+
+/// Do the two share a device, a session or an agent?
+pub(super) fn same_source(a: &Fingerprint, b: &Fingerprint) -> bool {
+    let agent = a.text(Text::Agent);
+    (a.device != 0 && a.device == b.device)
+        || (a.session != 0 && a.session == b.session)
+        || (!agent.is_empty() && agent == b.text(Text::Agent))
+}
+
+/// A number for the technical source: device, else session, else agent; 0 when none is given.
+pub(super) fn source_of(print: &Fingerprint) -> u64 {
+    match (print.device, print.session, print.text(Text::Agent)) {
+        (0, 0, "") => 0,
+        (0, 0, agent) => super::normalise::hash64(agent.as_bytes()),
+        (0, session, _) => session,
+        (device, _, _) => device,
+    }
+}

@@ -1,0 +1,207 @@
+//! The engine on small histories: one quote a row, the expectation last.
+
+use std::sync::Arc;
+
+use super::decide::{Books, Prepared, decide};
+use super::decision::{Decision, Flag};
+use super::quote::{Address, Position, Quote};
+use super::state::{Settings, State};
+use super::step::{ArrivalClock, Input, LoggedQuote, Outcome, Step};
+use super::time::{ArrivalTime, Date, EventTime, MINUTE, SECOND};
+
+/// 2026-11-01T00:00:00Z.
+const START: i64 = 1_793_491_200 * SECOND;
+
+fn base(id: &str, minute: i64) -> Quote {
+    let text = |s: &str| Some(s.into());
+    let mut quote = Quote {
+        quote_id: id.into(),
+        submitted_at: EventTime(START + minute * MINUTE),
+        product: "osago".into(),
+        tenant: "default".into(),
+        premium: Some(9_000.0),
+        ..Quote::default()
+    };
+    quote.channel.device_id = text("device-1");
+    let who = &mut quote.policyholder;
+    who.last_name = text("Заречная");
+    who.first_name = text("Мария");
+    who.middle_name = text("Павловна");
+    who.birth_date = Date::new(1984, 3, 7).unwrap_or_default();
+    who.id_document = text("4510 123456");
+    who.driver_licence = text("7712 654321");
+    who.phone = text("+7 912 345-67-89");
+    who.address =
+        Address { city: text("Тверь"), street: text("Новая"), house: text("5"), flat: text("7"), ..Address::default() };
+    quote.vehicle.vin = text("XTA219010K0123456");
+    quote.vehicle.plate = text("А123ВС69");
+    quote
+}
+
+struct Run {
+    state: State,
+    books: Books,
+    offset: u64,
+}
+
+impl Run {
+    fn new() -> Run {
+        Run { state: State::new(Settings::default()), books: Books::default(), offset: 0 }
+    }
+
+    fn step(&mut self, mut quote: Quote) -> Step {
+        quote.body_hash = u128::from(super::normalise::hash64(format!("{quote:?}").as_bytes()));
+        let logged = LoggedQuote {
+            position: Position { partition: 0, offset: self.offset },
+            arrival: ArrivalTime(0),
+            clock: ArrivalClock::Event,
+            prepared: Arc::new(Prepared::new(&quote)),
+        };
+        let step = decide(&self.state, &Input::Quote(logged), &self.books);
+        self.state.apply(&step.delta).expect("a delta fits the state it was made from");
+        self.offset += 1;
+        step
+    }
+
+    fn decision(&mut self, quote: Quote) -> Decision {
+        let step = self.step(quote);
+        assert_eq!(step.outcome, Outcome::Decided);
+        step.decisions.into_iter().next().expect("a decided quote has a decision")
+    }
+}
+
+fn with(minute: i64, id: &str, change: impl Fn(&mut Quote)) -> Quote {
+    let mut quote = base(id, minute);
+    change(&mut quote);
+    quote
+}
+
+#[test]
+fn versions_are_counted_not_quotes() {
+    let mut run = Run::new();
+    let vin = |vin: &'static str| move |q: &mut Quote| q.vehicle.vin = Some(vin.into());
+    for (quote, linked, suspicious) in [
+        (base("q0", 0), 0, 0),
+        (with(1, "q1", |q| q.coverage.deductible = Some(10_000.0)), 1, 0),
+        (with(2, "q2", vin("XTA219010K0123465")), 2, 1),
+        (with(3, "q3", vin("XTA219010K0128456")), 3, 2),
+        (with(4, "q4", vin("XTA219O10K0123456")), 4, 3),
+        // The same disguise again is not news, and the true VIN is known.
+        (with(5, "q5", vin("XTA219O10K0123456")), 5, 3),
+        (base("q6", 6), 6, 3),
+        (with(7, "q7", |q| q.policyholder.last_name = Some("3аречная".into())), 7, 4),
+        (with(8, "q8", |q| q.policyholder.birth_date = Date::new(1984, 7, 3).unwrap_or_default()), 8, 5),
+    ] {
+        let id = quote.quote_id.clone();
+        let decision = run.decision(quote);
+        assert_eq!((decision.linked_total, decision.suspicious_attempts), (linked, suspicious), "{id}: {decision:?}");
+    }
+}
+
+#[test]
+fn strangers_are_not_linked() {
+    let mut run = Run::new();
+    run.decision(base("q0", 0));
+    let stranger = |id: &str, change: fn(&mut Quote)| {
+        let mut quote = base(id, 1);
+        let who = &mut quote.policyholder;
+        who.last_name = Some("Лесков".into());
+        who.first_name = Some("Олег".into());
+        who.middle_name = Some("Янович".into());
+        who.birth_date = Date::new(1961, 12, 30).unwrap_or_default();
+        who.id_document = Some("4600 777888".into());
+        who.driver_licence = Some("5001 111222".into());
+        who.phone = Some("+7 999 000-11-22".into());
+        who.address.street = Some("Старая".into());
+        quote.vehicle.vin = Some("Z94CB41AAFR323020".into());
+        quote.vehicle.plate = Some("К777КК50".into());
+        change(&mut quote);
+        quote
+    };
+    for (quote, linked) in [
+        (stranger("s1", |_| ()), 0),
+        (stranger("s2", |q| q.policyholder.phone = Some("+7 912 345-67-89".into())), 1),
+        // The car was sold: plate and VIN stay, the person is another.
+        (stranger("s3", |q| (q.vehicle.vin, q.vehicle.plate) = (Some("XTA219010K0123456".into()), Some("А123ВС69".into()))), 0),
+    ] {
+        let id = quote.quote_id.clone();
+        let decision = run.decision(quote);
+        assert!(decision.linked.iter().all(|l| &*l.quote_id != "q0"), "{id}: {decision:?}");
+        assert!(decision.linked_total <= linked + 2, "{id}");
+    }
+}
+
+#[test]
+fn ids_are_counted_once() {
+    let mut run = Run::new();
+    let first = run.decision(base("q0", 0));
+    let again = run.step(base("q0", 0));
+    assert!(matches!(again.outcome, Outcome::Duplicate(current) if current.decision_id == first.decision_id), "{again:?}");
+    let reused = run.step(with(0, "q0", |q| q.premium = Some(1.0)));
+    assert!(matches!(reused.outcome, Outcome::IdReused(_)), "{reused:?}");
+    assert_eq!(run.state.live_attempts(), 1);
+}
+
+#[test]
+fn a_late_quote_amends_what_came_before_it_in_the_log() {
+    let mut run = Run::new();
+    run.decision(base("q0", 0));
+    run.decision(with(10, "q2", |q| q.vehicle.vin = Some("XTA219010K0123465".into())));
+    let late = run.step(with(5, "q1", |q| q.policyholder.birth_date = Date::new(1985, 3, 7).unwrap_or_default()));
+    let [own, amendment] = &late.decisions[..] else { panic!("{late:?}") };
+    assert!(own.flags.has(Flag::Late));
+    assert_eq!((own.suspicious_attempts, amendment.suspicious_attempts), (1, 2));
+    assert_eq!((&*amendment.quote_id, amendment.revision), ("q2", 2));
+    assert_eq!(amendment.cause.as_ref().map(|c| &*c.quote_id), Some("q1"));
+}
+
+#[test]
+fn times_are_judged_against_arrival() {
+    let mut run = Run::new();
+    run.decision(base("q0", 10_000));
+    for (minute, expected) in [
+        (10_000 - 59, "kept"),
+        (10_000 - 61, "clamped"),
+        (10_000 - 24 * 60 - 1, "too_old"),
+        (10_000 + 7 * 24 * 60 + 1, "jump"),
+        (-30_000_000, "jump"),
+    ] {
+        let step = run.step(base(&format!("m{minute}"), minute));
+        let got = match step.outcome {
+            Outcome::Decided if step.decisions[0].flags.has(Flag::TimeSuspect) => "clamped",
+            Outcome::Decided => "kept",
+            Outcome::TooOld { .. } => "too_old",
+            Outcome::TimeJump { .. } => "jump",
+            _ => "other",
+        };
+        assert_eq!(got, expected, "minute {minute}");
+    }
+}
+
+#[test]
+fn a_stored_delta_reads_back() {
+    let mut run = Run::new();
+    for quote in [base("q0", 0), with(1, "q1", |q| q.drivers.push(Default::default()))] {
+        let step = run.step(quote);
+        let mut bytes = Vec::new();
+        step.delta.encode(&mut bytes);
+        let mut rest = &bytes[..];
+        assert_eq!(super::delta::Delta::decode(&mut rest).as_ref(), Ok(&step.delta));
+        assert!(rest.is_empty());
+        for end in 0..bytes.len() {
+            assert!(super::delta::Delta::decode(&mut &bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn the_cap_evicts_the_oldest_and_says_so() {
+    let mut run = Run::new();
+    run.state = State::new(Settings { max_live_attempts: 3, ..Settings::default() });
+    for i in 0..5 {
+        run.decision(base(&format!("q{i}"), i));
+    }
+    assert_eq!(run.state.live_attempts(), 3);
+    assert!(run.state.current("default", "q1").is_none() && run.state.current("default", "q2").is_some());
+    assert!(run.decision(base("q5", 5)).flags.has(Flag::Truncated));
+}
