@@ -7,3 +7,5 @@ pub mod error;
 pub mod instant;
 pub mod problem;
 pub mod quote;
+pub mod rule_file;
+pub mod rule_test;

@@ -139,14 +139,33 @@ impl RuleBook {
         self.rules().find(|source| &*source.id == id)
     }
 
+    /// Rules that are live here and have another content in `next` under the same version: such an edit needs a bump. Only
+    /// the mode may change freely, so that a rule can be silenced at once.
+    pub fn edited_without_bump<'a>(&self, next: &'a RuleBook) -> Vec<&'a RuleSource> {
+        let edited = |new: &&RuleSource| {
+            self.rule(&new.id).is_some_and(|old| {
+                old.mode == Mode::Live && old.version == new.version && RuleSource { mode: Mode::Live, ..(*new).clone() } != *old
+            })
+        };
+        next.rules().filter(edited).collect()
+    }
+
     /// Runs every rule that is not off. `evidence.windows` must be parallel to [`RuleBook::windows`].
     ///
-    /// A shadow rule cannot reach the answer:
-    /// ```compile_fail
-    /// # use quoteguard::engine::{evidence::Evidence, rules::RuleBook};
-    /// # fn f(book: &RuleBook, evidence: &Evidence) {
+    /// A live match gives a reason:
+    /// ```
+    /// # use quoteguard::engine::{decision::Reason, evidence::Evidence, rules::RuleBook};
+    /// # fn f(book: &RuleBook, evidence: &Evidence) -> Reason {
     /// let evaluation = book.evaluate(evidence);
-    /// book.reason(evaluation.shadow[0], evidence);
+    /// book.reason(evaluation.live[0], evidence)
+    /// # }
+    /// ```
+    /// A shadow match cannot, so it never reaches the answer:
+    /// ```compile_fail
+    /// # use quoteguard::engine::{decision::Reason, evidence::Evidence, rules::RuleBook};
+    /// # fn f(book: &RuleBook, evidence: &Evidence) -> Reason {
+    /// let evaluation = book.evaluate(evidence);
+    /// book.reason(evaluation.shadow[0], evidence)
     /// # }
     /// ```
     pub fn evaluate(&self, evidence: &Evidence) -> Evaluation {

@@ -70,6 +70,8 @@ pub enum Bool {
     All(Box<[Bool]>),
     Any(Box<[Bool]>),
     Equal(Box<(Bool, Bool)>),
+    /// A numeric feature against a constant: the common case, in one step. Counts are exact as doubles.
+    Bound(Comparison, Read, f64),
     Int(Comparison, Box<(Int, Int)>),
     Double(Comparison, Box<(Double, Double)>),
     Text(Box<(Text, Text)>),
@@ -113,6 +115,7 @@ impl Bool {
             Bool::All(terms) => decided_by(false, terms, evidence),
             Bool::Any(terms) => decided_by(true, terms, evidence),
             Bool::Equal(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
+            Bool::Bound(comparison, read, value) => compare_doubles(*comparison, read.get(evidence), *value),
             Bool::Int(comparison, pair) => Ok(compare(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?)),
             Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?),
             Bool::Text(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),

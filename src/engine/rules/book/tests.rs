@@ -152,6 +152,24 @@ fn the_hash_follows_the_content_alone() {
 }
 
 #[test]
+fn a_live_rule_is_edited_under_a_new_version() {
+    let book = |rules: Vec<RuleSource>| RuleBook::build(1, rules).expect("valid");
+    let old = |mode| book(vec![RuleSource { mode, ..rule("a", &over("24h")) }]);
+    let edited = |version, mode| RuleSource { version, mode, ..rule("a", &over("1h")) };
+    for (before, after, expected) in [
+        (Mode::Live, edited(1, Mode::Live), vec!["a"]),
+        (Mode::Live, edited(1, Mode::Off), vec!["a"]),
+        (Mode::Live, edited(2, Mode::Live), vec![]),
+        (Mode::Shadow, edited(1, Mode::Live), vec![]),
+        (Mode::Live, RuleSource { mode: Mode::Off, ..rule("a", &over("24h")) }, vec![]),
+        (Mode::Live, rule("b", &over("1h")), vec![]),
+    ] {
+        let next = book(vec![after]);
+        assert_eq!(ids(old(before).edited_without_bump(&next).into_iter()), expected, "{before:?} {:?}", next.rule("a"));
+    }
+}
+
+#[test]
 fn all_problems_of_all_rules_are_reported() {
     let twin = rule("twin", &over("24h"));
     let broken = RuleSource { version: 0, underwriter: "{atempts}".into(), ..rule("B", "atempts(x) > 1") };
@@ -204,4 +222,28 @@ fn a_book_is_bounded() {
     let many = (0..=limits::RULES_MAX).map(|i| rule(&format!("r{i}"), &over("24h"))).collect();
     let found = RuleBook::build(1, many).expect_err("too many rules");
     assert_eq!(found[0].problem.message, "a book holds at most 1000 rules");
+}
+
+/// Prints; judges nothing. `CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --lib speed_of_one_rule -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, not a check"]
+fn speed_of_one_rule() {
+    let when = "suspicion(duration(\"24h\")) >= 2.5 && suspicious_attempts(duration(\"30d\")) >= 3 && premium > 0.0 && channel != \"agent\"";
+    let book = RuleBook::build(1, vec![rule("a", when)]).expect("valid");
+    let mut evidence = Evidence { premium: 1.0, ..evidence(&book, 5) };
+    for window in &mut evidence.windows {
+        (window.suspicion, window.suspicious_attempts) = (3.0, 4);
+    }
+    const ROUNDS: u32 = 1_000_000;
+    let condition = &book.rules[0].condition;
+    let nanos = (0..10).map(|_| {
+        let start = std::time::Instant::now();
+        let mut matched = 0u32;
+        for _ in 0..ROUNDS {
+            matched += u32::from(std::hint::black_box(condition).eval(std::hint::black_box(&evidence)) == Ok(true));
+        }
+        assert_eq!(matched, ROUNDS);
+        start.elapsed().as_nanos() as f64 / f64::from(ROUNDS)
+    });
+    println!("four comparisons, all true: {:.1} ns (best of 10)", nanos.fold(f64::MAX, f64::min));
 }

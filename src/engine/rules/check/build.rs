@@ -151,17 +151,44 @@ pub fn compute_doubles(operation: Arithmetic, left: Double, right: Double) -> Re
 }
 
 pub fn compare_ints(comparison: Comparison, left: Int, right: Int) -> Result<Bool, Fault> {
-    let constant = matches!((&left, &right), (Int::Const(_), Int::Const(_)));
-    let bounds = (bounds(&left), bounds(&right));
-    let node = Bool::Int(comparison, (left, right).into());
-    if constant {
-        return node.eval(&Evidence::default()).map(Bool::Const);
-    }
     // Counts are never negative, so `attempts(window) >= 0` is a constant in disguise.
-    Ok(match bounds {
-        (Some(left), Some(right)) => decided(comparison, left, right).map_or(node, Bool::Const),
-        _ => node,
-    })
+    if let (Some(left), Some(right)) = (bounds(&left), bounds(&right))
+        && let Some(value) = decided(comparison, left, right)
+    {
+        return Ok(Bool::Const(value));
+    }
+    let plain = |node: &Int| match node {
+        Int::Read(read) => Plain::Read(*read),
+        Int::Const(value) if value.unsigned_abs() <= EXACT_IN_DOUBLE => Plain::Const(*value as f64),
+        _ => Plain::Neither,
+    };
+    Ok(bound(comparison, plain(&left), plain(&right)).unwrap_or_else(|| Bool::Int(comparison, (left, right).into())))
+}
+
+/// Every int up to here is a double as well.
+const EXACT_IN_DOUBLE: u64 = 1 << 53;
+
+/// One side of a comparison, if it is simple.
+enum Plain {
+    Read(Read),
+    Const(f64),
+    Neither,
+}
+
+/// The short form of a feature against a constant.
+fn bound(comparison: Comparison, left: Plain, right: Plain) -> Option<Bool> {
+    let flipped = match comparison {
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+        either_way => either_way,
+    };
+    match (left, right) {
+        (Plain::Read(read), Plain::Const(value)) => Some(Bool::Bound(comparison, read, value)),
+        (Plain::Const(value), Plain::Read(read)) => Some(Bool::Bound(flipped, read, value)),
+        _ => None,
+    }
 }
 
 /// Least and greatest value, where they are known.
@@ -191,6 +218,18 @@ fn decided(comparison: Comparison, left: (i64, i64), right: (i64, i64)) -> Optio
 }
 
 pub fn compare_doubles(comparison: Comparison, left: Double, right: Double) -> Result<Bool, Fault> {
+    let plain = |node: &Double| match node {
+        Double::Read(read) => Plain::Read(*read),
+        Double::FromInt(inner) => match **inner {
+            Int::Read(read) => Plain::Read(read),
+            _ => Plain::Neither,
+        },
+        Double::Const(value) => Plain::Const(*value),
+        _ => Plain::Neither,
+    };
+    if let Some(node) = bound(comparison, plain(&left), plain(&right)) {
+        return Ok(node);
+    }
     let constant = matches!((&left, &right), (Double::Const(_), Double::Const(_)));
     let node = Bool::Double(comparison, (left, right).into());
     if constant { node.eval(&Evidence::default()).map(Bool::Const) } else { Ok(node) }

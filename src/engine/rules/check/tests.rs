@@ -1,10 +1,10 @@
 mod oracle;
 
 use super::*;
-use crate::engine::evidence::{Evidence, WindowEvidence};
+use crate::engine::evidence::{Evidence, Feature, WindowEvidence};
 use crate::engine::field::Field;
 use crate::engine::quote::ChannelKind;
-use crate::engine::rules::condition::Fault;
+use crate::engine::rules::condition::{Comparison, Fault, Read};
 use crate::engine::time::{DAY, HOUR};
 
 fn params() -> BTreeMap<Box<str>, ParamSource> {
@@ -276,6 +276,8 @@ fn size_and_depth_are_bounded() {
 #[test]
 fn constants_are_folded_away() {
     let Checked { condition, .. } = compile("attempts(window) > 1 + 2 && (1 < 2 || known_form(window))").expect("valid");
-    let Bool::Int(_, pair) = condition else { panic!("one comparison is left, not {condition:?}") };
-    assert_eq!(pair.1, Int::Const(3));
+    let read = |feature| Read { feature, field: None, window: 0 };
+    assert_eq!(condition, Bool::Bound(Comparison::Greater, read(Feature::Attempts), 3.0));
+    let Checked { condition, .. } = compile("n <= suspicious_attempts(window)").expect("valid");
+    assert_eq!(condition, Bool::Bound(Comparison::GreaterOrEqual, read(Feature::SuspiciousAttempts), 3.0));
 }

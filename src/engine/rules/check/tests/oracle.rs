@@ -5,7 +5,6 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::evidence::Feature;
 
 const WINDOWS: [(&str, i64); 2] = [("window", DAY), ("hour", HOUR)];
 

@@ -1,0 +1,213 @@
+use super::*;
+use crate::contract::quote::decode;
+use crate::engine::decision::Verdict;
+use crate::engine::rules::Mode;
+
+const GOOD: &str = r#"id: good
+version: 3
+title: A title
+owner: fraud-analytics
+mode: live
+reason_code: PARAMETER_PICKING
+params:
+  n:      {type: int, default: 3, min: 2, max: 20, sweep: [2, 3]}
+  window: {type: duration, default: 24h}
+when: suspicious_attempts(window) >= n
+then: refer
+priority: 5
+products: [osago]
+reason:
+  applicant: {ru: Позвоните., en: Call us.}
+  underwriter: "{suspicious_attempts} within {window}"
+tests:
+  - name: t
+    quotes: [{at: 0m}]
+    expect: {decision: accept}
+"#;
+
+/// `GOOD` with one line changed, and what is found wrong in it.
+fn errors(from: &str, to: &str) -> Vec<RuleError> {
+    assert!(GOOD.contains(from), "{from}");
+    compile(1, &[("a.yaml", &GOOD.replacen(from, to, 1))]).expect_err(to)
+}
+
+#[test]
+fn a_file_becomes_a_rule() {
+    let (book, loaded) = load(7, &[("good.yaml", GOOD)]).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let rule = book.rule("good").expect("there");
+    assert_eq!((book.version(), rule.version, rule.priority, rule.mode, rule.then), (7, 3, 5, Mode::Live, Verdict::Refer));
+    assert_eq!((&*rule.applicant.en, &*rule.products[0], rule.params.len()), ("Call us.", "osago", 2));
+    assert_eq!((loaded[0].tests.len(), &*loaded[0].file), (1, "good.yaml"));
+}
+
+#[test]
+fn an_error_reads_like_a_compilers() {
+    let found = errors("suspicious_attempts(window) >= n", "suspicius_attempts(window) >= n");
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].to_string(),
+        "a.yaml:10:7: unknown feature `suspicius_attempts`\n\
+         \x20  |\n\
+         10 | when: suspicius_attempts(window) >= n\n\
+         \x20  |       ^^^^^^^^^^^^^^^^^^ did you mean `suspicious_attempts`?"
+    );
+}
+
+#[test]
+fn errors_are_placed_and_helped() {
+    for (from, to, line, column, message, help) in [
+        ("owner:", "ovner:", 4, 1, "unknown key `ovner`", "did you mean `owner`?"),
+        ("applicant:", "aplicant:", 15, 3, "unknown key `aplicant`", "did you mean `applicant`?"),
+        ("min: 2", "mn: 2", 8, 35, "unknown key `mn`", "did you mean `min`?"),
+        ("mode: live", "mode: lvie", 5, 7, "`lvie` is not a mode", "did you mean `live`?"),
+        ("then: refer", "then: accept", 11, 7, "`accept` is not a then", "write one of flag, refer"),
+        ("id: good", "id: Good", 1, 5, "an id has 1 to 64 of a-z, 0-9 and -", ""),
+        ("default: 3", "default: 24h", 8, 11, "`24h` is not of the parameter's type, int", ""),
+        (
+            "default: 24h",
+            "default: 1w",
+            9,
+            11,
+            "`1w` is not a duration: write a whole number and s, m, h or d, as in 24h or 7d",
+            "",
+        ),
+        ("type: int", "type: integer", 8, 11, "`integer` is not a parameter's type: write int, double, duration", ""),
+        ("{suspicious_attempts}", "Ж {atempts}", 16, 19, "unknown placeholder `{atempts}`", "did you mean `attempts`?"),
+        (
+            "en: Call us.",
+            "en: \"{n} times\"",
+            15,
+            14,
+            "what the applicant is told may hold no placeholder",
+            "numbers belong into the underwriter's text",
+        ),
+    ] {
+        let found = errors(from, to);
+        let error = &found[0];
+        let seen = (error.line, error.column, error.message.as_str(), error.help.as_deref().unwrap_or_default());
+        assert_eq!(seen, (line, column, message, help), "{to}");
+    }
+    for (from, to, line) in [
+        ("version: 3", "version: three", 2),
+        ("owner: fraud-analytics", "id: twice", 4),
+        ("then: refer\n", "", 1),
+        ("products: [osago]", "products: [osago", 14),
+        ("title: A title", "title: *unknown", 3),
+    ] {
+        assert_eq!(errors(from, to)[0].line, line, "{to}: {}", errors(from, to)[0]);
+    }
+}
+
+#[test]
+fn conditions_are_placed_in_every_yaml_style() {
+    let bad = "atempts(window) > n";
+    for (written, line, column) in [
+        (format!("when: {bad}"), 10, 7),
+        (format!("when: \"{bad}\""), 10, 8),
+        (format!("when: '{bad}'"), 10, 8),
+        (format!("when: \"channel == \\\"web\\\" && {bad}\""), 10, 30),
+        (format!("when: >-\n  suspicion(window) > 1.0\n  && {bad}"), 12, 6),
+        (format!("when: |\n    suspicion(window) > 1.0 &&\n    {bad}"), 12, 5),
+        (format!("when: tenant == \"Ж\" &&\n  {bad}"), 11, 3),
+    ] {
+        let found = errors("when: suspicious_attempts(window) >= n", &written);
+        assert_eq!((found[0].line, found[0].column), (line, column), "{written}: {}", found[0]);
+    }
+    let found = errors("suspicious_attempts(window) >= n", "suspicious_attempts(window) >=");
+    assert_eq!((found[0].line, found[0].column, &*found[0].message), (10, 37, "the condition ends too early"));
+}
+
+#[test]
+fn errors_of_all_files_come_in_order() {
+    let broken = GOOD.replace("live", "lvie");
+    let unknown = GOOD.replace("id: good", "id: other").replace("attempts(window) >= n", "atempts(windo) >= n");
+    let found = compile(1, &[("z.yaml", &broken), ("b.yaml", GOOD), ("a.yaml", &unknown)]).expect_err("two are broken");
+    let places: Vec<(&str, usize)> = found.iter().map(|error| (error.file.as_str(), error.line)).collect();
+    assert_eq!(places, [("z.yaml", 5), ("a.yaml", 10)]);
+    let twins = compile(1, &[("a.yaml", GOOD), ("b.yaml", GOOD)]).expect_err("one name, two rules");
+    assert_eq!((&*twins[0].file, &*twins[0].message), ("b.yaml", "another rule is called `good` as well"));
+}
+
+#[test]
+fn bombs_are_refused() {
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..30 {
+        let before = format!("*a{}", level - 1);
+        laughs += &format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", "));
+    }
+    let title = format!("title: {}", "x".repeat(300_000));
+    let deep = format!("title: {}1{}", "[".repeat(5000), "]".repeat(5000));
+    for (what, text) in [
+        ("aliases", format!("{laughs}{GOOD}")),
+        ("aliases in a value that is read", GOOD.replace("sweep: [2, 3]", "sweep: &s [*s, *s]")),
+        ("length", GOOD.replace("title: A title", &title)),
+        ("depth", GOOD.replace("title: A title", &deep)),
+        ("documents", format!("{GOOD}---\n{GOOD}")),
+        ("nothing", String::new()),
+        ("a list", "- 1".into()),
+    ] {
+        assert!(compile(1, &[("bomb.yaml", &text)]).is_err(), "{what}");
+    }
+    let nested = laughs + &GOOD.replace("priority: 5", "priority: 5\nx: *a29");
+    let errors = compile(1, &[("bomb.yaml", &nested)]).expect_err("a billion laughs");
+    assert!(errors[0].line < 31, "refused while it is read: {}", errors[0]);
+}
+
+#[test]
+fn a_stored_book_is_the_same_book() {
+    let odd = GOOD
+        .replace("id: good", "id: odd")
+        .replace("A title", "\"\\u2028 Ж \\\\ \\\" : # {x\"")
+        .replace("mode: live", "mode: off")
+        .replace(
+            "{type: int, default: 3, min: 2, max: 20, sweep: [2, 3]}",
+            "{type: double, default: 0.30000000000000004, max: 1}",
+        );
+    let book = compile(9, &[("a", GOOD), ("b", &odd)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    for book in [book, shipped()] {
+        let text = canonical_source(&book);
+        let read = from_canonical(&text).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        assert_eq!(read, book);
+        assert_eq!(canonical_source(&read), text);
+    }
+    for (text, expected) in [
+        ("", "stored rule book"),
+        ("{\"version\": 1, \"rules\": [{}]}", "is missing"),
+        (&canonical_source(&shipped()).replace("\"live\"", "\"lvie\""), "`lvie` is not a mode"),
+        (&canonical_source(&shipped()).replace("suspicion(", "suspicoin("), "unknown feature `suspicoin`"),
+    ] {
+        let found = from_canonical(text).expect_err(expected);
+        assert!(found[0].to_string().contains(expected), "{}", found[0]);
+    }
+}
+
+#[test]
+fn the_shipped_book_is_the_folder() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let mut files: Vec<(String, String)> = std::fs::read_dir(&folder)
+        .expect("rules/")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_string();
+            (name, std::fs::read_to_string(&path).expect("readable"))
+        })
+        .collect();
+    files.sort();
+    let shipped_files: Vec<(String, String)> = SHIPPED.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+    assert_eq!(shipped_files, files);
+    let book = shipped();
+    assert_eq!(book.rules().len(), SHIPPED.len());
+    for (name, text) in SHIPPED {
+        let (_, loaded) = load(1, &[(name, text)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        assert_eq!(format!("{}.yaml", loaded[0].source.id), *name, "a file is called as its rule");
+        assert!(!loaded[0].tests.is_empty(), "{name} has tests");
+        for test in &loaded[0].tests {
+            let quotes = test.quotes().unwrap_or_else(|message| panic!("{name}: {}: {message}", test.name));
+            for body in quotes {
+                let decoded = decode(&body, None).unwrap_or_else(|error| panic!("{name}: {}: {error:?}", test.name));
+                assert_eq!(decoded.unknown_fields, 0, "{name}: {}", test.name);
+            }
+        }
+    }
+}

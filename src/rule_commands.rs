@@ -1,0 +1,184 @@
+//! `quoteguard rules check DIR` and `quoteguard rules test DIR`: what they find, and how it reads.
+
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+use crate::contract::rule_file::{self, LoadedRule, RuleError};
+use crate::contract::rule_test::{Expectation, RuleTest};
+use crate::engine::decision::Verdict;
+use crate::engine::rules::suggest::did_you_mean;
+use crate::engine::rules::{Mode, RuleBook, RuleSource, duration};
+
+/// What a command prints on stdout, and whether it exits with 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub text: String,
+    pub ok: bool,
+}
+
+/// What the engine said about one quote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub decision: Verdict,
+    /// Ids of the rules among the reasons.
+    pub rules: Vec<String>,
+}
+
+/// Decides on quotes (JSON bodies, in the order of arrival) under a book, from an empty state; one answer for each, or why not.
+pub trait Decide: FnMut(&RuleBook, &[Vec<u8>]) -> Result<Vec<Decided>, String> {}
+
+impl<F: FnMut(&RuleBook, &[Vec<u8>]) -> Result<Vec<Decided>, String>> Decide for F {}
+
+/// The rule files of a folder, by name, in the order of their names.
+pub fn read_folder(folder: &Path) -> io::Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_rule = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_rule && path.is_file() {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            files.push((path.display().to_string(), text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Compiles the folder's rules.
+pub fn check(folder: &Path) -> Report {
+    match load(folder) {
+        Ok((book, _)) => Report { text: summary(&book), ok: true },
+        Err(report) => report,
+    }
+}
+
+/// Compiles the folder's rules and runs their tests.
+pub fn test(folder: &Path, decide: impl Decide) -> Report {
+    match load(folder) {
+        Ok((_, rules)) => run_tests(&rules, decide).report(),
+        Err(report) => report,
+    }
+}
+
+fn load(folder: &Path) -> Result<(RuleBook, Vec<LoadedRule>), Report> {
+    let failed = |text: String| Report { text, ok: false };
+    let files = read_folder(folder).map_err(|error| failed(format!("cannot read {}: {error}\n", folder.display())))?;
+    if files.is_empty() {
+        return Err(failed(format!("{} holds no .yaml file\n", folder.display())));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    rule_file::load(1, &files).map_err(|errors| failed(listing(&errors)))
+}
+
+/// All errors, one after the other, and their number.
+pub fn listing(errors: &[RuleError]) -> String {
+    let mut text: String = errors.iter().map(|error| format!("{error}\n\n")).collect();
+    let plural = if errors.len() == 1 { "" } else { "s" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{} error{plural}", errors.len());
+    text
+}
+
+fn summary(book: &RuleBook) -> String {
+    let mut text = String::new();
+    for rule in book.rules() {
+        let RuleSource { id, version, mode, then, title, .. } = rule;
+        let _ = writeln!(text, "{:6} {:5} {id} v{version}: {title}", mode.name(), then.name());
+    }
+    let windows: Vec<String> = book.windows().iter().map(|micros| duration::format(*micros)).collect();
+    let _ = writeln!(text, "{} rules, windows {}, hash {:016x}", book.rules().len(), windows.join(" "), book.hash());
+    text
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestReport {
+    pub passed: usize,
+    pub failures: Vec<TestFailure>,
+    /// Rules without a test.
+    pub untested: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestFailure {
+    pub rule: String,
+    pub test: String,
+    pub message: String,
+}
+
+/// Runs every test of every rule. A rule that is off or in shadow is live in its own tests, so that it can be seen to work.
+pub fn run_tests(rules: &[LoadedRule], mut decide: impl Decide) -> TestReport {
+    let mut report = TestReport::default();
+    for (place, rule) in rules.iter().enumerate() {
+        let id = rule.source.id.to_string();
+        if rule.tests.is_empty() {
+            report.untested.push(id.clone());
+        }
+        let book = book_for(rules, place);
+        for test in &rule.tests {
+            let outcome = book.as_ref().map_err(Clone::clone).and_then(|book| run_test(book, test, &mut decide));
+            match outcome {
+                Ok(()) => report.passed += 1,
+                Err(message) => report.failures.push(TestFailure { rule: id.clone(), test: test.name.clone(), message }),
+            }
+        }
+    }
+    report
+}
+
+fn book_for(rules: &[LoadedRule], tested: usize) -> Result<RuleBook, String> {
+    let source = |(place, rule): (usize, &LoadedRule)| match place == tested {
+        true => RuleSource { mode: Mode::Live, ..rule.source.clone() },
+        false => rule.source.clone(),
+    };
+    RuleBook::build(1, rules.iter().enumerate().map(source).collect())
+        .map_err(|errors| errors.into_iter().map(|error| error.problem.message).collect::<Vec<_>>().join("; "))
+}
+
+fn run_test(book: &RuleBook, test: &RuleTest, decide: &mut impl Decide) -> Result<(), String> {
+    let Expectation { decision, rules, rules_not } = &test.expect;
+    let expected = Verdict::parse(decision).ok_or_else(|| format!("`{decision}` is not accept, flag or refer"))?;
+    if let Some(stranger) = rules.iter().chain(rules_not).find(|id| book.rule(id).is_none()) {
+        let help = did_you_mean(stranger, book.rules().map(|rule| &*rule.id)).unwrap_or_default();
+        return Err(format!("the book has no rule `{stranger}` {help}").trim_end().to_string());
+    }
+    let quotes = test.quotes()?;
+    let decided = decide(book, &quotes)?;
+    let last = decided.last().filter(|_| decided.len() == quotes.len());
+    let last = last.ok_or_else(|| format!("{} quotes got {} decisions", quotes.len(), decided.len()))?;
+    let missing = rules.iter().any(|id| !last.rules.contains(id));
+    let unwanted = rules_not.iter().any(|id| last.rules.contains(id));
+    if last.decision == expected && !missing && !unwanted {
+        return Ok(());
+    }
+    let mut message = format!("expected {decision}");
+    if !rules.is_empty() {
+        let _ = write!(message, " by {}", rules.join(", "));
+    }
+    if !rules_not.is_empty() {
+        let _ = write!(message, " without {}", rules_not.join(", "));
+    }
+    let by = if last.rules.is_empty() { "no rule".into() } else { last.rules.join(", ") };
+    let _ = write!(message, ", got {} by {by}", last.decision.name());
+    Err(message)
+}
+
+impl TestReport {
+    pub fn report(&self) -> Report {
+        let mut text = String::new();
+        for TestFailure { rule, test, message } in &self.failures {
+            let _ = writeln!(text, "FAILED {rule}: {test}: {message}");
+        }
+        for rule in &self.untested {
+            let _ = writeln!(text, "{rule} has no tests");
+        }
+        let _ = writeln!(text, "{} passed, {} failed", self.passed, self.failures.len());
+        Report { text, ok: self.failures.is_empty() }
+    }
+}
