@@ -133,7 +133,13 @@ impl Walk<'_> {
     fn suspicion(&self, i: usize, nearest: usize, against: &Contradictions) -> f64 {
         let (print, base) = (self.steps[i].print, self.steps[usize::from(self.variants[nearest].last)].print);
         let gap = self.steps[i].at.0 - self.steps[i - 1].at.0;
-        let weight = if another_person(against) { ANOTHER_PERSON } else { self.changes_weight(i, against, base) };
+        let weight = if !another_person(against) {
+            self.changes_weight(i, against, base)
+        } else if self.values_before(i, Field::FirstName).is_some_and(|names| names >= 2) {
+            ANOTHER_PERSON * AGAIN
+        } else {
+            ANOTHER_PERSON
+        };
         weight * favour(print, self.steps[i - 1].print) * pace(gap)
     }
 
@@ -143,12 +149,11 @@ impl Walk<'_> {
         let (mut worst, mut sum) = (0.0f64, 0.0);
         for (fact, level) in against.levels.iter().enumerate().filter(|(_, level)| **level != Level::Missing) {
             let field = Field::ALL[fact];
-            let weight = if self.had_before(i, field) {
-                RETURN
-            } else if *level != Level::Disguised && corrects(field, print, base) {
-                CORRECTION
-            } else {
-                change_weight(field, *level, print, base)
+            let weight = match self.values_before(i, field) {
+                None => RETURN,
+                Some(_) if *level != Level::Disguised && corrects(field, print, base) => CORRECTION,
+                Some(values) if values >= 2 => change_weight(field, *level, print, base) * AGAIN,
+                Some(_) => change_weight(field, *level, print, base),
             };
             worst = worst.max(weight);
             sum += weight;
@@ -156,10 +161,20 @@ impl Walk<'_> {
         (worst + 0.35 * (sum - worst)).min(2.5)
     }
 
-    /// Did an earlier attempt of the walk give the same value?
-    fn had_before(&self, i: usize, field: Field) -> bool {
+    /// How many values of the fact earlier variants gave; `None` when this one is among them.
+    fn values_before(&self, i: usize, field: Field) -> Option<usize> {
         let value = identity(field, self.steps[i].print);
-        self.steps[..i].iter().any(|step| identity(field, step.print) == value)
+        let mut seen: Vec<u64> = Vec::with_capacity(self.variants.len());
+        for step in self.steps[..i].iter().filter(|step| gives(step.print, field)) {
+            let other = identity(field, step.print);
+            if other == value {
+                return None;
+            }
+            if !seen.contains(&other) {
+                seen.push(other);
+            }
+        }
+        Some(seen.len())
     }
 
     fn evidence(&self, oscillations: u32) -> WindowEvidence {
@@ -211,10 +226,12 @@ impl Walk<'_> {
 }
 
 /// Weight of a form that names somebody else entirely: relatives quote each other's car.
-const ANOTHER_PERSON: f64 = 0.4;
+const ANOTHER_PERSON: f64 = 0.5;
 /// Weight of going back to a value given before, and of a change from an impossible value to a possible one.
 const RETURN: f64 = 0.25;
 const CORRECTION: f64 = 0.3;
+/// Factor for a third value of one fact: a slip is mended once, a search goes on.
+const AGAIN: f64 = 1.5;
 
 /// Given name, birth date and papers all belong to somebody else.
 fn another_person(against: &Contradictions) -> bool {
@@ -288,14 +305,16 @@ fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerp
     let near = level == Level::Near;
     match field {
         Field::Vin => vin_weight(print.text(Text::Vin), base.text(Text::Vin), near),
-        Field::BirthDate | Field::DriverLicence | Field::Year | Field::Power => 1.0,
-        Field::IdDocument => 0.9,
-        Field::LastName | Field::FirstName => 0.8,
-        Field::MiddleName => 0.7,
+        Field::BirthDate | Field::Power | Field::Year => 0.9,
+        Field::DriverLicence | Field::IdDocument => 0.8,
+        Field::LastName | Field::FirstName | Field::MiddleName if near => 0.6,
+        Field::LastName | Field::FirstName | Field::MiddleName => 0.9,
         Field::Plate => 0.8,
-        Field::Address => 0.8,
-        Field::DriverData => 0.9,
-        Field::Phone | Field::Email => 0.4,
+        Field::Address if near => 0.7,
+        Field::Address => 1.1,
+        Field::DriverData => 0.8,
+        Field::Phone | Field::Email if near => 0.3,
+        Field::Phone | Field::Email => 0.5,
         _ => 0.2,
     }
 }
