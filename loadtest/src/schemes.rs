@@ -1,6 +1,6 @@
 //! Adversaries who work with other people's data: the poisoner, the ghost broker, the flooder.
 
-use crate::adversary::{Picker, pause, vary_freely};
+use crate::adversary::{Picker, vary_freely};
 use crate::calendar::Date;
 use crate::data::places::{CITIES, City};
 use crate::episode::{DAY, Episode, HOUR, MINUTE};
@@ -26,7 +26,7 @@ pub fn poisoner(ep: &mut Episode) {
     }
     picker.submit(ep);
     while !picker.done() {
-        pause(ep);
+        picker.pause(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
     }
@@ -104,7 +104,7 @@ pub fn flooding(ep: &mut Episode) {
         if picker.done() {
             return;
         }
-        pause(ep);
+        picker.pause(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
     }
