@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadtest::http::Load;
 use loadtest::plan::{Config, Mix};
 use loadtest::score::{self, Report, Tally};
-use loadtest::{generate, naive};
+use loadtest::{disk, generate, http, naive};
+use serde_json::json;
 
 /// Labelled workload, scorer and load driver for quoteguard.
 #[derive(Parser)]
@@ -27,6 +30,10 @@ enum Command {
     Score(ScoreArgs),
     /// Decide with the naive baseline: same device, phone, document or VIN, refer at the fourth within a day.
     Naive(NaiveArgs),
+    /// Drive a service on this machine over HTTP: open loop at a fixed rate, or saturated.
+    Http(HttpArgs),
+    /// Measure how long this machine takes to make 4 KB durable: the floor of a durable answer.
+    Fdatasync(FdatasyncArgs),
 }
 
 #[derive(Args)]
@@ -81,6 +88,46 @@ struct NaiveArgs {
     out: PathBuf,
 }
 
+#[derive(Args)]
+struct HttpArgs {
+    /// The check, for instance http://127.0.0.1:8080/v1/quotes/check; loopback only.
+    #[arg(long)]
+    url: String,
+    /// Quotes, JSONL; sent in turn, each time with a fresh id and the present time.
+    #[arg(long = "in")]
+    input: PathBuf,
+    /// Requests a second.
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    #[arg(long, default_value_t = 60)]
+    secs: u64,
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Closed loop: each connection sends as soon as it has its answer.
+    #[arg(long)]
+    saturate: bool,
+    /// Keep ids and times as they stand in the file; each line is sent once.
+    #[arg(long)]
+    as_is: bool,
+    #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Print one line of JSON instead of text.
+    #[arg(long, num_args = 0..=1, default_missing_value = "json", value_enum)]
+    report: Option<ReportArg>,
+}
+
+#[derive(Args)]
+struct FdatasyncArgs {
+    /// A directory on the disk to measure.
+    #[arg(long)]
+    dir: PathBuf,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    secs: u64,
+    /// Print one line of JSON instead of text.
+    #[arg(long, num_args = 0..=1, default_missing_value = "json", value_enum)]
+    report: Option<ReportArg>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum MixArg {
     /// 3 % manipulated.
@@ -94,6 +141,8 @@ fn main() -> Result<ExitCode> {
         Command::Generate(args) => generate(&args),
         Command::Score(args) => score(&args),
         Command::Naive(args) => naive(&args),
+        Command::Http(args) => http(args),
+        Command::Fdatasync(args) => fdatasync(&args),
     }
 }
 
@@ -132,6 +181,33 @@ fn score(args: &ScoreArgs) -> Result<ExitCode> {
 fn naive(args: &NaiveArgs) -> Result<ExitCode> {
     let decided = naive::run(open(&args.input)?, &mut create(&args.out)?)?;
     eprintln!("{decided} decisions in {}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn http(args: HttpArgs) -> Result<ExitCode> {
+    let load = Load {
+        url: args.url,
+        api_key: args.api_key,
+        rate: args.rate,
+        secs: args.secs,
+        connections: args.connections,
+        saturate: args.saturate,
+        as_is: args.as_is,
+    };
+    let outcome = http::drive(&load, open(&args.input)?)?;
+    match args.report {
+        Some(ReportArg::Json) => println!("{}", serde_json::to_string(&outcome)?),
+        None => println!("{outcome}"),
+    }
+    Ok(if outcome.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fdatasync(args: &FdatasyncArgs) -> Result<ExitCode> {
+    let latencies = disk::fdatasync(&args.dir, Duration::from_secs(args.secs))?;
+    match args.report {
+        Some(ReportArg::Json) => println!("{}", json!({"syncs": latencies.count(), "latency": latencies.summary()})),
+        None => println!("fdatasync of 4 KB, {} times: {}", latencies.count(), latencies.summary()),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
