@@ -68,7 +68,7 @@ pub fn ghost_broker(ep: &mut Episode) {
 
 fn cheap_city(rng: &mut Rng) -> &'static City {
     let cheap: Vec<&City> = CITIES.iter().map(|(city, _)| city).filter(|city| city.factor < 0.9).collect();
-    *rng.pick(&cheap)
+    rng.pick::<&City>(&cheap)
 }
 
 /// What a flood and the picker in it have in common: values that many may share.
