@@ -1,5 +1,11 @@
 //! The labelled workload of quoteguard: a seeded generator with truth labels, a scorer, a naive baseline and an open-loop
 //! load driver. It speaks the wire format only and knows nothing of the service's insides.
+//!
+//! From the ground up: [`rng`] and [`calendar`]; [`data`], [`people`], [`vehicle`], [`source`] make the population; [`form`] is
+//! one filled-in form, [`tariff`] prices it, [`wire`] is how it is sent. [`noise`] types it with honest slips, [`tweak`] holds
+//! the single operations of picking. [`honest`], [`confounders`], [`adversary`] and [`schemes`] play whole [`episode`]s with
+//! their [`truth`]; [`plan`] mixes them and [`generate`] releases them in order of arrival. [`score`] and [`naive`] judge,
+//! [`http`] and [`disk`] measure.
 
 pub mod adversary;
 pub mod calendar;

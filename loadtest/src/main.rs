@@ -106,7 +106,7 @@ struct HttpArgs {
     /// Closed loop: each connection sends as soon as it has its answer.
     #[arg(long)]
     saturate: bool,
-    /// Keep ids and times as they stand in the file; each line is sent once.
+    /// Keep ids and times as they stand in the file; each line is sent once, at most 200,000 of them.
     #[arg(long)]
     as_is: bool,
     #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]

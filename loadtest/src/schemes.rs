@@ -81,6 +81,11 @@ struct Generic {
     device: Source,
 }
 
+/// Strangers right after the first form, and over the rest of the episode. About three quarters of them share any one value,
+/// so the first wave alone fills a block that keeps its newest hundred or so.
+const FIRST_WAVE: u32 = 190;
+const LATER_WAVES: u32 = 80;
+
 /// A picker whose attempts lie in a flood of strangers made of his generic values, so that the blocks holding him overflow.
 pub fn flooding(ep: &mut Episode) {
     let mut picker = Picker::new(ep, Kind::Flooding);
@@ -93,10 +98,10 @@ pub fn flooding(ep: &mut Episode) {
         car: picker.form.car.clone(),
         device: picker.source.clone(),
     };
-    let per_attempt = 140 / (i64::from(picker.goal) + 1);
+    let mut wave = FIRST_WAVE;
     picker.submit(ep);
     loop {
-        for _ in 0..per_attempt {
+        for _ in 0..wave {
             ep.wait(1.0, 30.0);
             let (form, mut source) = junk_form(&mut ep.rng, &generic);
             ep.submit(&mut junk, &form, &mut source);
@@ -104,6 +109,7 @@ pub fn flooding(ep: &mut Episode) {
         if picker.done() {
             return;
         }
+        wave = LATER_WAVES / picker.goal;
         picker.pause(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
