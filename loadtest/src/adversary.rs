@@ -3,7 +3,7 @@
 use crate::episode::{DAY, Episode, HOUR, Label, MINUTE};
 use crate::form::Form;
 use crate::noise::Typist;
-use crate::people::Tie;
+use crate::people::{Tie, phone};
 use crate::rng::Rng;
 use crate::source::Source;
 use crate::tariff::premium;
@@ -12,6 +12,10 @@ use crate::tweak::Op;
 
 /// Share of pickers who change device and address between attempts.
 const ROTATES: f64 = 0.25;
+/// Share of those who take a new phone number with the new device.
+const ROTATES_PHONE: f64 = 0.3;
+/// Share of pickers who take days instead of hours.
+const PATIENT: f64 = 0.15;
 /// Share of pickers who also change drivers or the deductible between attempts.
 const SHOPS: f64 = 0.2;
 /// Chance, before an attempt, of showing an earlier form once more.
@@ -39,6 +43,8 @@ pub struct Picker {
     best: Form,
     strategy: Strategy,
     rotates: bool,
+    rotates_phone: bool,
+    patient: bool,
     shops: bool,
     /// Suspicious attempts he will make.
     pub goal: u32,
@@ -68,8 +74,21 @@ impl Picker {
             first,
             strategy,
             rotates: kind == Kind::DeviceRotation || rng.chance(ROTATES),
+            rotates_phone: rng.chance(ROTATES_PHONE),
+            patient: kind != Kind::CopyVictim && rng.chance(PATIENT),
             shops: rng.chance(SHOPS),
             goal,
+        }
+    }
+
+    /// Mostly minutes, sometimes hours; the patient take days.
+    pub fn pause(&self, ep: &mut Episode) {
+        match ep.rng.below(100) {
+            0..=39 if self.patient => ep.wait(10.0 * MINUTE, 6.0 * HOUR),
+            _ if self.patient => ep.wait(6.0 * HOUR, 4.0 * DAY),
+            0..=71 => ep.wait(15.0, 40.0 * MINUTE),
+            72..=93 => ep.wait(40.0 * MINUTE, 5.0 * HOUR),
+            _ => ep.wait(5.0 * HOUR, 1.5 * DAY),
         }
     }
 
@@ -95,6 +114,9 @@ impl Picker {
                 break;
             }
         }
+        if self.rotates && self.rotates_phone && !next.holder.phone.is_empty() {
+            next.holder.phone = phone(rng);
+        }
         if self.shops && rng.chance(0.4) {
             choose_otherwise(&mut next, rng);
         }
@@ -118,7 +140,7 @@ impl Picker {
             let kept = std::mem::replace(&mut self.form, earlier);
             self.submit(ep);
             self.form = kept;
-            pause(ep);
+            self.pause(ep);
         }
     }
 }
@@ -146,27 +168,18 @@ fn choose_otherwise(form: &mut Form, rng: &mut Rng) {
     form.term_months = *rng.weighted(&[(12, 70.0), (6, 20.0), (3, 10.0)]);
 }
 
-/// Mostly minutes, sometimes hours.
-pub fn pause(ep: &mut Episode) {
-    match ep.rng.below(100) {
-        0..=71 => ep.wait(15.0, 40.0 * MINUTE),
-        72..=93 => ep.wait(40.0 * MINUTE, 5.0 * HOUR),
-        _ => ep.wait(5.0 * HOUR, 1.5 * DAY),
-    }
-}
-
 /// An episode of the kinds that are told by their leading operation.
 pub fn single(ep: &mut Episode, kind: Kind, lead: Op) {
     let mut picker = Picker::new(ep, kind);
     picker.submit(ep);
     if ep.rng.chance(0.25) {
         // Shops honestly first.
-        pause(ep);
+        picker.pause(ep);
         choose_otherwise(&mut picker.form, &mut ep.rng);
         picker.submit(ep);
     }
     while !picker.done() {
-        pause(ep);
+        picker.pause(ep);
         picker.maybe_return(ep);
         let mut ops = vec![lead];
         let alone = match lead {
@@ -189,7 +202,7 @@ pub fn varied(ep: &mut Episode, kind: Kind) {
     let mut picker = Picker::new(ep, kind);
     picker.submit(ep);
     while !picker.done() {
-        pause(ep);
+        picker.pause(ep);
         picker.maybe_return(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
@@ -209,7 +222,7 @@ pub fn combined(ep: &mut Episode) {
     let mut picker = Picker::new(ep, Kind::Combined);
     picker.submit(ep);
     while !picker.done() {
-        pause(ep);
+        picker.pause(ep);
         let count = (2 + picker.label.suspicious() as usize).min(6);
         let mut ops = Op::SECOND.to_vec();
         ep.rng.shuffle(&mut ops);

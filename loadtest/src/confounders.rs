@@ -143,7 +143,7 @@ pub fn broker(ep: &mut Episode) {
     let city = Person::random(&mut ep.rng).city();
     let uses_own_phone = ep.rng.chance(0.6);
     let mut people = Vec::new();
-    for _ in 0..ep.rng.between(12, 40) {
+    for _ in 0..ep.rng.log_uniform(12.0, 100.0) as usize {
         let mut client = if ep.rng.chance(0.8) { Person::in_city(&mut ep.rng, city) } else { Person::random(&mut ep.rng) };
         if uses_own_phone && ep.rng.chance(0.8) {
             client.phone.clone_from(&own_phone);
@@ -152,7 +152,7 @@ pub fn broker(ep: &mut Episode) {
         let form = Form::of(&mut ep.rng, client, car);
         people.push(Applicant { source: desk.clone(), ..Applicant::new(ep, Class::Broker, form) });
     }
-    in_turn(ep, &mut people, (2.0 * MINUTE, 8.0 * HOUR), 0.3);
+    in_turn(ep, &mut people, (2.0 * MINUTE, 6.0 * HOUR), 0.3);
 }
 
 /// New cars from one delivery, VINs in a row, each with its buyer.

@@ -1,13 +1,18 @@
 //! `loadtest`: see `loadtest --help`.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loadtest::generate;
+use loadtest::http::Load;
 use loadtest::plan::{Config, Mix};
+use loadtest::score::{self, Report, Tally};
+use loadtest::{disk, generate, http, naive};
+use serde_json::json;
 
 /// Labelled workload, scorer and load driver for quoteguard.
 #[derive(Parser)]
@@ -21,6 +26,14 @@ struct Cli {
 enum Command {
     /// Write a labelled workload: quotes in order of arrival, and the truth about each.
     Generate(GenerateArgs),
+    /// Hold decisions against the truth: who was caught, which honest people were referred.
+    Score(ScoreArgs),
+    /// Decide with the naive baseline: same device, phone, document or VIN, refer at the fourth within a day.
+    Naive(NaiveArgs),
+    /// Drive a service on this machine over HTTP: open loop at a fixed rate, or saturated.
+    Http(HttpArgs),
+    /// Measure how long this machine takes to make 4 KB durable: the floor of a durable answer.
+    Fdatasync(FdatasyncArgs),
 }
 
 #[derive(Args)]
@@ -44,6 +57,77 @@ struct GenerateArgs {
     truth: PathBuf,
 }
 
+#[derive(Args)]
+struct ScoreArgs {
+    /// Labels of a workload; give one for each decisions file, in the same order, and they are summed.
+    #[arg(long, required = true)]
+    truth: Vec<PathBuf>,
+    /// Decisions of that workload, JSONL.
+    #[arg(long, required = true)]
+    decisions: Vec<PathBuf>,
+    /// Print JSON instead of tables.
+    #[arg(long, value_enum)]
+    report: Option<ReportArg>,
+    /// Exit with 1 when a target is missed.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportArg {
+    Json,
+}
+
+#[derive(Args)]
+struct NaiveArgs {
+    /// Quotes, JSONL.
+    #[arg(long = "in")]
+    input: PathBuf,
+    /// Where the decisions go, JSONL.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct HttpArgs {
+    /// The check, for instance http://127.0.0.1:8080/v1/quotes/check; loopback only.
+    #[arg(long)]
+    url: String,
+    /// Quotes, JSONL; sent in turn, each time with a fresh id and the present time.
+    #[arg(long = "in")]
+    input: PathBuf,
+    /// Requests a second.
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    #[arg(long, default_value_t = 60)]
+    secs: u64,
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Closed loop: each connection sends as soon as it has its answer.
+    #[arg(long)]
+    saturate: bool,
+    /// Keep ids and times as they stand in the file; each line is sent once, at most 200,000 of them.
+    #[arg(long)]
+    as_is: bool,
+    #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Print one line of JSON instead of text.
+    #[arg(long, num_args = 0..=1, default_missing_value = "json", value_enum)]
+    report: Option<ReportArg>,
+}
+
+#[derive(Args)]
+struct FdatasyncArgs {
+    /// A directory on the disk to measure.
+    #[arg(long)]
+    dir: PathBuf,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    secs: u64,
+    /// Print one line of JSON instead of text.
+    #[arg(long, num_args = 0..=1, default_missing_value = "json", value_enum)]
+    report: Option<ReportArg>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum MixArg {
     /// 3 % manipulated.
@@ -52,13 +136,17 @@ enum MixArg {
     Stress,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Generate(args) => generate(&args),
+        Command::Score(args) => score(&args),
+        Command::Naive(args) => naive(&args),
+        Command::Http(args) => http(args),
+        Command::Fdatasync(args) => fdatasync(&args),
     }
 }
 
-fn generate(args: &GenerateArgs) -> Result<()> {
+fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let mix = match args.mix {
         MixArg::Normal => Mix::Normal,
         MixArg::Stress => Mix::Stress,
@@ -66,7 +154,66 @@ fn generate(args: &GenerateArgs) -> Result<()> {
     let config = Config { seed: args.seed, quotes: args.quotes, mix, days: args.days };
     let (quotes, labels) = generate::write(&config, &mut create(&args.out)?, &mut create(&args.truth)?)?;
     eprintln!("{quotes} quotes in {}, {labels} labels in {}", args.out.display(), args.truth.display());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+fn score(args: &ScoreArgs) -> Result<ExitCode> {
+    if args.truth.len() != args.decisions.len() {
+        bail!(
+            "{} truth files but {} decisions files: give one --decisions for each --truth",
+            args.truth.len(),
+            args.decisions.len()
+        );
+    }
+    let mut tally = Tally::default();
+    for (truth, decisions) in args.truth.iter().zip(&args.decisions) {
+        let said = score::read_decisions(open(decisions)?).with_context(|| decisions.display().to_string())?;
+        score::add(&mut tally, open(truth)?, &said).with_context(|| truth.display().to_string())?;
+    }
+    let report = Report::new(tally);
+    match args.report {
+        Some(ReportArg::Json) => println!("{:#}", report.json()),
+        None => print!("{report}"),
+    }
+    Ok(if args.check && !report.all_met() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn naive(args: &NaiveArgs) -> Result<ExitCode> {
+    let decided = naive::run(open(&args.input)?, &mut create(&args.out)?)?;
+    eprintln!("{decided} decisions in {}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn http(args: HttpArgs) -> Result<ExitCode> {
+    let load = Load {
+        url: args.url,
+        api_key: args.api_key,
+        rate: args.rate,
+        secs: args.secs,
+        connections: args.connections,
+        saturate: args.saturate,
+        as_is: args.as_is,
+    };
+    let outcome = http::drive(&load, open(&args.input)?)?;
+    match args.report {
+        Some(ReportArg::Json) => println!("{}", serde_json::to_string(&outcome)?),
+        None => println!("{outcome}"),
+    }
+    Ok(if outcome.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fdatasync(args: &FdatasyncArgs) -> Result<ExitCode> {
+    let latencies = disk::fdatasync(&args.dir, Duration::from_secs(args.secs))?;
+    match args.report {
+        Some(ReportArg::Json) => println!("{}", json!({"syncs": latencies.count(), "latency": latencies.summary()})),
+        None => println!("fdatasync of 4 KB, {} times: {}", latencies.count(), latencies.summary()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(BufReader::with_capacity(1 << 20, file))
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>> {

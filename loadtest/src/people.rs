@@ -43,7 +43,7 @@ impl Person {
         let female = rng.chance(0.36);
         if rng.chance(LATIN_CUSTOMER) {
             let family = (*rng.pick(LATIN_SURNAMES)).to_string();
-            let first = *rng.pick(if female { LATIN_FEMALE } else { LATIN_MALE });
+            let first = rng.pick::<&str>(if female { LATIN_FEMALE } else { LATIN_MALE });
             return Person::with(rng, Names { family, first, father: "" }, female, birth, city);
         }
         let family = surname(rng);
@@ -175,32 +175,33 @@ pub fn feminine(surname: &str) -> String {
 }
 
 fn given(rng: &mut Rng, female: bool) -> &'static str {
-    if female { *rng.weighted(FEMALE) } else { rng.weighted(MALE).0 }
+    if female { rng.weighted::<&str>(FEMALE) } else { rng.weighted(MALE).0 }
 }
 
 /// A given name in the script of another.
 fn given_like(rng: &mut Rng, female: bool, other: &str) -> &'static str {
-    if is_cyrillic(other) { given(rng, female) } else { *rng.pick(if female { LATIN_FEMALE } else { LATIN_MALE }) }
+    if is_cyrillic(other) { given(rng, female) } else { rng.pick::<&str>(if female { LATIN_FEMALE } else { LATIN_MALE }) }
 }
 
+/// Feminine patronymics that do not end in the stem and `на`.
+const IRREGULAR: [(&str, &str); 2] = [("Иль", "Ильинична"), ("Никит", "Никитична")];
+
+/// From the stem of the father's name; empty for an empty stem.
 fn patronymic(stem: &str, female: bool) -> String {
-    match (stem, female) {
-        ("", _) => String::new(),
-        ("Ильи", true) => "Ильинична".into(),
-        ("Никит", true) => "Никитична".into(),
-        (stem, true) => format!("{stem}на"),
-        (stem, false) => format!("{stem}ич"),
+    let irregular = IRREGULAR.iter().find(|(irregular, _)| *irregular == stem);
+    match (stem, female, irregular) {
+        ("", _, _) => String::new(),
+        (_, true, Some((_, whole))) => (*whole).to_string(),
+        (_, true, None) => format!("{stem}на"),
+        (_, false, _) => format!("{stem}ич"),
     }
 }
 
+/// The patronymic of a brother or sister.
 fn siblings_patronymic(middle: &str, from_female: bool, to_female: bool) -> String {
-    match (from_female, to_female) {
-        (true, false) => {
-            middle.strip_suffix("ична").or_else(|| middle.strip_suffix("на")).map_or(String::new(), |stem| format!("{stem}ич"))
-        }
-        (false, true) => middle.strip_suffix("ич").map_or(String::new(), |stem| patronymic(stem, true)),
-        _ => middle.to_string(),
-    }
+    let irregular = IRREGULAR.iter().find(|(_, whole)| *whole == middle).map(|(stem, _)| *stem);
+    let stem = if from_female { irregular.or(middle.strip_suffix("на")) } else { middle.strip_suffix("ич") };
+    stem.map_or(String::new(), |stem| patronymic(stem, to_female))
 }
 
 const OPERATORS: [&str; 20] = [
@@ -275,6 +276,8 @@ mod tests {
             ("Иванович", false, true, "Ивановна"),
             ("Ивановна", true, false, "Иванович"),
             ("Ильич", false, true, "Ильинична"),
+            ("Ильинична", true, false, "Ильич"),
+            ("Никитична", true, true, "Никитична"),
             ("", false, true, ""),
         ] {
             assert_eq!(siblings_patronymic(middle, from_female, to_female), expected, "{middle}");

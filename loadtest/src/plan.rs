@@ -142,7 +142,8 @@ impl Chooser {
                 Task::Honest(if self.twice { Class::HonestCorrectionTwice } else { Class::HonestCorrection })
             }
             Group::Confounder => {
-                let fewest = Class::CONFOUNDERS.iter().min_by_key(|class| self.actors.get(class).copied().unwrap_or(0));
+                let so_far = |class: &Class| self.actors.get(class).copied().unwrap_or(0) / crowd(*class);
+                let fewest = Class::CONFOUNDERS.iter().min_by_key(|class| so_far(class));
                 Task::Honest(fewest.copied().unwrap_or(Class::Family))
             }
             Group::Manipulated => Task::Manipulated(self.next_kind(rng)),
@@ -167,6 +168,15 @@ impl Chooser {
             actors.dedup();
             *self.actors.entry(class).or_default() += actors.len();
         }
+    }
+}
+
+/// Classes keep equal numbers of actors, but those that come in crowds get more, or there would be a handful of crowds.
+fn crowd(class: Class) -> usize {
+    match class {
+        Class::Broker => 5,
+        Class::Dealer | Class::Office | Class::MobileIp => 2,
+        _ => 1,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Adversaries who work with other people's data: the poisoner, the ghost broker, the flooder.
 
-use crate::adversary::{Picker, pause, vary_freely};
+use crate::adversary::{Picker, vary_freely};
 use crate::calendar::Date;
 use crate::data::places::{CITIES, City};
 use crate::episode::{DAY, Episode, HOUR, MINUTE};
@@ -26,7 +26,7 @@ pub fn poisoner(ep: &mut Episode) {
     }
     picker.submit(ep);
     while !picker.done() {
-        pause(ep);
+        picker.pause(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
     }
@@ -68,7 +68,7 @@ pub fn ghost_broker(ep: &mut Episode) {
 
 fn cheap_city(rng: &mut Rng) -> &'static City {
     let cheap: Vec<&City> = CITIES.iter().map(|(city, _)| city).filter(|city| city.factor < 0.9).collect();
-    *rng.pick(&cheap)
+    rng.pick::<&City>(&cheap)
 }
 
 /// What a flood and the picker in it have in common: values that many may share.
@@ -80,6 +80,11 @@ struct Generic {
     car: Car,
     device: Source,
 }
+
+/// Strangers right after the first form, and over the rest of the episode. About three quarters of them share any one value,
+/// so the first wave alone fills a block that keeps its newest hundred or so.
+const FIRST_WAVE: u32 = 190;
+const LATER_WAVES: u32 = 80;
 
 /// A picker whose attempts lie in a flood of strangers made of his generic values, so that the blocks holding him overflow.
 pub fn flooding(ep: &mut Episode) {
@@ -93,10 +98,10 @@ pub fn flooding(ep: &mut Episode) {
         car: picker.form.car.clone(),
         device: picker.source.clone(),
     };
-    let per_attempt = 140 / (i64::from(picker.goal) + 1);
+    let mut wave = FIRST_WAVE;
     picker.submit(ep);
     loop {
-        for _ in 0..per_attempt {
+        for _ in 0..wave {
             ep.wait(1.0, 30.0);
             let (form, mut source) = junk_form(&mut ep.rng, &generic);
             ep.submit(&mut junk, &form, &mut source);
@@ -104,7 +109,8 @@ pub fn flooding(ep: &mut Episode) {
         if picker.done() {
             return;
         }
-        pause(ep);
+        wave = LATER_WAVES / picker.goal;
+        picker.pause(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
     }

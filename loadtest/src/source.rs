@@ -25,7 +25,7 @@ impl Source {
     pub fn private(rng: &mut Rng) -> Source {
         let mobile = rng.chance(0.45);
         let mut source = Source {
-            kind: *rng.weighted(&[("web", 70.0), ("app", 30.0)]),
+            kind: rng.weighted::<&str>(&[("web", 70.0), ("app", 30.0)]),
             device: if rng.chance(0.03) { String::new() } else { device(rng) },
             session: session(rng),
             ip: String::new(),

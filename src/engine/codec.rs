@@ -61,7 +61,7 @@ impl Fingerprint {
         self.ends.iter().for_each(|end| out.extend_from_slice(&end.to_le_bytes()));
         self.raw.iter().chain(&self.visual).for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
         out.extend_from_slice(&self.disguised.to_le_bytes());
-        out.extend_from_slice(&[u8::from(self.mixed_script), self.channel as u8]);
+        out.extend_from_slice(&[self.cyrillic, u8::from(self.mixed_script), self.channel as u8]);
         out.extend_from_slice(&self.year.to_le_bytes());
         for number in [self.birth_date.0, self.surname_code] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -94,6 +94,7 @@ impl Fingerprint {
             print.visual[i] = reader.u32()?;
         }
         print.disguised = reader.u32()?;
+        print.cyrillic = reader.u8()?;
         print.mixed_script = reader.u8()? != 0;
         let kind = usize::from(reader.u8()?);
         print.channel = *ChannelKind::ALL.get(kind).ok_or(CorruptDelta("an unknown channel"))?;

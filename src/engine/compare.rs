@@ -98,10 +98,12 @@ fn name_level(field: Field, a: &Fingerprint, b: &Fingerprint) -> Level {
     if x.is_empty() || y.is_empty() {
         return Level::Missing;
     }
-    if x == y {
-        return equal_level(field, a, b);
-    }
     let i = field as usize;
+    if x == y {
+        let respelt = a.raw[i] != b.raw[i] && a.cyrillic & b.cyrillic & (1 << i) != 0;
+        let level = equal_level(field, a, b);
+        return if level == Level::Same && respelt { Level::Near } else { level };
+    }
     if a.visual[i] == b.visual[i] {
         return Level::Disguised;
     }

@@ -5,8 +5,8 @@ use super::decision::{Change, Flag, Flags, Linked, Reason, Verdict};
 use super::evidence::{Evidence, WindowEvidence};
 use super::facts::{Step, walk};
 use super::field::{Field, Level};
-use super::fingerprint::Text;
-use super::gather::{Gathered, Link, same_source, source_of, surnames};
+use super::fingerprint::{Fingerprint, Text};
+use super::gather::{Gathered, Link, count_sources, has_source, same_source, surnames};
 use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX};
 use super::normalise::hash64;
 use super::rules::RuleBook;
@@ -107,11 +107,9 @@ fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
         all if all == steps.len() => window.suspicious_attempts,
         _ => walk(&same).suspicious_attempts,
     };
-    window.fresh_source = same.len() == 1 && source_of(print) != 0;
-    let mut sources: Vec<u64> = links.iter().map(|link| source_of(&link.attempt.print)).filter(|s| *s != 0).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    window.sources = sources.len() as u32;
+    window.fresh_source = same.len() == 1 && has_source(print);
+    let prints: Vec<&Fingerprint> = links.iter().map(|link| &link.attempt.print).collect();
+    window.sources = count_sources(&prints) as u32;
     window
 }
 

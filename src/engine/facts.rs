@@ -132,19 +132,49 @@ impl Walk<'_> {
     /// How deliberate the step to a new variant looks; 1 is one plain tweak of a fact that the price hangs on.
     fn suspicion(&self, i: usize, nearest: usize, against: &Contradictions) -> f64 {
         let (print, base) = (self.steps[i].print, self.steps[usize::from(self.variants[nearest].last)].print);
-        let mut worst = 0.0f64;
-        let mut sum = 0.0;
-        for fact in 0..FACTS {
-            let level = against.levels[fact];
-            if level == Level::Missing {
-                continue;
-            }
-            let weight = change_weight(Field::ALL[fact], level, print, base);
+        let gap = self.steps[i].at.0 - self.steps[i - 1].at.0;
+        let weight = if !another_person(against) {
+            self.changes_weight(i, against, base)
+        } else if self.values_before(i, Field::FirstName).is_some_and(|names| names >= 2) {
+            ANOTHER_PERSON * AGAIN
+        } else {
+            ANOTHER_PERSON
+        };
+        weight * favour(print, self.steps[i - 1].print) * pace(gap)
+    }
+
+    /// The worst change whole, the others in part.
+    fn changes_weight(&self, i: usize, against: &Contradictions, base: &Fingerprint) -> f64 {
+        let print = self.steps[i].print;
+        let (mut worst, mut sum) = (0.0f64, 0.0);
+        for (fact, level) in against.levels.iter().enumerate().filter(|(_, level)| **level != Level::Missing) {
+            let field = Field::ALL[fact];
+            let weight = match self.values_before(i, field) {
+                None => RETURN,
+                Some(_) if *level != Level::Disguised && corrects(field, print, base) => CORRECTION,
+                Some(values) if values >= 2 => change_weight(field, *level, print, base) * AGAIN,
+                Some(_) => change_weight(field, *level, print, base),
+            };
             worst = worst.max(weight);
             sum += weight;
         }
-        let gap = self.steps[i].at.0 - self.steps[i - 1].at.0;
-        (worst + 0.35 * (sum - worst)).min(2.5) * favour(print, self.steps[i - 1].print) * pace(gap)
+        (worst + 0.35 * (sum - worst)).min(2.5)
+    }
+
+    /// How many values of the fact earlier variants gave; `None` when this one is among them.
+    fn values_before(&self, i: usize, field: Field) -> Option<usize> {
+        let value = identity(field, self.steps[i].print);
+        let mut seen: Vec<u64> = Vec::with_capacity(self.variants.len());
+        for step in self.steps[..i].iter().filter(|step| gives(step.print, field)) {
+            let other = identity(field, step.print);
+            if other == value {
+                return None;
+            }
+            if !seen.contains(&other) {
+                seen.push(other);
+            }
+        }
+        Some(seen.len())
     }
 
     fn evidence(&self, oscillations: u32) -> WindowEvidence {
@@ -195,6 +225,39 @@ impl Walk<'_> {
     }
 }
 
+/// Weight of a form that names somebody else entirely: relatives quote each other's car.
+const ANOTHER_PERSON: f64 = 0.5;
+/// Weight of going back to a value given before, and of a change from an impossible value to a possible one.
+const RETURN: f64 = 0.25;
+const CORRECTION: f64 = 0.3;
+/// Factor for a third value of one fact: a slip is mended once, a search goes on.
+const AGAIN: f64 = 1.5;
+
+/// Given name, birth date and papers all belong to somebody else.
+fn another_person(against: &Contradictions) -> bool {
+    let different = |field: Field| against.levels[field as usize] == Level::Different;
+    let person = [Field::FirstName, Field::BirthDate, Field::IdDocument, Field::DriverLicence];
+    different(Field::FirstName) && person.into_iter().filter(|field| different(*field)).count() >= 2
+}
+
+/// The value before could not be true and this one can.
+fn corrects(field: Field, print: &Fingerprint, base: &Fingerprint) -> bool {
+    let possible: fn(&str) -> bool = match field {
+        Field::Vin => well_formed,
+        Field::Plate => |plate| plate.contains(' '),
+        Field::Phone | Field::IdDocument | Field::DriverLicence => |number| number.len() == 10,
+        _ => return false,
+    };
+    let slot = match field {
+        Field::Vin => Text::Vin,
+        Field::Plate => Text::Plate,
+        Field::Phone => Text::Phone,
+        Field::IdDocument => Text::IdDocument,
+        _ => Text::DriverLicence,
+    };
+    possible(print.text(slot)) && !possible(base.text(slot))
+}
+
 fn only_disguised(against: &Contradictions) -> bool {
     against.levels.iter().all(|level| matches!(level, Level::Missing | Level::Disguised))
 }
@@ -242,22 +305,21 @@ fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerp
     let near = level == Level::Near;
     match field {
         Field::Vin => vin_weight(print.text(Text::Vin), base.text(Text::Vin), near),
-        Field::BirthDate | Field::DriverLicence | Field::Year | Field::Power => 1.0,
-        Field::IdDocument => 0.9,
-        Field::LastName | Field::FirstName => 0.8,
-        Field::MiddleName => 0.7,
+        Field::BirthDate | Field::Power | Field::Year => 0.9,
+        Field::DriverLicence | Field::IdDocument => 0.8,
+        Field::LastName | Field::FirstName | Field::MiddleName if near => 0.6,
+        Field::LastName | Field::FirstName | Field::MiddleName => 0.9,
         Field::Plate => 0.8,
-        Field::Address => 0.8,
-        Field::DriverData => 0.9,
-        Field::Phone | Field::Email => 0.4,
+        Field::Address if near => 0.7,
+        Field::Address => 1.1,
+        Field::DriverData => 0.8,
+        Field::Phone | Field::Email if near => 0.3,
+        Field::Phone | Field::Email => 0.5,
         _ => 0.2,
     }
 }
 
 fn vin_weight(vin: &str, base: &str, near: bool) -> f64 {
-    if well_formed(vin) && !well_formed(base) {
-        return 0.5;
-    }
     match vin_change(vin, base) {
         VinChange::Serial if near => 1.0,
         _ => 1.2,
@@ -266,7 +328,10 @@ fn vin_weight(vin: &str, base: &str, near: bool) -> f64 {
 
 /// Whether the form became cheaper; `None` when a price is missing or the applicant chose other terms.
 fn cheaper(print: &Fingerprint, before: &Fingerprint) -> Option<bool> {
-    let same_choices = print.term == before.term && print.deductible == before.deductible && print.extra == before.extra;
+    let same_choices = print.term == before.term
+        && print.deductible == before.deductible
+        && print.drivers.len() == before.drivers.len()
+        && print.text(Text::Product) == before.text(Text::Product);
     if print.premium < 0.0 || before.premium < 0.0 || !same_choices {
         return None;
     }

@@ -49,6 +49,8 @@ pub struct Fingerprint {
     pub visual: [u32; 3],
     /// Bit per [`Field`]: reached through a look-alike fold or by dropping invisible characters.
     pub disguised: u32,
+    /// Bit per name [`Field`]: written in Cyrillic.
+    pub cyrillic: u8,
     /// Two scripts meet in one word somewhere.
     pub mixed_script: bool,
     pub channel: ChannelKind,
@@ -109,6 +111,7 @@ impl Builder {
     fn name(&mut self, slot: Text, field: Field, part: &Name) {
         self.value(slot, field, &part.value);
         self.print.visual[field as usize] = part.visual;
+        self.print.cyrillic |= u8::from(part.cyrillic) << field as u8;
     }
 }
 
@@ -140,7 +143,7 @@ impl Fingerprint {
         push_numbers(&mut b.print, quote);
         b.print.raw[Field::BirthDate as usize] = who.birth_date.0;
         b.print.surname_code = surname_code(&last.value.canonical);
-        b.print.drivers = quote.drivers.iter().map(driver).collect();
+        b.print.drivers = drivers(quote);
         b.print.arena = b.arena.into_boxed_str();
         b.print
     }
@@ -207,6 +210,35 @@ fn model(quote: &Quote) -> String {
 fn surname_code(folded: &str) -> u32 {
     if folded.is_empty() { 0 } else { hash32(&name::code(folded.split(' ').next().unwrap_or(folded))) }
 }
+
+/// The policyholder among the drivers is compared as himself already: here only the year of his licence is left of him.
+fn drivers(quote: &Quote) -> Box<[DriverPrint]> {
+    let who = &quote.policyholder;
+    let own = driver(&Driver {
+        last_name: who.last_name.clone(),
+        first_name: who.first_name.clone(),
+        middle_name: who.middle_name.clone(),
+        birth_date: who.birth_date,
+        driver_licence: who.driver_licence.clone(),
+        licensed_since: Date::NONE,
+    });
+    let mut own_seen = false;
+    let print = |d: &Driver| {
+        let print = driver(d);
+        let same = |a: u32, b: u32| a != 0 && a == b;
+        let himself = same(print.licence, own.licence)
+            || same(print.name, own.name)
+            || (same(print.given, own.given) && same(print.birth_date.0, own.birth_date.0));
+        if himself && !std::mem::replace(&mut own_seen, true) {
+            return DriverPrint { name: POLICYHOLDER, licensed_since: print.licensed_since, ..DriverPrint::default() };
+        }
+        print
+    };
+    quote.drivers.iter().map(print).collect()
+}
+
+/// Stands for the policyholder's name among the drivers.
+const POLICYHOLDER: u32 = 1;
 
 fn driver(driver: &Driver) -> DriverPrint {
     let part = |text: &Given| given(text, name).value.canonical;

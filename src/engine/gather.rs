@@ -226,20 +226,35 @@ pub(super) fn surnames(seen: impl Iterator<Item = u32>, own: u32) -> usize {
     distinct.len()
 }
 
-/// Do the two share a device, a session or an agent?
+/// Do two linked attempts come from one source: a device, a session, an agent, or an address of the network? Between strangers an
+/// IP says little; between attempts of one applicant it says who typed.
 pub(super) fn same_source(a: &Fingerprint, b: &Fingerprint) -> bool {
+    let same = |x: u64, y: u64| x != 0 && x == y;
     let agent = a.text(Text::Agent);
-    (a.device != 0 && a.device == b.device)
-        || (a.session != 0 && a.session == b.session)
+    same(a.device, b.device)
+        || same(a.session, b.session)
+        || same(a.ip, b.ip)
         || (!agent.is_empty() && agent == b.text(Text::Agent))
 }
 
-/// A number for the technical source: device, else session, else agent; 0 when none is given.
-pub(super) fn source_of(print: &Fingerprint) -> u64 {
-    match (print.device, print.session, print.text(Text::Agent)) {
-        (0, 0, "") => 0,
-        (0, 0, agent) => super::normalise::hash64(agent.as_bytes()),
-        (0, session, _) => session,
-        (device, _, _) => device,
+/// Does the form say anything about its technical source?
+pub(super) fn has_source(print: &Fingerprint) -> bool {
+    print.device != 0 || print.session != 0 || print.ip != 0 || !print.text(Text::Agent).is_empty()
+}
+
+/// Distinct sources among attempts: those connected by a shared device, session, agent or IP are one.
+pub(super) fn count_sources(prints: &[&Fingerprint]) -> usize {
+    let given: Vec<&Fingerprint> = prints.iter().copied().filter(|p| has_source(p)).collect();
+    let mut group: Vec<usize> = (0..given.len()).collect();
+    for i in 1..given.len() {
+        for j in 0..i {
+            if group[i] != group[j] && same_source(given[i], given[j]) {
+                let (from, to) = (group[i].max(group[j]), group[i].min(group[j]));
+                group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
+            }
+        }
     }
+    group.sort_unstable();
+    group.dedup();
+    group.len()
 }

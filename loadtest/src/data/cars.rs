@@ -15,6 +15,7 @@ pub struct Model {
 }
 
 #[rustfmt::skip]
+#[expect(clippy::too_many_arguments, reason = "one row of the table below")]
 const fn model(make: &'static str, name: &'static str, wmi: &'static str, vds: &'static [&'static str], powers: &'static [u32], years: (i32, i32), plants: &'static str, price: u32) -> Model {
     Model { make, name, wmi, vds, powers, years, plants, price }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::contract::quote::decode;
 use crate::engine::decision::Verdict;
 use crate::engine::rules::Mode;
 
@@ -202,7 +203,11 @@ fn the_shipped_book_is_the_folder() {
         assert_eq!(format!("{}.yaml", loaded[0].source.id), *name, "a file is called as its rule");
         assert!(!loaded[0].tests.is_empty(), "{name} has tests");
         for test in &loaded[0].tests {
-            test.quotes().unwrap_or_else(|message| panic!("{name}: {}: {message}", test.name));
+            let quotes = test.quotes().unwrap_or_else(|message| panic!("{name}: {}: {message}", test.name));
+            for body in quotes {
+                let decoded = decode(&body, None).unwrap_or_else(|error| panic!("{name}: {}: {error:?}", test.name));
+                assert_eq!(decoded.unknown_fields, 0, "{name}: {}", test.name);
+            }
         }
     }
 }

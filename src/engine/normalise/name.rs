@@ -14,6 +14,9 @@ pub struct Name {
     pub value: Value,
     /// Hash of what the eye sees: letters that look alike in the two scripts are one. 0 when not given.
     pub visual: u32,
+    /// Written in Cyrillic: two such names are compared as written, not through the fold, which forgives more than a
+    /// spelling of one's own name should vary.
+    pub cyrillic: bool,
 }
 
 pub fn name(raw: &str) -> Name {
@@ -34,6 +37,7 @@ pub fn name(raw: &str) -> Name {
     let seen: String = cleaned.text.chars().map(look).collect();
     Name {
         visual: hash32(seen.as_bytes()),
+        cyrillic: cleaned.text.chars().any(is_cyrillic),
         value: Value { canonical, raw: cleaned.raw, disguised: mixed_script || cleaned.invisible, mixed_script },
     }
 }
