@@ -15,6 +15,9 @@ use crate::engine::time::{ArrivalTime, EventTime};
 /// Records of one batch. Beyond: they wait for the next one.
 pub const BATCH_MAX: usize = 512;
 
+/// Decisions of one batch: a late quote may amend thousands. Beyond: the batch is committed, the rest begins the next one.
+pub const BATCH_DECISIONS_MAX: usize = 8_192;
+
 /// Where a record came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -134,7 +134,7 @@ impl Pending {
         });
     }
 
-    fn has(&self, tenant: &str, quote_id: &str) -> bool {
+    pub(super) fn has(&self, tenant: &str, quote_id: &str) -> bool {
         self.with(|map| map.contains_key(&Self::key(tenant, quote_id)))
     }
 }

@@ -9,7 +9,8 @@ use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, Payload, Pending};
 use super::recover::Recovered;
 use super::{
-    BATCH_MAX, Batch, Clock, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Source, Store, StoreError,
+    BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Source,
+    Store, StoreError,
 };
 use crate::contract;
 use crate::contract::rule_file::canonical_source;
@@ -110,6 +111,10 @@ impl<S: Store, C: Clock> Writer<S, C> {
             for job in ready.drain(..) {
                 self.metrics.stage("queue", job.submitted.elapsed());
                 self.take(&mut open, job)?;
+                if open.batch.decisions.len() >= BATCH_DECISIONS_MAX {
+                    let next = self.open();
+                    self.commit(std::mem::replace(&mut open, next));
+                }
             }
             self.metrics.stage("decide", began.elapsed());
             self.commit(open);
@@ -188,6 +193,9 @@ impl<S: Store, C: Clock> Writer<S, C> {
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
     fn commit(&mut self, mut open: Open) {
+        if open.batch.records.is_empty() {
+            return;
+        }
         open.batch.segment.to = self.state.next_offset();
         let mut wait = RETRY_MIN;
         let began = Instant::now();
@@ -264,3 +272,6 @@ pub fn refusal(outcome: &Outcome) -> Option<(String, &'static str, &'static str)
         Outcome::Decided | Outcome::Duplicate(_) | Outcome::Applied => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

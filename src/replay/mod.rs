@@ -76,11 +76,12 @@ pub fn run(options: Options) -> Result<Report> {
     let report = thread::scope(|scope| {
         let Lanes { work, preparers, prepared } = Lanes::new(preparers.max(1));
         for (chunks, out) in preparers {
-            scope.spawn(move || prepare::run(&chunks, &out, depth));
+            stage("prepare").spawn_scoped(scope, move || prepare::run(&chunks, &out, depth))?;
         }
-        scope.spawn(move || feed.run(&work));
+        stage("read").spawn_scoped(scope, move || feed.run(&work))?;
         let (emit, emitted) = sync_channel(CHUNKS_WAITING);
-        let writing = writer.map(|writer| scope.spawn(move || writer.run(&emitted)));
+        let write = |writer: write::Writer| stage("write").spawn_scoped(scope, move || writer.run(&emitted));
+        let writing = writer.map(write).transpose()?;
         let decided = decider.run(prepared, emit, depth);
         let written = writing.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join);
         written.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).context("writing the decisions")?;
@@ -88,6 +89,11 @@ pub fn run(options: Options) -> Result<Report> {
     })?;
     progress.finish_and_clear();
     Ok(report)
+}
+
+/// A named thread, so that a profile tells the stages apart.
+fn stage(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
 }
 
 /// Chunk `i` takes lane `i % n` on both sides of the preparers, which keeps the order without a reorder buffer.

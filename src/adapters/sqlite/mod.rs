@@ -71,3 +71,6 @@ fn from_sql(value: i64) -> u64 {
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
