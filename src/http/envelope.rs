@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 
 use super::problem;
@@ -27,7 +27,8 @@ pub async fn envelope(State(metrics): State<Arc<Metrics>>, request: Request, nex
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = if is_standard(&method) { method.as_str() } else { "other" };
     metrics.http_request(method, route, status.as_u16());
-    if status.is_server_error() {
+    // 503 is told by readiness and the metrics; a flood of it must not flood the log.
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(method, route, status = status.as_u16(), request_id = ?id, "request failed");
     }
     response.headers_mut().insert(REQUEST_ID, id);

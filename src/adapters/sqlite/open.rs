@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
 use super::{Reader, SqliteStore, Task, load, meta, unavailable};
@@ -20,6 +20,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The writer folds the WAL back itself only when the background task fell this far behind, pages (64 KiB x 4 KiB = 256 MiB).
 const WAL_PAGES_MAX: &str = "65536";
 const WAL_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+const WAL_CHECKPOINT_AGAIN: Duration = Duration::from_millis(50);
+/// Pages folded by one checkpoint that make the next one follow soon (8 MiB).
+const WAL_PAGES_BEHIND: i64 = 2_048;
 
 pub struct Opened {
     pub store: SqliteStore,
@@ -87,14 +90,22 @@ fn migration(path: &Path, error: MigrateError) -> StoreError {
     }
 }
 
-/// A passive checkpoint never waits for or blocks the writer.
+/// A passive checkpoint never waits for or blocks the writer; it is repeated at once while there is much to fold, because
+/// what is left when the WAL is full is folded by a commit.
 async fn checkpoint_wal(mut connection: SqliteConnection) {
-    let mut every = tokio::time::interval(WAL_CHECKPOINT_EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut folded_before = 0;
     loop {
-        every.tick().await;
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await {
-            tracing::warn!(%error, "the WAL could not be folded back; it grows until it can");
-        }
+        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut connection).await;
+        let folded = match row {
+            // busy, pages in the WAL, pages of them folded back
+            Ok(row) => row.get::<i64, _>(2),
+            Err(error) => {
+                tracing::warn!(%error, "the WAL could not be folded back; it grows until it can");
+                0
+            }
+        };
+        let is_behind = (folded - folded_before).abs() > WAL_PAGES_BEHIND;
+        folded_before = folded;
+        tokio::time::sleep(if is_behind { WAL_CHECKPOINT_AGAIN } else { WAL_CHECKPOINT_EVERY }).await;
     }
 }
