@@ -6,7 +6,7 @@ use super::evidence::{Evidence, WindowEvidence};
 use super::facts::{Step, walk};
 use super::field::{Field, Level};
 use super::fingerprint::{Fingerprint, Text};
-use super::gather::{Gathered, Link, count_sources, has_source, same_source, surnames};
+use super::gather::{Gathered, Link, has_source, number_sources, same_source, surnames};
 use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX};
 use super::normalise::hash64;
 use super::rules::RuleBook;
@@ -99,17 +99,21 @@ fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
     }
     let own = Step { at: attempt.event_time, print };
     let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
-    let mut window = walk(&steps);
+    let prints: Vec<&Fingerprint> = steps.iter().map(|step| step.print).collect();
+    let sources = number_sources(&prints);
+    let mut window = walk(&steps, &sources);
     let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
     window.same_source_attempts = same.len() as u32 - 1;
     window.same_source_suspicious = match same.len() {
         1 => 0,
         all if all == steps.len() => window.suspicious_attempts,
-        _ => walk(&same).suspicious_attempts,
+        _ => walk(&same, &[]).suspicious_attempts,
     };
     window.fresh_source = same.len() == 1 && has_source(print);
-    let prints: Vec<&Fingerprint> = links.iter().map(|link| &link.attempt.print).collect();
-    window.sources = count_sources(&prints) as u32;
+    let mut given: Vec<usize> = (0..links.len()).filter(|i| has_source(prints[*i])).map(|i| sources[i]).collect();
+    given.sort_unstable();
+    given.dedup();
+    window.sources = given.len() as u32;
     window
 }
 

@@ -43,7 +43,9 @@ struct Opening {
 }
 
 /// Walks the attempts, which are in (event time, id) order with the quote last, and counts what they say.
-pub fn walk(steps: &[Step]) -> WindowEvidence {
+///
+/// `sources[i]` numbers the technical source of attempt i; the last one is the quote's.
+pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
     let mut walk = Walk { steps, variants: Vec::with_capacity(4), openings: Vec::new(), joined: Vec::with_capacity(steps.len()) };
     let mut oscillations = 0;
     for i in 0..steps.len() {
@@ -54,7 +56,9 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
             oscillations += 1;
         }
     }
-    walk.evidence(oscillations)
+    let mut evidence = walk.evidence(oscillations);
+    evidence.other_source_suspicious = walk.other_source_suspicious(sources);
+    evidence
 }
 
 struct Walk<'a> {
@@ -191,12 +195,22 @@ impl Walk<'_> {
             distinct: std::array::from_fn(|fact| self.distinct(fact)),
             changed,
             premium_drop_pct: round(premium_drop(steps)),
+            premium_gain_pct: round(premium_gain(steps[0].print, steps[last].print)),
             oscillations,
             disguises,
             seconds_since_first: ((steps[last].at.0 - steps[0].at.0) / 1_000_000) as f64,
             known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
             ..WindowEvidence::default()
         }
+    }
+
+    fn other_source_suspicious(&self, sources: &[usize]) -> u32 {
+        let own = sources.last();
+        let of = |source: &usize| {
+            let opened = self.variants.iter().filter(|variant| sources.get(usize::from(variant.opened)) == Some(source));
+            (opened.count() as u32).saturating_sub(1)
+        };
+        sources.iter().filter(|source| Some(*source) != own).map(of).max().unwrap_or(0)
     }
 
     /// A version that was left again at once for the one before it, and brought no better price, was a slip of the pen.
@@ -324,6 +338,11 @@ fn vin_weight(vin: &str, base: &str, near: bool) -> f64 {
         VinChange::Serial if near => 1.0,
         _ => 1.2,
     }
+}
+
+/// Per cent by which the last price lies below the first, for the same choices.
+fn premium_gain(first: &Fingerprint, last: &Fingerprint) -> f64 {
+    if cheaper(last, first) == Some(true) { (first.premium - last.premium) / first.premium * 100.0 } else { 0.0 }
 }
 
 /// Whether the form became cheaper; `None` when a price is missing or the applicant chose other terms.

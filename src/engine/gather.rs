@@ -242,19 +242,17 @@ pub(super) fn has_source(print: &Fingerprint) -> bool {
     print.device != 0 || print.session != 0 || print.ip != 0 || !print.text(Text::Agent).is_empty()
 }
 
-/// Distinct sources among attempts: those connected by a shared device, session, agent or IP are one.
-pub(super) fn count_sources(prints: &[&Fingerprint]) -> usize {
-    let given: Vec<&Fingerprint> = prints.iter().copied().filter(|p| has_source(p)).collect();
-    let mut group: Vec<usize> = (0..given.len()).collect();
-    for i in 1..given.len() {
+/// Numbers the source of each attempt: those connected by a shared device, session, agent or IP have one number. Attempts that say
+/// nothing of their source have a number each.
+pub(super) fn number_sources(prints: &[&Fingerprint]) -> Vec<usize> {
+    let mut number: Vec<usize> = (0..prints.len()).collect();
+    for i in 1..prints.len() {
         for j in 0..i {
-            if group[i] != group[j] && same_source(given[i], given[j]) {
-                let (from, to) = (group[i].max(group[j]), group[i].min(group[j]));
-                group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
+            if number[i] != number[j] && same_source(prints[i], prints[j]) {
+                let (from, to) = (number[i].max(number[j]), number[i].min(number[j]));
+                number.iter_mut().filter(|n| **n == from).for_each(|n| *n = to);
             }
         }
     }
-    group.sort_unstable();
-    group.dedup();
-    group.len()
+    number
 }
