@@ -220,10 +220,10 @@ fn identity(field: Field, print: &Fingerprint) -> u64 {
         Field::MakeModel => super::normalise::hash64(print.text(Text::Model).as_bytes()),
         Field::Year => u64::from(print.year),
         Field::Power => u64::from(print.power.to_bits()),
-        Field::DriverData => print.drivers.iter().fold(0, |sum, d| {
-            sum ^ super::normalise::hash64(
-                &[d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat(),
-            )
+        // A sum, for the order does not matter, and the same driver given twice would cancel out of an exclusive or.
+        Field::DriverData => print.drivers.iter().fold(0u64, |sum, d| {
+            let data = [d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat();
+            sum.wrapping_add(super::normalise::hash64(&data))
         }),
         field => u64::from(print.raw[field as usize]),
     }
@@ -235,7 +235,7 @@ pub fn given(print: &Fingerprint) -> [u16; Field::COUNT] {
 }
 
 /// How much one changed fact says, before favour and pace. Chosen on the labelled workload; see docs/adr.
-fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
+pub fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
     if level == Level::Disguised {
         return 1.3;
     }
@@ -273,7 +273,7 @@ fn cheaper(print: &Fingerprint, before: &Fingerprint) -> Option<bool> {
     Some(print.premium < before.premium * 0.995)
 }
 
-fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
+pub fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
     match cheaper(print, before) {
         Some(true) => 1.3,
         Some(false) if print.premium > before.premium * 1.005 => 0.8,
@@ -281,7 +281,7 @@ fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
     }
 }
 
-fn pace(gap: i64) -> f64 {
+pub fn pace(gap: i64) -> f64 {
     match gap {
         gap if gap <= HOUR => 1.1,
         gap if gap <= 3 * DAY => 1.0,
