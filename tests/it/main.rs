@@ -1,0 +1,3 @@
+//! One binary for every integration test: it links once.
+
+mod oracle;
