@@ -75,7 +75,7 @@ fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i
         // Most quotes have the same linked attempts in every window: walk them once.
         let mut window = match found.last() {
             Some(shorter) if links.len() == walked => shorter.clone(),
-            _ => linked_evidence(attempt, links),
+            _ => linked_evidence(attempt, now, links),
         };
         walked = links.len();
         count_applicants(&mut window, attempt, gathered, since);
@@ -91,13 +91,14 @@ fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i
     }
 }
 
-/// What the linked attempts of one window say. A late quote seen as the newest stands at the end of the walk.
-fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
+/// What the linked attempts of one window say. A late quote seen as the newest stands at the end of the walk,
+/// at the time of the newest.
+fn linked_evidence(attempt: &Attempt, now: EventTime, links: &[Link]) -> WindowEvidence {
     let print = &attempt.print;
     if links.is_empty() {
         return WindowEvidence { attempts: 1, distinct: super::facts::given(print), ..WindowEvidence::default() };
     }
-    let own = Step { at: attempt.event_time, print };
+    let own = Step { at: now, print };
     let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
     let mut window = walk(&steps);
     let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
