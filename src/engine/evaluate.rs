@@ -24,7 +24,7 @@ pub(super) struct Evaluated {
     pub linked: Vec<Linked>,
     pub linked_total: u32,
     pub flags: Flags,
-    /// Hash of everything above but the flags.
+    /// Hash of everything above but the flags, of which only saturation enters.
     pub content: u64,
 }
 
@@ -179,7 +179,8 @@ fn changes(link: &Link) -> Vec<Change> {
 
 fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
     let mut bytes = Vec::with_capacity(256);
-    bytes.push(evaluated.verdict as u8);
+    // Once a decision says that it is saturated, late quotes leave it alone: it must say so.
+    bytes.extend_from_slice(&[evaluated.verdict as u8, u8::from(gathered.saturated > 0)]);
     for reason in &evaluated.reasons {
         bytes.extend_from_slice(reason.rule.as_bytes());
         bytes.push(0);
@@ -194,7 +195,8 @@ fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
         bytes.extend_from_slice(name.as_bytes());
         bytes.extend_from_slice(&value.to_bits().to_le_bytes());
     }
-    for link in &gathered.links {
+    // What a decision does not show does not amend it.
+    for link in gathered.links.iter().rev().take(LINKED_SHOWN_MAX) {
         bytes.extend_from_slice(&link.attempt.id_hash().to_le_bytes());
         bytes.extend_from_slice(&link.pair.weight.to_bits().to_le_bytes());
         bytes.extend(link.pair.levels.iter().map(|level| *level as u8));

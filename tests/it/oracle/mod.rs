@@ -14,10 +14,10 @@ use quoteguard::engine::limits::LINKED_SHOWN_MAX;
 use quoteguard::engine::time::MINUTE;
 
 use history::{arrivals, history};
-use judge::{Final, Logged, judge_all, judge_earlier, judge_newest};
+use judge::{Final, Logged, judge_all};
 use run::{Run, book};
 
-fn said(decision: &Decision) -> Final {
+pub fn said(decision: &Decision) -> Final {
     Final {
         verdict: decision.verdict,
         reasons: decision.reasons.clone(),
@@ -30,7 +30,7 @@ fn said(decision: &Decision) -> Final {
 }
 
 /// Part by part, so that a failure shows what differs and not two long decisions.
-fn assert_agree(engine: &Final, oracle: &Final, whose: &str) {
+pub fn assert_agree(engine: &Final, oracle: &Final, whose: &str) {
     assert_eq!(engine.linked, oracle.linked, "linked set of {whose}");
     assert_eq!(engine.features, oracle.features, "features of {whose}");
     assert_eq!(engine, oracle, "{whose}");
