@@ -59,7 +59,10 @@ fn a_new_rule_book_rules_from_its_position_on() {
         let reference: Vec<usize> = arrivals(seed + 1, &quotes, LATE);
         let (first, second): (Vec<usize>, Vec<usize>) = reference.into_iter().partition(|i| before.contains(i));
         let mut finals = Vec::new();
-        for order in [before.iter().copied().chain(order[order.len() / 2..].iter().copied()).collect::<Vec<_>>(), [first.clone(), second].concat()] {
+        for order in [
+            before.iter().copied().chain(order[order.len() / 2..].iter().copied()).collect::<Vec<_>>(),
+            [first.clone(), second].concat(),
+        ] {
             let change = if finals.is_empty() { before.len() } else { first.len() };
             let mut run = Run::new(book());
             run.books.add(new.clone());
@@ -91,7 +94,10 @@ fn a_duplicate_changes_nothing_and_an_id_is_never_reused() {
             let expected = run.finals[&(quote.tenant.clone(), quote.quote_id.clone())].clone();
             let again = run.submit(quote);
             let Outcome::Duplicate(current) = again.outcome else { panic!("seed {seed}: {again:?}") };
-            assert_eq!((current.revision, current.verdict, current.answer), (expected.revision, expected.verdict, expected.answer));
+            assert_eq!(
+                (current.revision, current.verdict, current.answer),
+                (expected.revision, expected.verdict, expected.answer)
+            );
             assert_eq!((current.decision_id, current.position), (expected.decision_id, expected.position));
             let other = seal(Quote { premium: Some(1.0), ..quote.clone() });
             assert_eq!(run.submit(&other).outcome, Outcome::IdReused(current), "seed {seed}");

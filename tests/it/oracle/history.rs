@@ -200,12 +200,14 @@ pub fn history(seed: u64, quotes: usize) -> Vec<Quote> {
     let mut ids: Vec<usize> = (0..quotes).collect();
     random.shuffle(&mut ids);
     let applicants = 1 + random.below(5);
-    let honest: Vec<Quote> = (0..applicants).map(|_| form(random.below(PEOPLE.len()), random.below(CARS.len()), random)).collect();
+    let honest: Vec<Quote> =
+        (0..applicants).map(|_| form(random.below(PEOPLE.len()), random.below(CARS.len()), random)).collect();
     let mut forms = honest.clone();
     let mut time = START;
     let mut history = Vec::with_capacity(quotes);
     for id in ids {
-        time += [0, SECOND, 30 * SECOND, 5 * MINUTE, 5 * MINUTE, 50 * MINUTE, 10 * 60 * MINUTE, 3 * 24 * 60 * MINUTE][random.below(8)];
+        time += [0, SECOND, 30 * SECOND, 5 * MINUTE, 5 * MINUTE, 50 * MINUTE, 10 * 60 * MINUTE, 3 * 24 * 60 * MINUTE]
+            [random.below(8)];
         let who = random.below(applicants);
         match random.below(10) {
             0 => forms[who] = honest[who].clone(),
@@ -235,11 +237,8 @@ pub fn history(seed: u64, quotes: usize) -> Vec<Quote> {
 /// duplicates: positions in `quotes`.
 pub fn arrivals(seed: u64, quotes: &[Quote], late: i64) -> Vec<usize> {
     let random = &mut Random::new(seed ^ 0xA5A5);
-    let mut order: Vec<(i64, usize)> = quotes
-        .iter()
-        .enumerate()
-        .map(|(i, quote)| (quote.submitted_at.0 + random.below(late as usize + 1) as i64, i))
-        .collect();
+    let mut order: Vec<(i64, usize)> =
+        quotes.iter().enumerate().map(|(i, quote)| (quote.submitted_at.0 + random.below(late as usize + 1) as i64, i)).collect();
     order.sort_unstable();
     let mut arrivals: Vec<usize> = Vec::with_capacity(quotes.len() + 8);
     for (_, i) in order {

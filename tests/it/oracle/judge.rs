@@ -140,7 +140,8 @@ fn surnames<'a>(family: Family, subject: &Logged, others: impl Iterator<Item = &
 
 fn hubs(subject: &Logged, others: &[&Logged]) -> Hubs {
     let share = |family| {
-        let shared: Vec<&Logged> = others.iter().rev().filter(|o| shares(family, &subject.print, &o.print)).take(HUB_NEWEST).copied().collect();
+        let shared: Vec<&Logged> =
+            others.iter().rev().filter(|o| shares(family, &subject.print, &o.print)).take(HUB_NEWEST).copied().collect();
         hub_share(surnames(family, subject, shared.iter()))
     };
     Hubs {
@@ -219,6 +220,10 @@ fn linked(other: &Logged, pair: &Pair) -> Linked {
         quote_id: other.print.quote_id().into(),
         submitted_at: EventTime(other.time),
         weight: pair.weight,
-        changes: Field::ALL.into_iter().filter(changed).map(|field| Change { field, level: pair.levels[field as usize] }).collect(),
+        changes: Field::ALL
+            .into_iter()
+            .filter(changed)
+            .map(|field| Change { field, level: pair.levels[field as usize] })
+            .collect(),
     }
 }

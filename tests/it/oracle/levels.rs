@@ -161,7 +161,10 @@ fn drivers(a: &[DriverPrint], b: &[DriverPrint]) -> (Level, Level) {
     let mut altered = false;
     let mut alone = 0;
     for driver in a {
-        let found = free.iter().position(|d| *d == driver && same_person(d, driver)).or_else(|| free.iter().position(|d| same_person(d, driver)));
+        let found = free
+            .iter()
+            .position(|d| *d == driver && same_person(d, driver))
+            .or_else(|| free.iter().position(|d| same_person(d, driver)));
         match found {
             Some(at) => altered |= differ(driver, free.remove(at)),
             None => alone += 1,

@@ -88,7 +88,8 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
         variants.push(Variant { facts: given.map(|field| (field, i)).collect(), last: i });
     }
     let opened = openings.last().is_some_and(|opening| opening.attempt == steps.len() - 1);
-    let changed = openings.iter().flat_map(|opening| opening.contradictions.keys()).fold(0, |bits, field| bits | 1 << *field as u32);
+    let changed =
+        openings.iter().flat_map(|opening| opening.contradictions.keys()).fold(0, |bits, field| bits | 1 << *field as u32);
     let disguises = openings.iter().filter(|o| o.contradictions.values().all(|level| *level == Level::Disguised)).count();
     WindowEvidence {
         attempts: steps.len() as u32,

@@ -46,11 +46,13 @@ fn no_submission_time_is_answered_more_mildly_than_the_true_one() {
             let claimed = |time: i64| seal(Quote { quote_id: "z".into(), submitted_at: EventTime(time), ..last.clone() });
             let honest = answer(&run, &claimed(now), clock, now).expect("the true time is in time");
             referred += usize::from(honest == Verdict::Refer);
-            let back = [SECOND, 29 * SECOND, 30 * SECOND, 31 * SECOND, 10 * MINUTE, HOUR, 2 * HOUR, DAY, DAY + SECOND, 3_000 * DAY];
+            let back =
+                [SECOND, 29 * SECOND, 30 * SECOND, 31 * SECOND, 10 * MINUTE, HOUR, 2 * HOUR, DAY, DAY + SECOND, 3_000 * DAY];
             let ahead = [SECOND, MINUTE, 2 * MINUTE, HOUR, 3_000 * DAY];
             let earlier = back.into_iter().map(|by| now - by).chain(quotes.iter().map(|quote| quote.submitted_at.0));
             // Under the event clock a later time is a later arrival: time has passed, for everybody.
-            let later = ahead.into_iter().filter(|_| clock != ArrivalClock::Event && !at_the_edge(&quotes, now)).map(|by| now + by);
+            let later =
+                ahead.into_iter().filter(|_| clock != ArrivalClock::Event && !at_the_edge(&quotes, now)).map(|by| now + by);
             for time in earlier.chain(later) {
                 match answer(&run, &claimed(time), clock, now) {
                     Some(answer) => assert!(answer >= honest, "seed {seed} {clock:?}: {answer:?} by {} s", (time - now) / SECOND),
