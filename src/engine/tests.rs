@@ -98,6 +98,22 @@ fn versions_are_counted_not_quotes() {
     }
 }
 
+/// A dash is no VIN: taken for the fact of the first variant it would absorb every later tweak.
+#[test]
+fn a_mark_instead_of_a_value_is_not_given() {
+    let mut run = Run::new();
+    let vin = |vin: &'static str| move |q: &mut Quote| q.vehicle.vin = Some(vin.into());
+    for (quote, suspicious) in [
+        (with(0, "q0", vin("-")), 0),
+        (with(1, "q1", vin("XTA219010K0123456")), 0),
+        (with(2, "q2", vin("XTA219010K0123465")), 1),
+        (with(3, "q3", vin("XTA219010K0128456")), 2),
+    ] {
+        let id = quote.quote_id.clone();
+        assert_eq!(run.decision(quote).suspicious_attempts, suspicious, "{id}");
+    }
+}
+
 #[test]
 fn strangers_are_not_linked() {
     let mut run = Run::new();

@@ -14,7 +14,7 @@ use quoteguard::engine::time::EventTime;
 
 use super::levels::level;
 use super::run::Id;
-use super::walk::{Step, facts, gives, walk};
+use super::walk::{Step, gives, walk};
 
 /// Newest attempts of a shared thing that are asked for their surnames.
 const HUB_NEWEST: usize = 64;
@@ -161,7 +161,7 @@ fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], oth
     let same_source: Vec<&Logged> = links.iter().copied().filter(|other| from_one_source(print, &other.print)).collect();
     let mut window = walked(&links);
     if links.is_empty() {
-        window.distinct = Field::ALL.map(|field| u16::from(facts().any(|fact| fact == field) && gives(print, field)));
+        window.distinct = Field::ALL.map(|field| u16::from(gives(print, field)));
     }
     window.same_source_attempts = same_source.len() as u32;
     window.same_source_suspicious = walked(&same_source).suspicious_attempts;

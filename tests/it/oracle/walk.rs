@@ -33,12 +33,24 @@ pub fn facts() -> impl Iterator<Item = Field> {
 
 /// Is there anything to compare?
 pub fn gives(print: &Fingerprint, field: Field) -> bool {
+    let any = |slots: &[Text]| slots.iter().any(|slot| !print.text(*slot).is_empty());
     match field {
-        Field::MakeModel => !print.text(Text::Model).is_empty(),
+        Field::LastName => any(&[Text::LastName]),
+        Field::FirstName => any(&[Text::FirstName]),
+        Field::MiddleName => any(&[Text::MiddleName]),
+        Field::BirthDate => print.birth_date.is_given(),
+        Field::IdDocument => any(&[Text::IdDocument]),
+        Field::DriverLicence => any(&[Text::DriverLicence]),
+        Field::Phone => any(&[Text::Phone]),
+        Field::Email => any(&[Text::Email]),
+        Field::Address => any(&[Text::City, Text::Street, Text::House, Text::Flat]),
+        Field::Vin => any(&[Text::Vin]),
+        Field::Plate => any(&[Text::Plate]),
+        Field::MakeModel => any(&[Text::Model]),
         Field::Year => print.year > 0,
         Field::Power => print.power > 0.0,
         Field::DriverData => !print.drivers.is_empty(),
-        field => print.raw[field as usize] != 0,
+        _ => false,
     }
 }
 
