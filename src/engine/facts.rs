@@ -3,7 +3,7 @@
 use super::compare::{VinChange, level, vin_change};
 use super::evidence::WindowEvidence;
 use super::field::{Field, Level};
-use super::fingerprint::{Fingerprint, RAWS, Text};
+use super::fingerprint::{DriverPrint, Fingerprint, RAWS, Text};
 use super::normalise::vehicle::well_formed;
 use super::time::{DAY, EventTime, HOUR};
 
@@ -92,7 +92,9 @@ impl Walk<'_> {
         let print = self.steps[i].print;
         let variant = &mut self.variants[number];
         for fact in 0..FACTS {
-            if variant.givers[fact] == UNKNOWN && gives(print, Field::ALL[fact]) {
+            let giver = variant.givers[fact];
+            let before = if giver == UNKNOWN { 0 } else { pieces(self.steps[usize::from(giver)].print, Field::ALL[fact]) };
+            if pieces(print, Field::ALL[fact]) > before {
                 variant.givers[fact] = i as u16;
             }
         }
@@ -211,6 +213,21 @@ fn gives(print: &Fingerprint, field: Field) -> bool {
         Field::Power => print.power > 0.0,
         Field::DriverData => !print.drivers.is_empty(),
         field => print.raw.get(field as usize).is_some_and(|raw| *raw != 0),
+    }
+}
+
+/// How much of a fact a form gives. A joining form that gives more of an address or of the drivers fills them in: a town
+/// alone, or a list without the second driver, would agree with every later tweak of the rest.
+fn pieces(print: &Fingerprint, field: Field) -> usize {
+    match field {
+        Field::Address => {
+            [Text::City, Text::Street, Text::House, Text::Flat].iter().filter(|s| !print.text(**s).is_empty()).count()
+        }
+        Field::DriverData => {
+            let data = |d: &DriverPrint| [d.name, d.licence, d.birth_date.0, d.licensed_since.0];
+            print.drivers.iter().map(|d| 1 + data(d).iter().filter(|n| **n != 0).count()).sum()
+        }
+        field => usize::from(gives(print, field)),
     }
 }
 

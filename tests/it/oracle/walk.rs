@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quoteguard::engine::evidence::WindowEvidence;
 use quoteguard::engine::facts::{change_weight, favour, pace};
 use quoteguard::engine::field::{Field, Level};
-use quoteguard::engine::fingerprint::{Fingerprint, Text};
+use quoteguard::engine::fingerprint::{DriverPrint, Fingerprint, Text};
 use quoteguard::engine::normalise::hash64;
 
 use super::levels::level;
@@ -54,6 +54,22 @@ pub fn gives(print: &Fingerprint, field: Field) -> bool {
     }
 }
 
+/// Does the first tell more of a fact that has parts?
+fn fuller(field: Field, a: &Fingerprint, b: &Fingerprint) -> bool {
+    let parts = |print: &Fingerprint| match field {
+        Field::Address => {
+            [Text::City, Text::Street, Text::House, Text::Flat].map(|slot| print.text(slot).len().min(1)).iter().sum()
+        }
+        Field::DriverData => {
+            let given = |n: u32| usize::from(n != 0);
+            let one = |d: &DriverPrint| 1 + given(d.name) + given(d.licence) + given(d.birth_date.0) + given(d.licensed_since.0);
+            print.drivers.iter().map(one).sum()
+        }
+        _ => 0usize,
+    };
+    parts(a) > parts(b)
+}
+
 fn contradictions(steps: &[Step], i: usize, variant: &Variant) -> Contradictions {
     let mine = steps[i].1;
     let mut found = Contradictions::new();
@@ -81,9 +97,12 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
         let against: Vec<Contradictions> = variants.iter().map(|variant| contradictions(steps, i, variant)).collect();
         let given = facts().filter(|field| gives(print, *field));
         if let Some(newest) = (0..variants.len()).rev().find(|n| against[*n].is_empty()) {
-            given.for_each(|field| {
-                variants[newest].facts.entry(field).or_insert(i);
-            });
+            for field in given {
+                let giver = variants[newest].facts.entry(field).or_insert(i);
+                if fuller(field, print, steps[*giver].1) {
+                    *giver = i;
+                }
+            }
             variants[newest].last = i;
             let went_back = newest + 1 < variants.len() && joined[i - 1] != newest;
             oscillations += u32::from(went_back);
@@ -166,7 +185,7 @@ fn value(field: Field, print: &Fingerprint) -> u64 {
         Field::Year => u64::from(print.year),
         Field::Power => u64::from(print.power.to_bits()),
         Field::DriverData => {
-            let data = |d: &quoteguard::engine::fingerprint::DriverPrint| [d.name, d.licence, d.birth_date.0, d.licensed_since.0];
+            let data = |d: &DriverPrint| [d.name, d.licence, d.birth_date.0, d.licensed_since.0];
             let mut drivers: Vec<[u32; 4]> = print.drivers.iter().map(data).collect();
             drivers.sort();
             hash64(format!("{drivers:?}").as_bytes())
