@@ -52,7 +52,7 @@ fn the_order_of_arrival_does_not_matter() {
 #[test]
 fn a_new_rule_book_rules_from_its_position_on() {
     let new = book_within("48h");
-    for seed in 0..200 {
+    for seed in 0..100 {
         let quotes = history(seed, 30);
         let order = arrivals(seed, &quotes, LATE);
         let before: Vec<usize> = order[..order.len() / 2].to_vec();
@@ -154,7 +154,7 @@ fn a_used_state_decides_like_a_new_one() {
 #[test]
 fn expiry_takes_nothing_that_a_window_needs() {
     let mut expired = 0;
-    for seed in 0..200 {
+    for seed in 0..120 {
         let quotes = history(seed, 40);
         let mut run = Run::with(book_within("168h"), Settings { retention_secs: 7 * 24 * 3600, ..Settings::default() });
         for i in arrivals(seed, &quotes, LATE) {
