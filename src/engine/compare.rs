@@ -79,9 +79,12 @@ fn email_near(x: &str, y: &str) -> bool {
     x.split('@').next() == y.split('@').next() || (local(x).min(local(y)) >= 5 && within(x, y, 2))
 }
 
+/// The region is left out, cut or another, or one character of the main part is wrong.
 fn plate_near(x: &str, y: &str) -> bool {
-    let main = |plate: &str| plate.split(' ').next().map(str::to_owned).unwrap_or_default();
-    x.starts_with(&main(y)) || within(&main(x), &main(y), 1)
+    let main = |plate: &str| plate.split(' ').next().unwrap_or("").to_owned();
+    let begins = |plate: &str, main: &str| main.len() >= 6 && plate.starts_with(main);
+    let (a, b) = (main(x), main(y));
+    begins(x, &b) || begins(y, &a) || within(&a, &b, 1)
 }
 
 fn name_slot(field: Field) -> Text {
@@ -317,6 +320,19 @@ mod tests {
             ("1984-03-07", "", Level::Missing),
         ] {
             assert_eq!(date_level(date(a), date(b)), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn plates_are_near_whichever_came_first() {
+        for (x, y, expected) in [
+            ("A123BC 69", "A123BC 77", true),
+            ("A123BC 69", "A128BC 77", true),
+            ("A123BC 69", "A123BC6", true),
+            ("A123BC 69", "A", false),
+            ("A123BC 69", "K777KK 69", false),
+        ] {
+            assert_eq!((plate_near(x, y), plate_near(y, x)), (expected, expected), "{x} {y}");
         }
     }
 

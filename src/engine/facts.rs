@@ -3,7 +3,7 @@
 use super::compare::{VinChange, level, vin_change};
 use super::evidence::WindowEvidence;
 use super::field::{Field, Level};
-use super::fingerprint::{Fingerprint, RAWS, Text};
+use super::fingerprint::{DriverPrint, Fingerprint, RAWS, Text};
 use super::normalise::vehicle::well_formed;
 use super::time::{DAY, EventTime, HOUR};
 
@@ -96,7 +96,9 @@ impl Walk<'_> {
         let print = self.steps[i].print;
         let variant = &mut self.variants[number];
         for fact in 0..FACTS {
-            if variant.givers[fact] == UNKNOWN && gives(print, Field::ALL[fact]) {
+            let giver = variant.givers[fact];
+            let before = if giver == UNKNOWN { 0 } else { pieces(self.steps[usize::from(giver)].print, Field::ALL[fact]) };
+            if pieces(print, Field::ALL[fact]) > before {
                 variant.givers[fact] = i as u16;
             }
         }
@@ -291,16 +293,31 @@ fn gives(print: &Fingerprint, field: Field) -> bool {
     }
 }
 
+/// How much of a fact a form gives. A joining form that gives more of an address or of the drivers fills them in: a town
+/// alone, or a list without the second driver, would agree with every later tweak of the rest.
+fn pieces(print: &Fingerprint, field: Field) -> usize {
+    match field {
+        Field::Address => {
+            [Text::City, Text::Street, Text::House, Text::Flat].iter().filter(|s| !print.text(**s).is_empty()).count()
+        }
+        Field::DriverData => {
+            let data = |d: &DriverPrint| [d.name, d.licence, d.birth_date.0, d.licensed_since.0];
+            print.drivers.iter().map(|d| 1 + data(d).iter().filter(|n| **n != 0).count()).sum()
+        }
+        field => usize::from(gives(print, field)),
+    }
+}
+
 /// A number that is equal for equal values of one fact.
 fn identity(field: Field, print: &Fingerprint) -> u64 {
     match field {
         Field::MakeModel => super::normalise::hash64(print.text(Text::Model).as_bytes()),
         Field::Year => u64::from(print.year),
         Field::Power => u64::from(print.power.to_bits()),
-        Field::DriverData => print.drivers.iter().fold(0, |sum, d| {
-            sum ^ super::normalise::hash64(
-                &[d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat(),
-            )
+        // A sum, for the order does not matter, and the same driver given twice would cancel out of an exclusive or.
+        Field::DriverData => print.drivers.iter().fold(0u64, |sum, d| {
+            let data = [d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat();
+            sum.wrapping_add(super::normalise::hash64(&data))
         }),
         field => u64::from(print.raw[field as usize]),
     }
@@ -312,7 +329,7 @@ pub fn given(print: &Fingerprint) -> [u16; Field::COUNT] {
 }
 
 /// How much one changed fact says, before favour and pace. Chosen on the labelled workload; see docs/adr.
-fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
+pub fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
     if level == Level::Disguised {
         return 1.3;
     }
@@ -357,7 +374,7 @@ fn cheaper(print: &Fingerprint, before: &Fingerprint) -> Option<bool> {
     Some(print.premium < before.premium * 0.995)
 }
 
-fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
+pub fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
     match cheaper(print, before) {
         Some(true) => 1.3,
         Some(false) if print.premium > before.premium * 1.005 => 0.8,
@@ -365,7 +382,7 @@ fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
     }
 }
 
-fn pace(gap: i64) -> f64 {
+pub fn pace(gap: i64) -> f64 {
     match gap {
         gap if gap <= HOUR => 1.1,
         gap if gap <= 3 * DAY => 1.0,

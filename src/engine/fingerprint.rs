@@ -99,7 +99,8 @@ impl Builder {
 
     fn value(&mut self, slot: Text, field: Field, value: &Value) {
         self.push(slot, &value.canonical);
-        self.print.raw[field as usize] = value.raw;
+        // A dash typed into a field leaves nothing to compare: it is not given, or it would stand for the fact in every variant.
+        self.print.raw[field as usize] = if value.canonical.is_empty() { 0 } else { value.raw };
         self.mark(field, value.disguised, value.mixed_script);
     }
 
@@ -175,7 +176,8 @@ fn push_address(b: &mut Builder, quote: &Quote) {
     b.push(Text::Street, &place.street);
     b.push(Text::House, &place.house);
     b.push(Text::Flat, &place.flat);
-    b.print.raw[Field::Address as usize] = place.raw;
+    let empty = [&place.city, &place.street, &place.house, &place.flat].into_iter().all(|part| part.is_empty());
+    b.print.raw[Field::Address as usize] = if empty { 0 } else { place.raw };
     b.mark(Field::Address, place.disguised, place.mixed_script);
 }
 

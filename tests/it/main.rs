@@ -1,0 +1,4 @@
+//! One binary for every integration test: it links once.
+
+mod oracle;
+mod properties;
