@@ -107,12 +107,18 @@ impl Bench {
             ("engine step", &mut self.step),
         ] {
             timings.sort();
-            let at = |share: f64| timings.get((timings.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64() * 1e6;
+            let at = |share: f64| {
+                timings.get((timings.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64() * 1e6
+            };
             let mean = timings.iter().sum::<Duration>().as_secs_f64() * 1e6 / timings.len().max(1) as f64;
             println!("{name:20} p50 {:7.1} us   p99 {:7.1} us   mean {mean:7.1} us", at(0.5), at(0.99));
         }
         let resident = resident_bytes().saturating_sub(before);
-        println!("memory               {} B an attempt resident, {} B by our own account", resident / live.max(1), self.state.resident_bytes() / live.max(1));
+        println!(
+            "memory               {} B an attempt resident, {} B by our own account",
+            resident / live.max(1),
+            self.state.resident_bytes() / live.max(1)
+        );
     }
 }
 
