@@ -158,9 +158,8 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         false => Verdict::Accept,
     };
     let answer = own.evaluated.verdict.max(as_newest);
-    let mut flags = own.flags;
-    flags.0 |= u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8;
-    flags.0 |= u8::from(later.cut) << Flag::Truncated as u8;
+    let arrived = Flags(u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8);
+    let flags = Flags(own.flags.0 | arrived.0 | u8::from(later.cut) << Flag::Truncated as u8);
 
     let mut amendments =
         Amendments { state, books, extra: Extra::new(&attempt, &keys), decisions: Vec::new(), amended: Vec::new() };
@@ -170,7 +169,14 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         }
     }
     let referral = own.referral(state, offset);
-    let standing = Standing { content: own.evaluated.content, referral, revision: 1, verdict: own.evaluated.verdict, answer };
+    let standing = Standing {
+        content: own.evaluated.content,
+        referral,
+        revision: 1,
+        verdict: own.evaluated.verdict,
+        answer,
+        flags: arrived,
+    };
     let gauges = Gauges {
         candidates: own.candidates,
         comparisons: own.comparisons,
@@ -320,11 +326,12 @@ impl Amendments<'_> {
             revision: before.revision + 1,
             verdict: judged.evaluated.verdict,
             answer: before.answer,
+            flags: before.flags,
         };
         self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash(), standing });
         let position = Position { partition: state.settings().partition, offset: self.extra.attempt.offset };
         let cause = Cause { quote_id: self.extra.attempt.print.quote_id().into(), position };
-        let flags = judged.flags;
+        let flags = Flags(judged.flags.0 | before.flags.0);
         self.decisions.push(judged.decision(state, attempt, standing, flags, book, Some(cause)));
     }
 }

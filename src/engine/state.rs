@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::blocking::{self, KEYS_MAX, Key};
-use super::decision::{DecisionId, ReferralId, RuleBookRef, Verdict};
+use super::decision::{DecisionId, Flags, ReferralId, RuleBookRef, Verdict};
 use super::delta::{CorruptDelta, Delta};
 use super::fingerprint::Fingerprint;
 use super::index::{Index, Slot};
@@ -81,6 +81,8 @@ pub struct Standing {
     pub revision: u32,
     pub verdict: Verdict,
     pub answer: Verdict,
+    /// `late` and `time_suspect` of revision 1: amendments keep them.
+    pub flags: Flags,
 }
 
 /// What gathering evidence reads of an attempt without opening it.
