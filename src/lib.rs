@@ -2,6 +2,13 @@
 //!
 //! Dependencies point inward: `main -> app -> adapters, http -> pipeline -> engine`; `contract` is the wire.
 
+pub mod adapters;
+pub mod app;
+pub mod config;
 pub mod contract;
 pub mod engine;
+pub mod http;
+pub mod metrics;
+pub mod pipeline;
+pub mod replay;
 pub mod rule_commands;

@@ -1,1 +1,40 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use quoteguard::app::{self, ConfigCommand, ReplayArgs, RulesCommand};
+use quoteguard::config::Flags;
+
+/// Recognises the same car-insurance applicant in disguise while the quote form is still open.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service: HTTP, the watched folder, one SQLite file
+    Serve(Flags),
+    /// Decide on recorded submissions, as fast as the machine allows
+    Replay(ReplayArgs),
+    /// Check or test a folder of rule files
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(flags) => app::serve(&flags),
+        Command::Replay(args) => app::replay(args),
+        Command::Rules(command) => app::rules(&command),
+        Command::Config(command) => app::config(&command),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("quoteguard: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,106 @@
+//! The identity of a log: its id, the engine version that wrote it, and the settings that shape its decisions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::unavailable;
+use crate::contract::decision::ENGINE_VERSION;
+use crate::engine::state::Settings;
+use crate::pipeline::StoreError;
+
+const LOG_ID: &str = "log_id";
+const ENGINE: &str = "engine version";
+const RETENTION: &str = "time.retention_secs";
+const LATENESS_HTTP: &str = "time.lateness_http_secs";
+const LATENESS_STREAM: &str = "time.lateness_stream_secs";
+const MAX_SKEW: &str = "time.max_skew_secs";
+const MAX_AGE: &str = "time.max_age_secs";
+const MAX_JUMP: &str = "time.max_jump_secs";
+const LIVE_ATTEMPTS: &str = "limits.live_attempts_max";
+
+/// What may not change under recorded state, by configuration key.
+fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
+    [
+        (ENGINE, ENGINE_VERSION.to_owned()),
+        (RETENTION, settings.retention_secs.to_string()),
+        (LATENESS_HTTP, settings.lateness_http_secs.to_string()),
+        (LATENESS_STREAM, settings.lateness_stream_secs.to_string()),
+        (MAX_SKEW, settings.max_skew_secs.to_string()),
+        (MAX_AGE, settings.max_age_secs.to_string()),
+        (MAX_JUMP, settings.max_jump_secs.to_string()),
+        (LIVE_ATTEMPTS, settings.max_live_attempts.to_string()),
+    ]
+}
+
+/// Writes the identity of a new file, checks that of an old one. Returns the log id.
+pub(super) async fn identify(connection: &mut SqliteConnection, path: &Path, settings: &Settings) -> Result<String, StoreError> {
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+    let mut stored = read(&mut tx).await?;
+    let expected = fixed(settings);
+    if stored.is_empty() {
+        stored = expected.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        stored.insert(LOG_ID.to_owned(), random_id()?);
+        for (key, value) in &stored {
+            let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)").bind(key.as_str()).bind(value.as_str());
+            insert.execute(&mut *tx).await.map_err(unavailable)?;
+        }
+    }
+    tx.commit().await.map_err(unavailable)?;
+    for (key, value) in expected {
+        let found = stored.get(key).map_or("nothing", String::as_str);
+        if found != value {
+            return Err(StoreError::Refused(format!(
+                "{} was written with {key} = {found}, now it is {value}: put it back, or name a new file in storage.path",
+                path.display()
+            )));
+        }
+    }
+    stored.remove(LOG_ID).ok_or_else(no_id)
+}
+
+/// The settings a recorded log was written under.
+pub(super) async fn recorded(connection: &mut SqliteConnection, path: &Path) -> Result<Settings, StoreError> {
+    let mut stored = read(connection).await?;
+    let engine = stored.remove(ENGINE).unwrap_or_default();
+    if engine != ENGINE_VERSION {
+        return Err(StoreError::Refused(format!(
+            "{} was written by engine version {engine}, this one is {}: replay it with the version that wrote it",
+            path.display(),
+            ENGINE_VERSION
+        )));
+    }
+    let number = |key: &str| {
+        let value = stored.get(key).and_then(|text| text.parse().ok());
+        value.ok_or_else(|| StoreError::Damaged(format!("the file has no {key}")))
+    };
+    Ok(Settings {
+        log_id: stored.get(LOG_ID).ok_or_else(no_id)?.as_str().into(),
+        partition: 0,
+        retention_secs: number(RETENTION)?,
+        max_live_attempts: usize::try_from(number(LIVE_ATTEMPTS)?).unwrap_or(usize::MAX),
+        lateness_http_secs: number(LATENESS_HTTP)?,
+        lateness_stream_secs: number(LATENESS_STREAM)?,
+        max_skew_secs: number(MAX_SKEW)?,
+        max_age_secs: number(MAX_AGE)?,
+        max_jump_secs: number(MAX_JUMP)?,
+    })
+}
+
+async fn read(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, StoreError> {
+    let rows = sqlx::query("SELECT key, value FROM meta").fetch_all(connection).await.map_err(unavailable)?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+fn no_id() -> StoreError {
+    StoreError::Damaged("the file has no log id".to_owned())
+}
+
+/// 128 random bits, hex.
+fn random_id() -> Result<String, StoreError> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| StoreError::Unavailable(format!("no randomness: {e}")))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}

@@ -1,0 +1,76 @@
+//! The embedded store: log, decisions, deltas and position in one SQLite file, one transaction a batch.
+//!
+//! WAL with `synchronous=FULL`: a commit is an fdatasync. One connection writes, on the writer's thread; a small read-only
+//! pool serves lookups; a third connection checkpoints the WAL in the background so that no commit pays for it.
+//! Nothing is pruned from `log` and `decisions`; segments go once they are out of the live window.
+
+mod commit;
+mod load;
+mod meta;
+mod open;
+mod read;
+mod rows;
+
+use std::fs::File;
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+pub use open::{Opened, open};
+pub use read::{Reader, RecordedLog, log_records};
+
+use crate::engine::time::EventTime;
+use crate::pipeline::StoreError;
+
+/// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
+pub struct SqliteStore {
+    connection: SqliteConnection,
+    runtime: Handle,
+    /// Newest event time of the oldest segment, once known.
+    oldest: Option<EventTime>,
+    _checkpointer: Task,
+    /// Held as long as the store: two writers would tear the order.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Folds the WAL back, so that the file alone is the whole, and closes it; without this the next start does the folding.
+    pub fn close(self) {
+        let SqliteStore { mut connection, runtime, _checkpointer: checkpointer, .. } = self;
+        drop(checkpointer);
+        let closed = runtime.block_on(async {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            connection.close().await
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
+        }
+    }
+}
+
+/// A background task that ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Offsets and times are far below 2^63; hashes keep their bits.
+fn to_sql(value: u64) -> i64 {
+    value.cast_signed()
+}
+
+fn from_sql(value: i64) -> u64 {
+    value.cast_unsigned()
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Opening the file: one process, a known schema, the same engine and settings, or a refusal that says what to do.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::runtime::Handle;
+
+use super::{Reader, SqliteStore, Task, load, meta, unavailable};
+use crate::engine::state::Settings;
+use crate::pipeline::{FilePosition, StoreError};
+
+/// Connections of the read pool. Beyond: lookups wait for one.
+const READERS_MAX: u32 = 4;
+/// Of one attempt: a commit that meets a foreign lock is reported, and tried again.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The writer folds the WAL back itself only when the background task fell this far behind, pages (64 KiB x 4 KiB = 256 MiB).
+const WAL_PAGES_MAX: &str = "65536";
+const WAL_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+pub struct Opened {
+    pub store: SqliteStore,
+    pub reader: Reader,
+    /// With the file's own log id.
+    pub settings: Settings,
+    /// How far each watched file has been read.
+    pub files: Vec<FilePosition>,
+}
+
+/// Opens or creates the file; `settings.log_id` is replaced by the file's.
+///
+/// # Errors
+/// [`StoreError::Refused`] when another process holds it, a newer or other version wrote it, or a fixed setting differs.
+pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreError> {
+    let lock = lock(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", WAL_PAGES_MAX);
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(unavailable)?;
+    sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(|e| migration(path, e))?;
+    settings.log_id = meta::identify(&mut connection, path, &settings).await?.into();
+    let files = load::file_positions(&mut connection).await?;
+    let read_only = options.clone().read_only(true);
+    let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(read_only).await.map_err(unavailable)?;
+    let background = SqliteConnection::connect_with(&options).await.map_err(unavailable)?;
+    let checkpointer = Task(tokio::spawn(checkpoint_wal(background)));
+    let runtime = Handle::current();
+    let store = SqliteStore { connection, runtime, oldest: None, _checkpointer: checkpointer, _lock: lock };
+    Ok(Opened { store, reader: Reader::new(pool), settings, files })
+}
+
+/// Held beside the database until the process ends, however it ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let at = |e: std::io::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(at)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Refused(format!(
+            "{} is in use by another quoteguard; stop it, or set storage.path to another file",
+            path.display()
+        ))),
+        Err(TryLockError::Error(e)) => Err(at(e)),
+    }
+}
+
+fn migration(path: &Path, error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::VersionTooNew(..) => {
+            StoreError::Refused(format!(
+                "{} was written by another version of quoteguard ({error}); use that version, or replay its log into a new file",
+                path.display()
+            ))
+        }
+        other => StoreError::Unavailable(format!("{}: {other}", path.display())),
+    }
+}
+
+/// A passive checkpoint never waits for or blocks the writer.
+async fn checkpoint_wal(mut connection: SqliteConnection) {
+    let mut every = tokio::time::interval(WAL_CHECKPOINT_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await {
+            tracing::warn!(%error, "the WAL could not be folded back; it grows until it can");
+        }
+    }
+}

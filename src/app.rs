@@ -1,0 +1,8 @@
+//! The composition root: the only place that names adapters and decides who talks to whom.
+
+mod commands;
+mod logs;
+mod service;
+
+pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, replay, rules, serve};
+pub use service::{Service, StopReport};

@@ -1,0 +1,195 @@
+//! One function for each command of the command line.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Service, logs};
+use crate::config::{Config, Flags};
+use crate::contract::quote::decode;
+use crate::contract::rule_file::{compile, shipped};
+use crate::engine::decide::{Books, Prepared, decide};
+use crate::engine::quote::Position;
+use crate::engine::rules::RuleBook;
+use crate::engine::state::{Settings, State};
+use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
+use crate::engine::time::ArrivalTime;
+use crate::replay::{self, Depth, Options};
+use crate::rule_commands::{self, Decided, Report};
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// JSONL or CSV files in the order of the log (.gz and .zst too, `-` is stdin), or one SQLite file of a service
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Where the decisions go, one a line
+    #[arg(long, value_name = "OUT.jsonl")]
+    decisions: PathBuf,
+    /// Where records that could not be decided go [default: OUT.rejects.jsonl]
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Folder of rule files [default: the shipped book]
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub enum RulesCommand {
+    /// Compile the rules of a folder and show every error
+    Check {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Compile them and run the tests they carry
+    Test {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Read all sources of the configuration and show what is wrong
+    Check(Flags),
+    /// Print the configuration in force as TOML, keys hidden
+    Print(Flags),
+}
+
+/// Runs until SIGINT or SIGTERM; a second one ends at once.
+pub fn serve(flags: &Flags) -> Result<ExitCode> {
+    let config = Config::load(flags)?;
+    logs::init(&config.log)?;
+    let rules = rule_book(config.rules.dir.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        let mut interrupt = Signals::new()?;
+        let mut service = Service::start(&config, rules).await?;
+        tracing::info!(address = %service.addr, "listening");
+        tokio::select! {
+            () = interrupt.next() => {}
+            error = service.failed() => return Err(error),
+        }
+        tracing::info!("stopping: no new quotes, answering what was accepted");
+        let report = tokio::select! {
+            report = service.stop() => report,
+            () = interrupt.next() => return Err(anyhow!("stopped at once; what was not answered was not promised")),
+        };
+        if !report.is_complete {
+            return Err(anyhow!("not everything ended within http.shutdown_timeout_ms; the rest was cut off"));
+        }
+        Ok(ExitCode::SUCCESS)
+    });
+    // Threads still at work have had their time.
+    runtime.shutdown_background();
+    done
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
+    let ReplayArgs { files, decisions, rejects, rules, config } = args;
+    let config = Config::load(&Flags { config, ..Flags::default() })?;
+    let dir = rules.or_else(|| config.rules.dir.clone());
+    let options = Options {
+        inputs: files,
+        decisions,
+        rejects,
+        rules: rule_book(dir.as_deref())?,
+        settings: config.settings(),
+        depth: Depth::Full,
+        preparers: replay::preparers(),
+        progress: progress_bar(),
+    };
+    let report = replay::run(options)?;
+    writeln!(stdout(), "{report}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// On stderr, and only where somebody looks at it.
+fn progress_bar() -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::no_length().with_style(style)
+}
+
+pub fn rules(command: &RulesCommand) -> Result<ExitCode> {
+    let Report { text, ok } = match command {
+        RulesCommand::Check { dir } => rule_commands::check(dir),
+        RulesCommand::Test { dir } => rule_commands::test(dir, decide_all),
+    };
+    write!(stdout(), "{text}")?;
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
+    match command {
+        ConfigCommand::Check(flags) => {
+            Config::load(flags)?;
+            writeln!(stdout(), "the configuration is valid")?;
+        }
+        ConfigCommand::Print(flags) => write!(stdout(), "{}", Config::load(flags)?.print()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The book of a folder, or the shipped one. Its version is given when it enters a log.
+fn rule_book(dir: Option<&Path>) -> Result<RuleBook> {
+    let Some(dir) = dir else { return Ok(shipped()) };
+    let files = rule_commands::read_folder(dir).with_context(|| format!("rules.dir: cannot read {}", dir.display()))?;
+    if files.is_empty() {
+        return Err(anyhow!("rules.dir: {} holds no .yaml file", dir.display()));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    compile(1, &files).map_err(|errors| anyhow!("{}", rule_commands::listing(&errors).trim_end()))
+}
+
+/// Decides on the quotes of one rule test, from an empty state.
+fn decide_all(book: &RuleBook, bodies: &[Vec<u8>]) -> Result<Vec<Decided>, String> {
+    let mut state = State::new(Settings::default());
+    let mut books = Books::default();
+    books.add(Arc::new(book.clone()));
+    state.restore(0, None, vec![(0, book.reference())]);
+    let mut decided = Vec::with_capacity(bodies.len());
+    for (number, body) in (1..).zip(bodies) {
+        let quote = decode(body, None).map_err(|error| format!("quote {number}: {error}"))?.quote;
+        let position = Position { partition: 0, offset: state.next_offset() };
+        let prepared = Arc::new(Prepared::new(&quote));
+        // Each arrives when it was submitted: tests may leap weeks ahead, which the event clock refuses.
+        let arrival = ArrivalTime(quote.submitted_at.0);
+        let logged = LoggedQuote { position, arrival, clock: ArrivalClock::Stream, prepared };
+        let step = decide(&state, &Input::Quote(logged), &books);
+        let decision = step.decisions.first().ok_or_else(|| format!("quote {number} was not decided: {:?}", step.outcome))?;
+        let rules = decision.reasons.iter().map(|reason| reason.rule.to_string()).collect();
+        decided.push(Decided { decision: decision.answer, rules });
+        state.apply(&step.delta).map_err(|error| error.to_string())?;
+    }
+    Ok(decided)
+}

@@ -1,0 +1,176 @@
+//! `quoteguard serve`: one store, one writer, HTTP and the watched folder as its sources.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::adapters::file::Watch;
+use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
+use crate::config::Config;
+use crate::engine::rules::RuleBook;
+use crate::engine::state::Settings;
+use crate::http::auth::Keys;
+use crate::http::server::{Bounds, serve};
+use crate::http::{Shared, router};
+use crate::metrics::Metrics;
+use crate::pipeline::FilePosition;
+use crate::pipeline::clock::SystemClock;
+use crate::pipeline::health::{Health, Readiness};
+use crate::pipeline::queue::{Job, Queue, bounded};
+use crate::pipeline::recover::recover;
+use crate::pipeline::writer::Writer;
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopReport {
+    /// Every request under way was answered and everything accepted is durable.
+    pub is_complete: bool,
+}
+
+/// A running service. Dropping it without [`Service::stop`] leaves its threads to the end of the process.
+pub struct Service {
+    pub addr: SocketAddr,
+    shutdown_timeout: Duration,
+    health: Arc<Health>,
+    reader: Reader,
+    http: tokio::task::JoinHandle<bool>,
+    stop_http: oneshot::Sender<()>,
+    watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
+    writer: oneshot::Receiver<Result<()>>,
+}
+
+impl Service {
+    /// Opens the store, then answers `/livez` at once and takes quotes as soon as the window is loaded.
+    ///
+    /// # Errors
+    /// A store that is refused, an address in use, a folder that is not there.
+    pub async fn start(config: &Config, rules: RuleBook) -> Result<Service> {
+        let listener = TcpListener::bind(config.http.listen);
+        let listener = listener.await.with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+        let addr = listener.local_addr()?;
+        let Opened { store, reader, settings, files } = open(&config.storage.path, config.settings()).await?;
+        let metrics = Arc::new(Metrics::new()?);
+        let health = Arc::new(Health::default());
+        let (queue, jobs) = bounded(config.limits.queue_max);
+        let shared = Arc::new(Shared {
+            queue: queue.clone(),
+            reader: reader.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            keys: Keys::new(&config.http.keys),
+            clock: config.time.arrival.clock(),
+            max_age_secs: settings.max_age_secs,
+            body_timeout: Duration::from_millis(config.http.body_timeout_ms),
+            answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
+        });
+        let pending = queue.pending();
+        let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
+        let parts = Parts { store, settings, rules, metrics, health: health.clone(), pending, jobs };
+        let writer = start_writer(parts)?;
+        let (stop_http, stopped) = oneshot::channel::<()>();
+        let bounds = bounds(config);
+        let http = tokio::spawn(serve(listener, router(shared), bounds, async {
+            let _ = stopped.await;
+        }));
+        let shutdown_timeout = bounds.shutdown_timeout;
+        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer })
+    }
+
+    /// Ends when the writer does, which it does by itself only on an error.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.writer).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => anyhow!("the writer has stopped"),
+        }
+    }
+
+    pub fn readiness(&self) -> Readiness {
+        self.health.get()
+    }
+
+    /// Takes no more, answers what was accepted, and closes the store; after `http.shutdown_timeout_ms` it cuts off.
+    pub async fn stop(self) -> StopReport {
+        let deadline = Instant::now() + self.shutdown_timeout;
+        self.health.set(Readiness::Stopping);
+        if let Some((thread, stop)) = self.watch {
+            drop(stop);
+            let joined = tokio::task::spawn_blocking(move || thread.join());
+            let _ = timeout_at(deadline, joined).await;
+        }
+        let _ = self.stop_http.send(());
+        let answered = self.http.await.unwrap_or(false);
+        self.reader.close().await;
+        // The last queue is gone with HTTP: the writer drains what is left, folds the WAL back and ends.
+        let written = matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(()))));
+        StopReport { is_complete: answered && written }
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections_max: config.http.connections_max,
+        header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+        shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
+    }
+}
+
+fn start_watch(
+    config: &Config,
+    dir: PathBuf,
+    queue: Queue,
+    files: Vec<FilePosition>,
+) -> Result<(JoinHandle<()>, mpsc::Sender<()>)> {
+    if !dir.is_dir() {
+        return Err(anyhow!("watch.dir: {} is not a folder", dir.display()));
+    }
+    let (stop, stopped) = mpsc::channel();
+    let watch = Watch::new(dir, Duration::from_millis(config.watch.poll_ms), queue, files);
+    let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || watch.run(&stopped))?;
+    Ok((thread, stop))
+}
+
+/// What the writer's thread is made of.
+struct Parts {
+    store: SqliteStore,
+    settings: Settings,
+    rules: RuleBook,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    pending: Arc<crate::pipeline::queue::Pending>,
+    jobs: tokio::sync::mpsc::Receiver<Job>,
+}
+
+/// Loads the window and runs the loop on a thread of its own; the receiver gets its end.
+fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
+    let (ended, end) = oneshot::channel();
+    let health = parts.health.clone();
+    let run = move || {
+        let result = write(parts);
+        health.set(Readiness::Stopping);
+        // Nobody listens any more only when the process is on its way out.
+        let _ = ended.send(result);
+    };
+    thread::Builder::new().name("writer".to_owned()).spawn(run)?;
+    Ok(end)
+}
+
+fn write(parts: Parts) -> Result<()> {
+    let Parts { mut store, settings, rules, metrics, health, pending, jobs } = parts;
+    let began = std::time::Instant::now();
+    let recovered = recover(&mut store, &settings)?;
+    let live_attempts = recovered.state.live_attempts();
+    tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
+    let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, pending);
+    let book = writer.install(&rules)?;
+    tracing::info!(version = book.version, hash = format!("{:016x}", book.hash), "the rule book is in force");
+    writer.run(jobs)?.close();
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! One typed configuration: defaults < file < environment (`QUOTEGUARD__HTTP__LISTEN`) < flags. Bad values and unknown keys
+//! are refused with the offending key.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::error::Kind;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::engine::rules::suggest::did_you_mean;
+use crate::engine::state::Settings;
+use crate::engine::step::ArrivalClock;
+
+/// Read when no file is named and it exists.
+const FILE_DEFAULT: &str = "quoteguard.toml";
+const ENV_PREFIX: &str = "QUOTEGUARD__";
+const RETENTION_SECS_MAX: i64 = 90 * 86_400;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub http: Http,
+    pub storage: Storage,
+    pub time: Time,
+    pub limits: Limits,
+    pub rules: Rules,
+    pub watch: Watch,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// Start without API keys on an address that others can reach.
+    pub insecure_no_keys: bool,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    /// A check that takes longer is answered 202; its decision is made all the same.
+    pub answer_timeout_ms: u64,
+    /// After this, what has not ended is cut off.
+    pub shutdown_timeout_ms: u64,
+    /// Open connections. Beyond: new ones wait in the system's backlog.
+    pub connections_max: usize,
+    pub keys: Vec<ApiKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// Names the client in the log; shown nowhere else.
+    pub name: String,
+    pub tenant: String,
+    /// The key itself, or better its SHA-256 in hex: exactly one of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sha256: Option<String>,
+}
+
+/// Text that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    pub path: PathBuf,
+}
+
+/// Fixed for the life of a log, except `arrival`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Time {
+    /// How HTTP quotes arrive: `log` by the machine's clock, `event` by their own times (imports, benchmarks).
+    pub arrival: Arrival,
+    pub retention_secs: i64,
+    pub lateness_http_secs: i64,
+    pub lateness_stream_secs: i64,
+    pub max_skew_secs: i64,
+    pub max_age_secs: i64,
+    pub max_jump_secs: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    Log,
+    Event,
+}
+
+impl Arrival {
+    pub fn clock(self) -> ArrivalClock {
+        match self {
+            Arrival::Log => ArrivalClock::Log,
+            Arrival::Event => ArrivalClock::Event,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Attempts held, about 1.2 KB each. Beyond: the oldest go and decisions that would have seen them are flagged.
+    pub live_attempts_max: usize,
+    /// Quotes waiting for the writer. Beyond: HTTP answers 503, files wait.
+    pub queue_max: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// A folder of rule files; the shipped book when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watch {
+    /// A folder whose JSONL and CSV files are read as they come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    pub poll_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub format: LogFormat,
+    /// As in `RUST_LOG`.
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    Pretty,
+    Json,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            insecure_no_keys: false,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            answer_timeout_ms: 2_000,
+            shutdown_timeout_ms: 20_000,
+            connections_max: 4_096,
+            keys: Vec::new(),
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Storage { path: "data/quoteguard.db".into() }
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Time {
+            arrival: Arrival::Log,
+            retention_secs: 30 * 86_400,
+            lateness_http_secs: 30,
+            lateness_stream_secs: 3_600,
+            max_skew_secs: 120,
+            max_age_secs: 86_400,
+            max_jump_secs: 7 * 86_400,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { live_attempts_max: 2_000_000, queue_max: 4_096 }
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Watch { dir: None, poll_ms: 500 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { format: LogFormat::Auto, filter: "info,sqlx=warn".into() }
+    }
+}
+
+/// What the command line may say; `None` leaves it to the other sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Flags {
+    /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// SQLite file that holds everything
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Folder of rule files [default: the shipped book]
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// Folder whose JSONL and CSV files are read as they come
+    #[arg(long, value_name = "DIR")]
+    pub watch: Option<PathBuf>,
+    /// Start without API keys on an address that others can reach
+    #[arg(long)]
+    pub insecure_no_keys: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}: no such file; name an existing one with --config")]
+    NoFile(PathBuf),
+    #[error("{0}")]
+    Read(String),
+    /// A value that cannot be; the key and the fix.
+    #[error("{key}: {problem}")]
+    Value { key: String, problem: String },
+}
+
+impl Config {
+    /// Reads all sources and checks the result.
+    pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        match &flags.config {
+            Some(file) if !file.is_file() => return Err(ConfigError::NoFile(file.clone())),
+            Some(file) => figment = figment.merge(Toml::file_exact(file)),
+            None if Path::new(FILE_DEFAULT).is_file() => figment = figment.merge(Toml::file_exact(FILE_DEFAULT)),
+            None => {}
+        }
+        figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
+        figment = flag(figment, "http.listen", flags.listen.as_ref());
+        figment = flag(figment, "storage.path", flags.data.as_ref());
+        figment = flag(figment, "rules.dir", flags.rules.as_ref());
+        figment = flag(figment, "watch.dir", flags.watch.as_ref());
+        figment = flag(figment, "http.insecure_no_keys", flags.insecure_no_keys.then_some(&true));
+        let config: Config = figment.extract().map_err(explain)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("http.header_timeout_ms", self.http.header_timeout_ms),
+            ("http.body_timeout_ms", self.http.body_timeout_ms),
+            ("http.answer_timeout_ms", self.http.answer_timeout_ms),
+            ("http.connections_max", self.http.connections_max as u64),
+            ("limits.live_attempts_max", self.limits.live_attempts_max as u64),
+            ("limits.queue_max", self.limits.queue_max as u64),
+            ("watch.poll_ms", self.watch.poll_ms),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(wrong(key, "must be at least 1"));
+            }
+        }
+        let time = &self.time;
+        if !(1..=RETENTION_SECS_MAX).contains(&time.retention_secs) {
+            return Err(wrong("time.retention_secs", format!("must lie between 1 and {RETENTION_SECS_MAX} (90 days)")));
+        }
+        let not_negative = [
+            ("time.lateness_http_secs", time.lateness_http_secs),
+            ("time.lateness_stream_secs", time.lateness_stream_secs),
+            ("time.max_skew_secs", time.max_skew_secs),
+            ("time.max_age_secs", time.max_age_secs),
+            ("time.max_jump_secs", time.max_jump_secs),
+        ];
+        for (key, value) in not_negative {
+            if !(0..=RETENTION_SECS_MAX).contains(&value) {
+                return Err(wrong(key, format!("must lie between 0 and {RETENTION_SECS_MAX} (90 days)")));
+            }
+        }
+        self.check_keys()
+    }
+
+    fn check_keys(&self) -> Result<(), ConfigError> {
+        for (i, key) in self.http.keys.iter().enumerate() {
+            let at = |field: &str| format!("http.keys.{i}.{field}");
+            if key.name.is_empty() {
+                return Err(wrong(at("name"), "must not be empty"));
+            }
+            if key.tenant.is_empty() || key.tenant.chars().count() > crate::engine::limits::TENANT_CHARS_MAX {
+                return Err(wrong(at("tenant"), "must have 1 to 64 characters"));
+            }
+            match (&key.key, &key.key_sha256) {
+                (Some(key), None) if key.0.len() < 16 => return Err(wrong(at("key"), "must have at least 16 characters")),
+                (None, Some(hash)) if crate::http::auth::parse_sha256(hash).is_none() => {
+                    return Err(wrong(at("key_sha256"), "must be 64 hex digits: printf %s KEY | sha256sum"));
+                }
+                (Some(_), None) | (None, Some(_)) => {}
+                _ => return Err(wrong(at("key"), "give exactly one of key and key_sha256")),
+            }
+        }
+        if self.http.keys.is_empty() && !self.http.insecure_no_keys && !self.http.listen.ip().is_loopback() {
+            return Err(wrong(
+                "http.keys",
+                format!(
+                    "{} can be reached by others: add API keys, listen on 127.0.0.1, or start with --insecure-no-keys",
+                    self.http.listen
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The engine's settings; the store replaces the log id by its own.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            log_id: "file".into(),
+            partition: 0,
+            retention_secs: self.time.retention_secs,
+            max_live_attempts: self.limits.live_attempts_max,
+            lateness_http_secs: self.time.lateness_http_secs,
+            lateness_stream_secs: self.time.lateness_stream_secs,
+            max_skew_secs: self.time.max_skew_secs,
+            max_age_secs: self.time.max_age_secs,
+            max_jump_secs: self.time.max_jump_secs,
+        }
+    }
+
+    /// As TOML, secrets hidden.
+    pub fn print(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|e| ConfigError::Read(e.to_string()))
+    }
+}
+
+fn flag<T: Serialize>(figment: Figment, key: &str, value: Option<&T>) -> Figment {
+    match value {
+        Some(value) => figment.merge(Serialized::default(key, value)),
+        None => figment,
+    }
+}
+
+fn wrong(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key: key.into(), problem: problem.into() }
+}
+
+/// The key first, then what is wrong with it and where it was set.
+fn explain(error: figment::Error) -> ConfigError {
+    let from = error.metadata.as_ref().and_then(|m| m.source.as_ref()).map(|source| format!(" (in {source})"));
+    let from = from.unwrap_or_default();
+    let path = error.path.join(".");
+    match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let key = if path.is_empty() || path.ends_with(field.as_str()) { path.clone() } else { format!("{path}.{field}") };
+            let key = if key.is_empty() { field.clone() } else { key };
+            let hint = did_you_mean(field, known.iter().copied());
+            let hint = hint.unwrap_or_else(|| format!("known here: {}", known.join(", ")));
+            wrong(key, format!("no such key{from}; {hint}"))
+        }
+        kind if path.is_empty() => ConfigError::Read(format!("{kind}{from}")),
+        kind => wrong(path, format!("{kind}{from}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use figment::Jail;
+
+    use super::*;
+
+    #[allow(clippy::result_large_err, reason = "the closure's type is figment's")]
+    fn load(toml: &str, env: &[(&str, &str)], flags: Flags) -> Result<Config, String> {
+        let mut loaded = Err(String::new());
+        Jail::expect_with(|jail| {
+            jail.create_file("quoteguard.toml", toml)?;
+            for (key, value) in env {
+                jail.set_env(key, value);
+            }
+            loaded = Config::load(&flags).map_err(|e| e.to_string());
+            Ok(())
+        });
+        loaded
+    }
+
+    #[test]
+    fn flags_beat_environment_beats_file_beats_defaults() {
+        let toml = "[http]\nlisten = '127.0.0.1:1'\nbody_timeout_ms = 1\nheader_timeout_ms = 1";
+        let env = [("QUOTEGUARD__HTTP__LISTEN", "127.0.0.1:2"), ("QUOTEGUARD__HTTP__BODY_TIMEOUT_MS", "2")];
+        let flags = Flags { listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))), ..Flags::default() };
+        let http = load(toml, &env, flags).expect("valid").http;
+        assert_eq!(http.listen.port(), 3);
+        assert_eq!(http.body_timeout_ms, 2);
+        assert_eq!(http.header_timeout_ms, 1);
+        assert_eq!(http.answer_timeout_ms, Http::default().answer_timeout_ms);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_key() {
+        for (toml, expected) in [
+            ("[http]\nlisen = '127.0.0.1:1'", "http.lisen: no such key"),
+            ("[htp]\nlisten = '127.0.0.1:1'", "htp: no such key"),
+            ("[http]\nlisten = 'nowhere'", "http.listen: "),
+            ("[time]\nretention_secs = 0", "time.retention_secs: must lie between"),
+            ("[time]\narrival = 'soon'", "time.arrival: "),
+            ("[limits]\nqueue_max = 0", "limits.queue_max: must be at least 1"),
+            ("[http]\nlisten = '0.0.0.0:1'", "http.keys: 0.0.0.0:1 can be reached by others"),
+            ("[[http.keys]]\nname = 'a'\ntenant = 't'", "http.keys.0.key: give exactly one"),
+            ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'short'", "http.keys.0.key: must have at least"),
+            ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = 'x'", "http.keys.0.key_sha256: must be 64 hex"),
+            ("not toml", "TOML parse error"),
+        ] {
+            let error = load(toml, &[], Flags::default()).expect_err(toml);
+            assert!(error.contains(expected), "{toml}: {error}");
+        }
+        let suggested = load("[http]\nlisen = '127.0.0.1:1'", &[], Flags::default()).expect_err("refused");
+        assert!(suggested.contains("listen"), "{suggested}");
+    }
+
+    #[test]
+    fn printing_hides_keys_and_reads_back() {
+        let toml = "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'a-very-secret-key'";
+        let config = load(toml, &[], Flags::default()).expect("valid");
+        let printed = config.print().expect("prints");
+        assert!(!printed.contains("very-secret"), "{printed}");
+        assert!(!format!("{config:?}").contains("very-secret"));
+        assert!(printed.contains("listen = \"127.0.0.1:8080\""), "{printed}");
+    }
+}

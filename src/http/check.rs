@@ -1,0 +1,188 @@
+//! `POST /v1/quotes/check`: a quote form in, the applicant-safe decision out, durable before it is told.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::auth::{Caller, Client};
+use super::reply::{Pending, Refusal};
+use super::{Shared, ops, reply};
+use crate::contract::check::{CheckAnswer, Language};
+use crate::contract::error::{FieldCode, FieldError};
+use crate::contract::problem::Problem;
+use crate::contract::quote::{Decoded, QuoteV1, decode};
+use crate::engine::decide::Prepared;
+use crate::engine::limits::BODY_BYTES_MAX;
+use crate::engine::step::Outcome;
+use crate::metrics::product_label;
+use crate::pipeline::Source;
+use crate::pipeline::queue::{Answered, Job, NotTaken, Payload};
+
+/// Checks one quote form.
+///
+/// The decision is durable before it is told. Sending the same form with the same `quote_id` again is safe: it is counted once.
+#[utoipa::path(
+    post,
+    path = "/v1/quotes/check",
+    tag = "quotes",
+    security((), ("bearer" = []), ("api_key" = [])),
+    params(("Accept-Language" = Option<String>, Header, description = "Language of `message`: ru or en")),
+    request_body = QuoteV1,
+    responses(
+        (status = 200, description = "Decided", body = CheckAnswer),
+        (status = 202, description = "Accepted; the decision will be at `Location`", body = Pending,
+            headers(("Location" = String, description = "Where the decision will be"))),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Another tenant than the key's", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The id was used with another body", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 64 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Invalid fields, each named", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The service failed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was accepted; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
+    ),
+)]
+pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let began = Instant::now();
+    let (parts, body) = request.into_parts();
+    let language = Language::negotiate(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()));
+    let answer = async {
+        let client = authorise(&shared, &parts.headers)?;
+        if !is_json(&parts.headers) {
+            return Err(Problem::unsupported_media_type().into());
+        }
+        let body = read_body(&shared, body).await?;
+        let (quote_id, answer) = submit(&shared, client, body)?;
+        match timeout(shared.answer_timeout, answer).await {
+            Err(_) => Ok(pending(&quote_id)),
+            // The writer has stopped; what is durable is told to the retry.
+            Ok(Err(_)) => Err(Problem::unavailable("the service is stopping; send the same quote_id again").into()),
+            Ok(Ok(answered)) => told(&quote_id, answered, language, shared.max_age_secs),
+        }
+    };
+    let response = answer.await.unwrap_or_else(Refusal::into_response);
+    shared.metrics.check(Source::Http, began.elapsed());
+    response
+}
+
+fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<Option<Client>, Refusal> {
+    match shared.keys.caller(headers) {
+        Caller::Anyone => Ok(None),
+        Caller::Known(client) => Ok(Some(client)),
+        Caller::Unknown => Err(Problem::unauthorized().into()),
+    }
+}
+
+/// `application/json` or any `+json`, parameters aside.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    kind.eq_ignore_ascii_case("application")
+        && (subtype.eq_ignore_ascii_case("json") || subtype.len() > 5 && subtype.to_ascii_lowercase().ends_with("+json"))
+}
+
+async fn read_body(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
+    match timeout(shared.body_timeout, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Err(_) => Err(Problem::request_timeout().into()),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(BODY_BYTES_MAX).into()),
+        Ok(Err(_)) => Err(Problem::bad_request("the body broke off; send it whole").into()),
+    }
+}
+
+/// Decodes, prepares and queues; a quote that is not queued was not accepted.
+fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<str>, oneshot::Receiver<Answered>), Refusal> {
+    if let Some(reason) = ops::refusal(shared.health.get()) {
+        return Err(Problem::unavailable(reason).into());
+    }
+    let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
+    shared.metrics.unknown_fields(unknown_fields);
+    let (reply, answer) = oneshot::channel();
+    let job = Job {
+        payload: Payload::Quote {
+            prepared: Arc::new(Prepared::new(&quote)),
+            product: product_label(&quote.product),
+            tenant: quote.tenant,
+            quote_id: quote.quote_id.clone(),
+            body: body.into(),
+        },
+        clock: shared.clock,
+        source: Source::Http,
+        client: client.map(|client| client.name),
+        progress: None,
+        reply: Some(reply),
+        room: None,
+        submitted: Instant::now(),
+    };
+    shared.queue.try_submit(job).map_err(|not_taken| match not_taken {
+        NotTaken::Full => Problem::unavailable("too many quotes are waiting; nothing was accepted"),
+        NotTaken::Closed => Problem::unavailable("the service is stopping"),
+    })?;
+    Ok((quote.quote_id, answer))
+}
+
+fn told(quote_id: &str, answered: Answered, language: Language, max_age_secs: i64) -> Result<Response<Body>, Refusal> {
+    let (decision_id, verdict, referral_id) = match (answered.outcome, answered.decision) {
+        (Outcome::Decided, Some(decision)) => (decision.decision_id, decision.answer, decision.referral_id),
+        (Outcome::Duplicate(current), _) => (current.decision_id, current.stricter(), current.referral_id),
+        (Outcome::IdReused(_), _) => return Err(Problem::id_reused().into()),
+        (Outcome::TooOld { behind_secs }, _) => return Err(Problem::too_old(behind_secs, max_age_secs).into()),
+        (Outcome::TimeJump { setting }, _) => return Err(time_jump(setting).into()),
+        (Outcome::Decided | Outcome::Applied, _) => return Err(Problem::internal().into()),
+    };
+    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, language);
+    Ok(reply::with_language(reply::json(StatusCode::OK, &answer), language.tag()))
+}
+
+/// 422: only where HTTP quotes bring their own arrival clock (`time.arrival=event`).
+fn time_jump(setting: &str) -> Problem {
+    let detail = format!("submitted_at lies outside what {setting} allows");
+    let field = FieldError { pointer: "/submitted_at".to_owned(), code: FieldCode::OutOfRange, detail: detail.clone() };
+    Problem::invalid_fields(detail, vec![field])
+}
+
+/// Accepted, and the deadline came first: the decision will be at `Location`.
+fn pending(quote_id: &str) -> Response<Body> {
+    let mut response = reply::json(StatusCode::ACCEPTED, &Pending { quote_id: quote_id.to_owned() });
+    // The alphabet of quote ids needs no escaping in a path.
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/decisions/{quote_id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_taken() {
+        for (content_type, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/vnd.insurer.quote+json", true),
+            ("application/+json", false),
+            ("text/json", false),
+            ("text/plain", false),
+            ("application/jsonp", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            assert_eq!(is_json(&headers), expected, "{content_type:?}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,85 @@
+//! `GET /v1/decisions/{quote_id}`: the full lineage of one decision.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+
+use super::auth::Caller;
+use super::reply::{Pending, Refusal};
+use super::{Shared, reply};
+use crate::contract::decision::DecisionV1;
+use crate::contract::problem::Problem;
+use crate::contract::quote::TENANT_DEFAULT;
+
+#[derive(Deserialize)]
+pub struct Parameters {
+    tenant: Option<String>,
+}
+
+/// The decision on one quote with its lineage.
+#[utoipa::path(
+    get,
+    path = "/v1/decisions/{quote_id}",
+    tag = "quotes",
+    security((), ("bearer" = []), ("api_key" = [])),
+    params(
+        ("quote_id" = String, Path, description = "As it was sent"),
+        ("tenant" = Option<String>, Query, description = "Without API keys: whose quote; `default` when absent"),
+    ),
+    responses(
+        (status = 200, description = "The newest revision", body = DecisionV1),
+        (status = 202, description = "Accepted and not decided yet", body = Pending),
+        (status = 400, description = "The path or query cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Another tenant than the key's", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Never seen", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store cannot be read", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn decision(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Parameters>, QueryRejection>,
+) -> Response<Body> {
+    find(&shared, &headers, path, query).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn find(
+    shared: &Shared,
+    headers: &HeaderMap,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Parameters>, QueryRejection>,
+) -> Result<Response<Body>, Refusal> {
+    let asked = |tenant: Option<String>| tenant.filter(|tenant| !tenant.is_empty());
+    let caller = shared.keys.caller(headers);
+    if caller == Caller::Unknown {
+        return Err(Problem::unauthorized().into());
+    }
+    let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
+    let Query(Parameters { tenant }) =
+        query.map_err(|_| Problem::bad_request("the query cannot be read; send ?tenant=NAME or nothing"))?;
+    let tenant = match (caller, asked(tenant)) {
+        (Caller::Known(client), Some(tenant)) if *tenant != *client.tenant => {
+            return Err(Problem::forbidden("leave the tenant out, or give the one of the API key").into());
+        }
+        (Caller::Known(client), _) => client.tenant.to_string(),
+        (_, tenant) => tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
+    };
+    // Asked first: between the commit and this answer a pending quote becomes a stored one, never the other way.
+    let is_pending = shared.queue.is_pending(&tenant, &quote_id);
+    match shared.reader.decision(&tenant, &quote_id).await {
+        Ok(Some(decision)) => Ok(reply::json_bytes(decision)),
+        Ok(None) if is_pending => Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),
+        Ok(None) => Err(Problem::not_found("no quote with this id was decided for this tenant").into()),
+        Err(error) => {
+            tracing::error!(%error, "a decision could not be read");
+            Err(Problem::unavailable("the store cannot be read now").into())
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! HTTP: one more source, and the window through which decisions are read.
+
+pub mod auth;
+mod check;
+mod decisions;
+mod envelope;
+pub mod openapi;
+mod ops;
+mod reply;
+pub mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::adapters::sqlite::Reader;
+use crate::engine::step::ArrivalClock;
+use crate::metrics::Metrics;
+use crate::pipeline::health::Health;
+use crate::pipeline::queue::Queue;
+use auth::Keys;
+use reply::problem;
+
+/// What the handlers share.
+pub struct Shared {
+    pub queue: Queue,
+    pub reader: Reader,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub keys: Keys,
+    pub clock: ArrivalClock,
+    /// Largest age of a quote, told to those whose quote is older.
+    pub max_age_secs: i64,
+    pub body_timeout: Duration,
+    pub answer_timeout: Duration,
+}
+
+pub fn router(shared: Arc<Shared>) -> Router {
+    let metrics = shared.metrics.clone();
+    Router::new()
+        .route("/v1/quotes/check", post(check::check))
+        .route("/v1/decisions/{quote_id}", get(decisions::decision))
+        .route("/livez", get(ops::livez))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .route("/openapi.json", get(ops::openapi))
+        .with_state(shared)
+        .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::new(["/openapi.json"])))
+        .fallback(envelope::not_found)
+        .method_not_allowed_fallback(envelope::method_not_allowed)
+        .layer(CatchPanicLayer::custom(envelope::panicked))
+        .layer(axum::middleware::from_fn_with_state(metrics, envelope::envelope))
+}

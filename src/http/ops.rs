@@ -1,0 +1,65 @@
+//! For operators: alive, ready, measured, described.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+
+use super::{Shared, openapi, problem, reply};
+use crate::contract::problem::Problem;
+use crate::pipeline::health::Readiness;
+
+/// The process answers.
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Quotes are taken and made durable.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Ready", body = String, content_type = "text/plain"),
+        (status = 503, description = "Not now, and why", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    match refusal(shared.health.get()) {
+        None => "ok\n".into_response(),
+        Some(reason) => problem(&Problem::unavailable(reason)),
+    }
+}
+
+/// Why quotes are not taken now.
+pub fn refusal(readiness: Readiness) -> Option<&'static str> {
+    match readiness {
+        Readiness::Ready => None,
+        Readiness::Starting => Some("the window of earlier quotes is being loaded"),
+        Readiness::StoreDown => Some("the store does not take commits; what was accepted is kept and tried again"),
+        Readiness::Stopping => Some("the service is stopping"),
+    }
+}
+
+/// Metrics in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
+pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    shared.metrics.queue(shared.queue.len());
+    match shared.metrics.encode() {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics could not be written");
+            problem(&Problem::internal())
+        }
+    }
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, body = Object)))]
+pub async fn openapi() -> Response<Body> {
+    reply::json(StatusCode::OK, &openapi::document())
+}

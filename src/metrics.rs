@@ -1,0 +1,223 @@
+//! Every metric of the service, registered once and passed to the pipeline and HTTP. Labels never hold personal data or ids.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::engine::decision::{Decision, RuleBookRef};
+use crate::engine::step::{Outcome, Step};
+use crate::pipeline::Source;
+
+/// Seconds: fine around the few milliseconds that a check may take.
+const LATENCY_BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const COUNT_BUCKETS: [f64; 10] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
+/// Products named in labels. Beyond: `other`, or a client could grow the metrics without bound.
+const PRODUCTS_NAMED: [&str; 2] = ["osago", "kasko"];
+
+pub struct Metrics {
+    registry: Registry,
+    checks: IntCounterVec,
+    check_seconds: HistogramVec,
+    stage_seconds: HistogramVec,
+    http_requests: IntCounterVec,
+    event_lag_seconds: IntGauge,
+    late_quotes: IntCounter,
+    amendments: IntCounter,
+    duplicates: IntCounterVec,
+    candidates: Histogram,
+    suspicious_attempts: Histogram,
+    blocks_saturated: IntCounter,
+    live_attempts: IntGauge,
+    state_bytes: IntGauge,
+    rule_hits: IntCounterVec,
+    ruleset_info: IntGaugeVec,
+    dead_letters: IntCounterVec,
+    checkpoint_bytes: IntCounter,
+    checkpoint_failures: IntCounterVec,
+    batch_records: Histogram,
+    queue_jobs: IntGauge,
+    unknown_fields: IntCounter,
+    store_up: IntGaugeVec,
+}
+
+impl Metrics {
+    /// # Errors
+    /// Only when a name is registered twice, which the tests would show.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let r = Registry::new_custom(Some("quoteguard".to_owned()), None)?;
+        let build = int_gauges(&r, "build_info", "Always 1; the version is in the label.", &["version", "engine"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), crate::contract::decision::ENGINE_VERSION]).set(1);
+        Ok(Metrics {
+            checks: counters(&r, "checks_total", "Quotes decided.", &["source", "product", "decision"])?,
+            check_seconds: seconds(&r, "check_duration_seconds", "From acceptance to the durable answer.", &["source"])?,
+            stage_seconds: seconds(&r, "check_stage_duration_seconds", "Time in one stage of the loop.", &["stage"])?,
+            http_requests: counters(&r, "http_requests_total", "HTTP requests answered.", &["method", "route", "code"])?,
+            event_lag_seconds: gauge(&r, "event_lag_seconds", "Arrival less event time of the last quote.")?,
+            late_quotes: counter(&r, "late_quotes_total", "Quotes older in event time than one already decided.")?,
+            amendments: counter(&r, "amendments_total", "Decisions changed by a late quote.")?,
+            duplicates: counters(&r, "duplicate_quotes_total", "Quotes sent again with the same body.", &["source"])?,
+            candidates: histogram(&r, "check_candidates", "Earlier attempts that shared a blocking key.")?,
+            suspicious_attempts: histogram(&r, "suspicious_attempts", "Suspicious attempts of decided quotes.")?,
+            blocks_saturated: counter(&r, "blocks_saturated", "Blocking keys met that held more than is compared.")?,
+            live_attempts: gauge(&r, "live_attempts", "Attempts held in the window.")?,
+            state_bytes: gauge(&r, "state_bytes", "Memory of the keyed state with its indexes.")?,
+            rule_hits: counters(&r, "rule_hits_total", "Decisions a rule gave a reason for.", &["rule", "mode"])?,
+            ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
+            dead_letters: counters(&r, "dead_letters_total", "Records that could not be decided.", &["reason"])?,
+            checkpoint_bytes: counter(&r, "checkpoint_bytes", "Bytes of deltas made durable.")?,
+            checkpoint_failures: counters(&r, "checkpoint_failures_total", "Commits that had to be repeated.", &["kind"])?,
+            batch_records: histogram(&r, "batch_records", "Records made durable by one commit.")?,
+            queue_jobs: gauge(&r, "queue_jobs", "Records accepted into the queue and not yet stepped.")?,
+            unknown_fields: counter(&r, "unknown_fields_total", "Fields outside the contract that were ignored.")?,
+            store_up: int_gauges(&r, "store_up", "Whether the last commit succeeded.", &["store"])?,
+            registry: r,
+        })
+    }
+
+    /// The text of `/metrics`.
+    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    pub fn http_request(&self, method: &str, route: &str, code: u16) {
+        self.http_requests.with_label_values(&[method, route, &code.to_string()]).inc();
+    }
+
+    pub fn check(&self, source: Source, took: Duration) {
+        self.check_seconds.with_label_values(&[source.name()]).observe(took.as_secs_f64());
+    }
+
+    pub fn stage(&self, stage: &str, took: Duration) {
+        self.stage_seconds.with_label_values(&[stage]).observe(took.as_secs_f64());
+    }
+
+    pub fn queue(&self, jobs: usize) {
+        self.queue_jobs.set(signed(jobs));
+    }
+
+    pub fn unknown_fields(&self, count: u32) {
+        self.unknown_fields.inc_by(u64::from(count));
+    }
+
+    pub fn dead_letter(&self, reason: &str) {
+        self.dead_letters.with_label_values(&[reason]).inc();
+    }
+
+    pub fn rule_book(&self, book: &RuleBookRef) {
+        self.ruleset_info.reset();
+        self.ruleset_info.with_label_values(&[&book.version.to_string(), &format!("{:016x}", book.hash)]).set(1);
+    }
+
+    pub fn state(&self, live_attempts: usize, bytes: usize) {
+        self.live_attempts.set(signed(live_attempts));
+        self.state_bytes.set(signed(bytes));
+    }
+
+    pub fn committed(&self, records: usize, checkpoint_bytes: usize, took: Duration) {
+        self.stage("commit", took);
+        self.batch_records.observe(records as f64);
+        self.checkpoint_bytes.inc_by(checkpoint_bytes as u64);
+        self.store_up.with_label_values(&["sqlite"]).set(1);
+    }
+
+    pub fn commit_failed(&self) {
+        self.checkpoint_failures.with_label_values(&["commit"]).inc();
+        self.store_up.with_label_values(&["sqlite"]).set(0);
+    }
+
+    /// Counts what one record did.
+    pub fn step(&self, source: Source, product: &'static str, step: &Step) {
+        self.candidates.observe(f64::from(step.gauges.candidates));
+        self.blocks_saturated.inc_by(u64::from(step.gauges.saturated_blocks));
+        match &step.outcome {
+            Outcome::Decided => {}
+            Outcome::Duplicate(_) => self.duplicates.with_label_values(&[source.name()]).inc(),
+            Outcome::IdReused(_) | Outcome::TooOld { .. } | Outcome::TimeJump { .. } | Outcome::Applied => {}
+        }
+        let Some((decision, amendments)) = step.decisions.split_first() else { return };
+        self.decided(source, product, decision);
+        self.amendments.inc_by(amendments.len() as u64);
+    }
+
+    fn decided(&self, source: Source, product: &'static str, decision: &Decision) {
+        self.checks.with_label_values(&[source.name(), product, decision.answer.name()]).inc();
+        self.suspicious_attempts.observe(f64::from(decision.suspicious_attempts));
+        if decision.flags.has(crate::engine::decision::Flag::Late) {
+            self.late_quotes.inc();
+        }
+        for reason in &decision.reasons {
+            self.rule_hits.with_label_values(&[&*reason.rule, "live"]).inc();
+        }
+    }
+
+    /// Of the last quote, whole seconds.
+    pub fn event_lag(&self, micros: i64) {
+        self.event_lag_seconds.set(micros.div_euclid(crate::engine::time::SECOND));
+    }
+}
+
+/// The product as a label.
+pub fn product_label(product: &str) -> &'static str {
+    PRODUCTS_NAMED.into_iter().find(|name| *name == product).unwrap_or("other")
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(name, help)?;
+    r.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    r.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::new(name, help)?;
+    r.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn int_gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    r.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
+}
+
+fn histogram(r: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(COUNT_BUCKETS.to_vec()))?;
+    r.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+fn seconds(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
+    let histograms = HistogramVec::new(opts, labels)?;
+    r.register(Box::new(histograms.clone()))?;
+    Ok(histograms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_are_registered_once_under_the_prefix() {
+        let metrics = Metrics::new().expect("registered");
+        metrics.http_request("GET", "/livez", 200);
+        let text = String::from_utf8(metrics.encode().expect("encodes")).expect("text");
+        assert!(text.contains("quoteguard_build_info{"), "{text}");
+        assert!(text.contains(r#"quoteguard_http_requests_total{code="200",method="GET",route="/livez"} 1"#), "{text}");
+        assert!(text.lines().all(|line| line.starts_with('#') || line.starts_with("quoteguard_")), "{text}");
+    }
+}

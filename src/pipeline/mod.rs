@@ -1,0 +1,190 @@
+//! The one loop, and the small traits it needs from the world.
+//!
+//! A source prepares quotes in parallel and submits them to a bounded [`queue`]; the single [`writer`] takes whatever is
+//! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
+
+pub mod clock;
+pub mod health;
+pub mod queue;
+pub mod recover;
+pub mod writer;
+
+use crate::engine::step::ArrivalClock;
+use crate::engine::time::{ArrivalTime, EventTime};
+
+/// Records of one batch. Beyond: they wait for the next one.
+pub const BATCH_MAX: usize = 512;
+
+/// Decisions of one batch: a late quote may amend thousands. Beyond: the batch is committed, the rest begins the next one.
+pub const BATCH_DECISIONS_MAX: usize = 8_192;
+
+/// Where a record came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Source {
+    Http = 0,
+    File = 1,
+    /// Control records written by the service itself.
+    Control = 2,
+}
+
+impl Source {
+    pub const ALL: [Source; 3] = [Source::Http, Source::File, Source::Control];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Http => "http",
+            Source::File => "file",
+            Source::Control => "control",
+        }
+    }
+
+    pub fn from_code(code: i64) -> Option<Source> {
+        Self::ALL.into_iter().find(|source| *source as i64 == code)
+    }
+}
+
+/// What a log record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    Quote = 0,
+    RuleBook = 1,
+    /// A record that was no quote: it keeps its place, its bytes are with the dead letters.
+    Skipped = 2,
+}
+
+impl RecordKind {
+    pub fn from_code(code: i64) -> Option<RecordKind> {
+        [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped].into_iter().find(|kind| *kind as i64 == code)
+    }
+}
+
+/// One record of the log: with the ones before it, all that is needed to decide it again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRecord {
+    pub offset: u64,
+    pub kind: RecordKind,
+    pub clock: ArrivalClock,
+    pub arrival: ArrivalTime,
+    pub source: Source,
+    /// The tenant a body without one belongs to: the API key's, else `default`. Empty for control records.
+    pub tenant: Box<str>,
+    /// Name of the API key, when one was used.
+    pub client: Option<Box<str>>,
+    /// A quote as it came; the canonical source of a rule book; empty when skipped.
+    pub body: Vec<u8>,
+}
+
+/// A decision on its way to the sink, deduplicated there by (`offset`, `revision`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Emitted {
+    /// Offset of the decided quote, not of the record that caused an amendment.
+    pub offset: u64,
+    pub revision: u32,
+    pub tenant: Box<str>,
+    pub quote_id: Box<str>,
+    pub json: Vec<u8>,
+}
+
+/// A record that could not be decided, and why. The stream goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    pub offset: u64,
+    /// Stable code: `invalid`, `too_long`, `id_reused`, `too_old`, `time_jump`.
+    pub reason: &'static str,
+    /// What is wrong and how to put it right; no personal data.
+    pub error: String,
+    /// JSON pointer of the first offending field, empty for the whole.
+    pub pointer: String,
+    /// File name and line (from 1) for files.
+    pub file: Option<(Box<str>, u64)>,
+    /// The bytes as they came; empty where the log holds them at `offset`.
+    pub raw: Vec<u8>,
+}
+
+/// How far a watched file has been read: the position is that of the next record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePosition {
+    pub name: Box<str>,
+    /// Tells another file under the same name: length and hash of the first bytes.
+    pub ident: FileIdent,
+    pub byte_offset: u64,
+    /// Lines before `byte_offset`.
+    pub lines: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileIdent {
+    pub prefix_bytes: u64,
+    pub prefix_hash: u64,
+}
+
+/// The deltas of one batch, in order: what a restart applies instead of deciding again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    pub from: u64,
+    /// Exclusive.
+    pub to: u64,
+    /// Newest event time inside; once it is out of the live window, so is the whole segment.
+    pub max_event_time: EventTime,
+    pub deltas: Vec<u8>,
+}
+
+/// Everything one commit makes durable, all or nothing.
+#[derive(Debug)]
+pub struct Batch {
+    /// The log.
+    pub records: Vec<LogRecord>,
+    /// The sink.
+    pub decisions: Vec<Emitted>,
+    pub dead_letters: Vec<DeadLetter>,
+    /// The checkpoint.
+    pub segment: Segment,
+    pub files: Vec<FilePosition>,
+    /// Segments with nothing newer than this may be dropped, oldest first.
+    pub horizon: EventTime,
+}
+
+/// Log, sink and checkpoint of one partition, committed together.
+pub trait Store: Send {
+    /// Makes the batch durable. May be called again with the same batch after an error, which means "unknown": idempotent
+    /// by offset.
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
+}
+
+/// A rule book found in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedBook {
+    pub offset: u64,
+    /// Canonical source.
+    pub source: Vec<u8>,
+}
+
+/// What a restart needs back from the store.
+pub trait Recovery {
+    /// Every rule book of the log, in order.
+    fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError>;
+    /// The kept segments in order of offset; stops at the first error of `each`.
+    fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError>;
+    /// Next offset to write and the last arrival; zero for a new log.
+    fn position(&mut self) -> Result<(u64, ArrivalTime), StoreError>;
+}
+
+/// Gives the append time of the log.
+pub trait Clock: Send {
+    fn now(&self) -> ArrivalTime;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing is known about the last commit: try again.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// The stored data contradicts itself; nothing is guessed.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store belongs to something else: another version, other settings, another process.
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,118 @@
+//! The loop against a store that fails on command.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::contract::quote::decode;
+use crate::contract::rule_file::shipped;
+use crate::engine::decide::Prepared;
+use crate::engine::state::Settings;
+use crate::pipeline::queue::{Queue, bounded};
+
+/// What reached the store: from, to, records and decisions of each attempt, and whether it was taken.
+type Attempts = Arc<Mutex<Vec<(u64, u64, usize, usize, bool)>>>;
+
+struct Flaky {
+    attempts: Attempts,
+    failures: usize,
+}
+
+impl Store for Flaky {
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let is_taken = self.failures == 0;
+        self.failures = self.failures.saturating_sub(1);
+        let (from, to) = (batch.segment.from, batch.segment.to);
+        let attempt = (from, to, batch.records.len(), batch.decisions.len(), is_taken);
+        self.attempts.lock().expect("not poisoned").push(attempt);
+        if is_taken { Ok(()) } else { Err(StoreError::Unavailable("on command".to_owned())) }
+    }
+}
+
+/// Stands still, or goes back: arrival must not.
+struct Backwards(Mutex<i64>);
+
+impl Clock for Backwards {
+    fn now(&self) -> ArrivalTime {
+        let mut now = self.0.lock().expect("not poisoned");
+        *now -= 1_000_000;
+        ArrivalTime(*now)
+    }
+}
+
+fn writer(failures: usize, pending: Arc<Pending>) -> (Writer<Flaky, Backwards>, Attempts, Arc<Health>) {
+    let (attempts, health) = (Attempts::default(), Arc::new(Health::default()));
+    let recovered = Recovered { state: State::new(Settings::default()), books: Vec::new(), arrival: ArrivalTime(0) };
+    let store = Flaky { attempts: attempts.clone(), failures };
+    // 2026-03-02 12:00 UTC
+    let clock = Backwards(Mutex::new(1_772_452_800_000_000));
+    let metrics = Arc::new(Metrics::new().expect("registered"));
+    (Writer::new(recovered, store, clock, metrics, health.clone(), pending), attempts, health)
+}
+
+fn submit(queue: &Queue, id: &str) -> oneshot::Receiver<Answered> {
+    let body = format!(
+        r#"{{"quote_id":"{id}","submitted_at":"2026-03-02T11:59:00Z","product":"osago","channel":{{"kind":"web"}},
+            "policyholder":{{"last_name":"","first_name":""}}}}"#
+    );
+    let quote = decode(body.as_bytes(), None).expect("a quote").quote;
+    let (reply, answer) = oneshot::channel();
+    let payload = Payload::Quote {
+        prepared: Arc::new(Prepared::new(&quote)),
+        product: "osago",
+        tenant: quote.tenant,
+        quote_id: quote.quote_id,
+        body: body.into_bytes(),
+    };
+    let (clock, source, submitted) = (ArrivalClock::Log, Source::Http, Instant::now());
+    let job = Job { payload, clock, source, client: None, progress: None, reply: Some(reply), room: None, submitted };
+    queue.try_submit(job).expect("room");
+    answer
+}
+
+#[test]
+fn what_is_ready_is_one_commit_repeated_until_it_succeeds_and_answered_after() {
+    let (queue, jobs) = bounded(8);
+    let (writer, attempts, health) = writer(2, queue.pending());
+    let mut answers: Vec<_> = ["a", "b", "a"].into_iter().map(|id| submit(&queue, id)).collect();
+    assert!(queue.is_pending("default", "a"));
+    let pending = queue.pending();
+    drop(queue);
+    writer.run(jobs).expect("runs");
+
+    let seen = attempts.lock().expect("not poisoned").clone();
+    assert_eq!(seen, [(0, 3, 3, 2, false), (0, 3, 3, 2, false), (0, 3, 3, 2, true)]);
+    assert_eq!(health.get(), Readiness::Ready);
+    let outcomes: Vec<Answered> = answers.iter_mut().map(|answer| answer.try_recv().expect("answered")).collect();
+    assert_eq!((&outcomes[0].outcome, &outcomes[1].outcome), (&Outcome::Decided, &Outcome::Decided));
+    let first = outcomes[0].decision.as_ref().expect("decided now").decision_id;
+    assert!(matches!(&outcomes[2].outcome, Outcome::Duplicate(current) if current.decision_id == first));
+    assert!(!pending.has("default", "a") && !pending.has("default", "b"));
+}
+
+#[test]
+fn a_rule_book_enters_the_log_once() {
+    let (queue, jobs) = bounded(1);
+    let (mut writer, attempts, _) = writer(0, queue.pending());
+    let first = writer.install(&shipped()).expect("installed");
+    let again = writer.install(&shipped()).expect("installed");
+    assert_eq!((first.version, &first), (1, &again));
+    drop(queue);
+    writer.run(jobs).expect("runs");
+    assert_eq!(*attempts.lock().expect("not poisoned"), [(0, 1, 1, 0, true)]);
+}
+
+#[test]
+fn arrival_never_goes_back() {
+    let (queue, jobs) = bounded(8);
+    let (mut writer, ..) = writer(0, queue.pending());
+    let mut open = writer.open();
+    drop(["a", "b", "c"].map(|id| submit(&queue, id)));
+    drop(queue);
+    let mut jobs = jobs;
+    while let Some(job) = jobs.blocking_recv() {
+        writer.take(&mut open, job).expect("taken");
+    }
+    let arrivals: Vec<ArrivalTime> = open.batch.records.iter().map(|record| record.arrival).collect();
+    assert_eq!(arrivals.len(), 3);
+    assert!(arrivals.is_sorted(), "{arrivals:?}");
+}

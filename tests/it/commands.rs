@@ -1,0 +1,123 @@
+//! The command line: what it writes where, and how it ends.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::app::BINARY;
+use crate::quotes::{history, lines};
+
+fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(BINARY)
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    // A command that does not read its input may have ended already.
+    let _ = child.stdin.take().expect("piped").write_all(input);
+    child.wait_with_output().expect("ends")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_replay_is_the_same_from_any_kind_of_file() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| dir.path().join(name);
+    let quotes = lines(&history(5, 1_200));
+    let (first, second) = quotes.split_at(quotes.match_indices('\n').nth(699).map_or(0, |(at, _)| at + 1));
+    fs::write(at("whole.jsonl"), &quotes).expect("written");
+    fs::write(at("first.jsonl"), first).expect("written");
+    fs::write(at("second.jsonl"), second).expect("written");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(quotes.as_bytes()).expect("in memory");
+    fs::write(at("whole.jsonl.gz"), gz.finish().expect("in memory")).expect("written");
+    fs::write(at("whole.jsonl.zst"), zstd::encode_all(quotes.as_bytes(), 1).expect("in memory")).expect("written");
+
+    let mut outputs = Vec::new();
+    for (i, files) in [&["whole.jsonl"][..], &["-"], &["first.jsonl", "second.jsonl"], &["whole.jsonl.gz"], &["whole.jsonl.zst"]]
+        .into_iter()
+        .enumerate()
+    {
+        let out = format!("out-{i}.jsonl");
+        let args = [&["replay"], files, &["--decisions", &out]].concat();
+        let done = run(dir.path(), &args, quotes.as_bytes());
+        assert_eq!(done.status.code(), Some(0), "{files:?}: {}", text(&done.stderr));
+        assert!(text(&done.stdout).contains("records               1200"), "{}", text(&done.stdout));
+        assert_eq!(fs::read(at(&format!("out-{i}.rejects.jsonl"))).expect("there"), b"", "no rejects");
+        outputs.push(fs::read(at(&out)).expect("written"));
+    }
+    assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]));
+    assert!(!outputs[0].is_empty());
+}
+
+#[test]
+fn rejects_keep_their_place_and_their_bytes() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let quotes = history(5, 2);
+    let mut input = format!("{}\nno json\n\n{{\"quote_id\":\"x\"}}\n", quotes[0]).into_bytes();
+    input.extend_from_slice(b"\xFF\xFE\n");
+    input.extend_from_slice("x".repeat(70_000).as_bytes());
+    input.extend_from_slice(format!("\n{}\n", quotes[1]).as_bytes());
+    fs::write(dir.path().join("in.jsonl"), input).expect("written");
+    let done = run(dir.path(), &["replay", "in.jsonl", "--decisions", "out.jsonl"], b"");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+
+    let rejects = fs::read_to_string(dir.path().join("out.rejects.jsonl")).expect("written");
+    let rejects: Vec<Value> = rejects.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let seen: Vec<(u64, &str)> =
+        rejects.iter().map(|r| (r["line"].as_u64().expect("a line"), r["pointer"].as_str().expect("a pointer"))).collect();
+    assert_eq!(seen, [(2, ""), (4, "/submitted_at"), (5, ""), (6, "")]);
+    assert_eq!(rejects[0]["raw"], "no json");
+    assert_eq!(rejects[2]["raw_base64"], "//4=");
+    assert_eq!(rejects[3]["raw"].as_str().map(str::len), Some(64 * 1024));
+
+    let decisions = fs::read_to_string(dir.path().join("out.jsonl")).expect("written");
+    let offsets: Vec<Value> =
+        decisions.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["position"]["offset"].clone()).collect();
+    assert_eq!(offsets, [0, 5], "rejects are counted");
+}
+
+#[test]
+fn wrong_usage_is_2_and_failure_is_1_with_the_reason() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::write(dir.path().join("bad.toml"), "[http]\nlisen = '127.0.0.1:1'").expect("written");
+    fs::write(dir.path().join("not.jsonl.gz"), "not compressed").expect("written");
+    for (args, code, said) in [
+        (&["replay"][..], 2, "Usage"),
+        (&["nonsense"], 2, "Usage"),
+        (&["replay", "missing.jsonl", "--decisions", "o.jsonl"], 1, "missing.jsonl"),
+        (&["replay", "not.jsonl.gz", "--decisions", "o.jsonl"], 1, "not.jsonl.gz"),
+        (&["config", "check", "--config", "bad.toml"], 1, "http.lisen"),
+        (&["config", "check", "--config", "missing.toml"], 1, "missing.toml"),
+        (&["serve", "--listen", "0.0.0.0:0"], 1, "http.keys"),
+        (&["serve", "--watch", "missing"], 1, "watch.dir"),
+        (&["rules", "check", "missing"], 1, ""),
+        (&["config", "check"], 0, ""),
+        (&["--version"], 0, ""),
+    ] {
+        let done = run(dir.path(), args, b"");
+        assert_eq!(done.status.code(), Some(code), "{args:?}: {}", text(&done.stderr));
+        assert!(text(&done.stderr).contains(said), "{args:?}: {}", text(&done.stderr));
+    }
+    let printed = run(dir.path(), &["config", "print"], b"");
+    assert!(text(&printed.stdout).contains("[http]"));
+}
+
+#[test]
+fn the_shipped_rules_pass_their_own_tests() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for command in ["check", "test"] {
+        let done = run(dir.path(), &["rules", command, folder], b"");
+        assert_eq!(done.status.code(), Some(0), "{}{}", text(&done.stdout), text(&done.stderr));
+    }
+}

@@ -1,0 +1,51 @@
+//! When the store stands still: nothing is lost, nothing is promised that is not kept.
+
+use serde_json::json;
+use sqlx::Connection;
+
+use crate::app::{TestApp, column, connect, eventually};
+use crate::quotes::quote;
+
+#[tokio::test]
+async fn a_stalled_store_delays_answers_sheds_the_rest_and_loses_nothing() {
+    let app = TestApp::start("[http]\nanswer_timeout_ms = 300\n[limits]\nqueue_max = 1\n").await;
+    let mut blocker = connect(&app.database()).await;
+    let lock = blocker.begin_with("BEGIN IMMEDIATE").await.expect("locks the file");
+
+    // One in the writer's hands, one in the queue: both are accepted and wait.
+    let first = app.check(&quote("q-1")).await.expect("answers");
+    assert_eq!((first.status.as_u16(), first.header("location")), (202, "/v1/decisions/q-1"));
+    let second = app.check(&quote("q-2")).await.expect("answers");
+    assert_eq!(second.status, 202);
+    let pending = app.get("/v1/decisions/q-1").await.expect("answers");
+    assert_eq!((pending.status.as_u16(), pending.json()), (202, json!({"quote_id": "q-1"})));
+
+    // No room: refused before it is accepted.
+    let third = app.check(&quote("q-3")).await.expect("answers");
+    assert_eq!((third.status.as_u16(), third.header("retry-after")), (503, "1"));
+    eventually("readiness goes down", async || app.get("/readyz").await.is_ok_and(|a| a.status == 503)).await;
+    assert_eq!(app.get("/livez").await.expect("answers").status, 200);
+    assert_eq!(app.get("/v1/decisions/q-3").await.expect("answers").status, 404);
+
+    lock.rollback().await.expect("unlocks");
+    for id in ["q-1", "q-2"] {
+        let path = format!("/v1/decisions/{id}");
+        eventually("the decision is there", async || app.get(&path).await.is_ok_and(|a| a.status == 200)).await;
+    }
+    eventually("readiness comes back", async || app.get("/readyz").await.is_ok_and(|a| a.status == 200)).await;
+    assert!(app.metric(r#"quoteguard_checkpoint_failures_total{kind="commit"}"#).await >= 1.0);
+    let logged = column(&app.database(), "SELECT quote_id FROM decisions ORDER BY offset").await;
+    assert_eq!(logged, ["q-1", "q-2"]);
+}
+
+#[tokio::test]
+async fn two_services_do_not_share_a_file() {
+    let app = TestApp::start("").await;
+    let second = tokio::process::Command::new(crate::app::BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"])
+        .current_dir(app.dir.path())
+        .output();
+    let second = second.await.expect("runs");
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by another quoteguard"));
+}

@@ -1,0 +1,142 @@
+//! Killed and resumed equals uninterrupted; what was answered is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use crate::app::{BINARY, TestApp, column, eventually};
+use crate::quotes::{Lcg, history, quote};
+
+const EVENT_CLOCK: &str = "[time]\narrival = 'event'\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_under_load_loses_no_answered_quote() {
+    let app = Arc::new(TestApp::start("").await);
+    let answered: Arc<Mutex<Vec<(Value, String)>>> = Arc::default();
+    let mut clients = JoinSet::new();
+    for client in 0..16 {
+        let (app, answered) = (app.clone(), answered.clone());
+        clients.spawn(async move {
+            for i in 0.. {
+                let form = quote(&format!("q-{client}-{i}"));
+                let Ok(answer) = app.check(&form).await else { return };
+                let told = answer.json();
+                let id = told["decision_id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+                answered.lock().await.push((form, id));
+            }
+        });
+    }
+    eventually("enough is answered", async || answered.lock().await.len() > 300).await;
+    let (database, pid) = (app.database(), app.pid());
+    let status = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
+    assert!(status.success());
+    clients.join_all().await;
+
+    let dir = Arc::try_unwrap(app).unwrap_or_else(|_| panic!("the clients have ended")).kill().await;
+    let before = column(&database, "SELECT CAST(json AS TEXT) FROM decisions ORDER BY offset, revision").await;
+    let app = TestApp::start_in(dir, "").await;
+    for (form, decision_id) in answered.lock().await.iter() {
+        let path = format!("/v1/decisions/{}", form["quote_id"].as_str().expect("an id"));
+        let kept = app.get(&path).await.expect("answers");
+        assert_eq!(kept.json()["decision_id"], **decision_id, "an answered quote is there");
+        let again = app.check(form).await.expect("answers").json();
+        assert_eq!(again["decision_id"], **decision_id, "a retry is a duplicate");
+    }
+    let after = column(&app.database(), "SELECT CAST(json AS TEXT) FROM decisions ORDER BY offset, revision").await;
+    assert_eq!(after, before, "no decision was changed or made anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_and_resumed_equals_a_whole_run_of_the_same_log() {
+    let seed = 7;
+    let quotes = history(seed, 400);
+    let mut random = Lcg(seed);
+    let mut app = TestApp::start(EVENT_CLOCK).await;
+    for form in &quotes {
+        if random.below(100) == 0 {
+            app = TestApp::start_in(app.kill().await, EVENT_CLOCK).await;
+        }
+        let answer = app.check(form).await.expect("answers");
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    }
+    let published = "SELECT CAST(json AS TEXT) FROM decisions ORDER BY rowid";
+    let (dir, status) = app.stop().await;
+    assert_eq!(status.code(), Some(0));
+    let served = column(&dir.path().join("quoteguard.db"), published).await;
+    let amended = served.iter().filter(|json| !json.contains(r#""revision":1,"#)).count();
+    let referred = served.iter().filter(|json| json.contains(r#""decision":"refer""#)).count();
+    assert!(amended > 0 && referred > 0, "the history of seed {seed} has amendments ({amended}) and referrals ({referred})");
+
+    let replay = tokio::process::Command::new(BINARY)
+        .args(["replay", "quoteguard.db", "--decisions", "out.jsonl"])
+        .current_dir(dir.path())
+        .output();
+    let replay = replay.await.expect("runs");
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    let replayed = std::fs::read_to_string(dir.path().join("out.jsonl")).expect("written");
+    assert!(replayed.lines().eq(served.iter().map(String::as_str)), "seed {seed}: a replay of the log is byte-identical");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_answers_everything_it_accepted() {
+    let app = Arc::new(TestApp::start("").await);
+    let answered: Arc<Mutex<Vec<String>>> = Arc::default();
+    let mut clients = JoinSet::new();
+    for client in 0..16 {
+        let (app, answered) = (app.clone(), answered.clone());
+        clients.spawn(async move {
+            for i in 0.. {
+                let id = format!("q-{client}-{i}");
+                match app.check(&quote(&id)).await {
+                    Ok(answer) if answer.status == 200 => answered.lock().await.push(id),
+                    Ok(answer) => assert_eq!(answer.status, 503, "{}", answer.json()),
+                    Err(_) => return,
+                }
+            }
+        });
+    }
+    eventually("enough is answered", async || answered.lock().await.len() > 300).await;
+    app.terminate();
+    clients.join_all().await;
+    let app = Arc::try_unwrap(app).unwrap_or_else(|_| panic!("the clients have ended"));
+    let database = app.database();
+    let (_dir, status) = app.wait().await;
+    assert_eq!(status.code(), Some(0));
+    let mut answered = answered.lock().await.clone();
+    answered.sort_unstable();
+    let logged = column(&database, "SELECT quote_id FROM decisions WHERE revision = 1 ORDER BY quote_id").await;
+    assert_eq!(logged, answered, "accepted and answered are the same set");
+}
+
+#[tokio::test]
+async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
+    let app = TestApp::start("").await;
+    app.check(&quote("q-1")).await.expect("answers");
+    let (dir, _) = app.stop().await;
+    for (config, damage, expected) in [
+        ("[time]\nretention_secs = 60\n", "SELECT 1", "time.retention_secs = 2592000, now it is 60"),
+        ("", "UPDATE segments SET deltas = x'00' WHERE from_offset = 1", "segment at offset 1: its checksum does not match"),
+        ("", "DELETE FROM segments WHERE from_offset = 1", "the checkpoint ends at offset 0, the log at 2"),
+        ("", "DELETE FROM log WHERE offset = 1", "the log ends at offset 1, its position says 2"),
+    ] {
+        let database = dir.path().join("quoteguard.db");
+        std::fs::copy(&database, dir.path().join("copy.db")).expect("copied");
+        let mut connection = crate::app::connect(&dir.path().join("copy.db")).await;
+        sqlx::query(damage).execute(&mut connection).await.expect("damaged");
+        sqlx::Connection::close(connection).await.expect("closed");
+        std::fs::write(dir.path().join("quoteguard.toml"), config).expect("written");
+        let run = tokio::process::Command::new(BINARY)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data", "copy.db"])
+            .current_dir(dir.path())
+            .kill_on_drop(true)
+            .output();
+        let run = tokio::time::timeout(Duration::from_secs(60), run).await;
+        let run = run.unwrap_or_else(|_| panic!("{damage}: the service started")).expect("runs");
+        assert_eq!(run.status.code(), Some(1), "{damage}");
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(said.contains(expected), "{damage}: {said}");
+    }
+}
