@@ -23,7 +23,6 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("picking-24h.yaml", include_str!("../../rules/picking-24h.yaml")),
     ("picking-30d.yaml", include_str!("../../rules/picking-30d.yaml")),
     ("picking-watch.yaml", include_str!("../../rules/picking-watch.yaml")),
-    ("source-tweaks.yaml", include_str!("../../rules/source-tweaks.yaml")),
     ("victim-watch.yaml", include_str!("../../rules/victim-watch.yaml")),
 ];
 

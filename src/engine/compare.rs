@@ -59,7 +59,8 @@ fn equal_level(field: Field, a: &Fingerprint, b: &Fingerprint) -> Level {
 
 /// Optimal string alignment distance at most `most` edits (a swap of neighbours is one).
 pub fn within(x: &str, y: &str, most: usize) -> bool {
-    if x.len().abs_diff(y.len()) > most * 2 {
+    // Bytes, of which a letter takes at most four.
+    if x.len().abs_diff(y.len()) > most * 4 {
         return false;
     }
     let args = osa::Args::default().score_cutoff(most);
@@ -79,9 +80,12 @@ fn email_near(x: &str, y: &str) -> bool {
     x.split('@').next() == y.split('@').next() || (local(x).min(local(y)) >= 5 && within(x, y, 2))
 }
 
+/// The region is left out, cut or another, or one character of the main part is wrong.
 fn plate_near(x: &str, y: &str) -> bool {
-    let main = |plate: &str| plate.split(' ').next().map(str::to_owned).unwrap_or_default();
-    x.starts_with(&main(y)) || within(&main(x), &main(y), 1)
+    let main = |plate: &str| plate.split(' ').next().unwrap_or("").to_owned();
+    let begins = |plate: &str, main: &str| main.len() >= 6 && plate.starts_with(main);
+    let (a, b) = (main(x), main(y));
+    begins(x, &b) || begins(y, &a) || within(&a, &b, 1)
 }
 
 fn name_slot(field: Field) -> Text {
@@ -321,8 +325,22 @@ mod tests {
     }
 
     #[test]
+    fn plates_are_near_whichever_came_first() {
+        for (x, y, expected) in [
+            ("A123BC 69", "A123BC 77", true),
+            ("A123BC 69", "A128BC 77", true),
+            ("A123BC 69", "A123BC6", true),
+            ("A123BC 69", "A", false),
+            ("A123BC 69", "K777KK 69", false),
+        ] {
+            assert_eq!((plate_near(x, y), plate_near(y, x)), (expected, expected), "{x} {y}");
+        }
+    }
+
+    #[test]
     fn our_distance_agrees_with_strsim() {
-        let words = ["IVANOV", "IVANVO", "IVNOV", "IVANOVA", "PETROV", "XTA219010K0123456", "XTA219010K0123465", ""];
+        let words =
+            ["IVANOV", "IVANVO", "IVNOV", "IVANOVA", "PETROV", "XTA219010K0123456", "XTA219010K0123465", "李明", "李明华", ""];
         for x in words {
             for y in words {
                 for most in 0..4 {

@@ -8,7 +8,7 @@ use super::decision::{Cause, Decision, Flag, Flags, ReferralId, RuleBookRef, Ver
 use super::delta::{Amended, Delta};
 use super::evaluate::{Evaluated, evaluate};
 use super::fingerprint::Fingerprint;
-use super::gather::{Extra, Gathered, Reach, View};
+use super::gather::{Extra, Gathered, Later, Reach, View};
 use super::quote::{Position, Quote};
 use super::rules::RuleBook;
 use super::state::{Attempt, Standing, State};
@@ -149,32 +149,39 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     let book = books.in_force(state.rule_book_at(offset));
     let own = subject_evidence(state, None, &attempt, &keys, Reach::Earlier, book);
     let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
-    let (later, cut) =
-        if newest >= attempt.event_time.0 { view(state, None).later(&attempt, &keys) } else { (Vec::new(), false) };
-    let late = newest > attempt.event_time.0 || !later.is_empty();
-    let as_newest = match later.last() {
-        Some(_) => subject_evidence(state, None, &attempt, &keys, Reach::All, book).evaluated.verdict,
-        None => Verdict::Accept,
+    let longest = |other: &Attempt| books.in_force(state.rule_book_at(other.offset)).longest();
+    let in_time = newest < attempt.event_time.0;
+    let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, longest) };
+    let late = newest > attempt.event_time.0 || later.any;
+    let as_newest = match later.any {
+        true => subject_evidence(state, None, &attempt, &keys, Reach::All, book).evaluated.verdict,
+        false => Verdict::Accept,
     };
     let answer = own.evaluated.verdict.max(as_newest);
-    let mut flags = own.flags;
-    flags.0 |= u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8;
-    flags.0 |= u8::from(cut) << Flag::Truncated as u8;
+    let arrived = Flags(u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8);
+    let flags = Flags(own.flags.0 | arrived.0 | u8::from(later.cut) << Flag::Truncated as u8);
 
     let mut amendments =
         Amendments { state, books, extra: Extra::new(&attempt, &keys), decisions: Vec::new(), amended: Vec::new() };
-    for slot in &later {
+    for slot in &later.redecided {
         if let Some(other) = state.attempt(*slot) {
             amendments.redecide(other, state.standing(*slot));
         }
     }
     let referral = own.referral(state, offset);
-    let standing = Standing { content: own.evaluated.content, referral, revision: 1, verdict: own.evaluated.verdict, answer };
+    let standing = Standing {
+        content: own.evaluated.content,
+        referral,
+        revision: 1,
+        verdict: own.evaluated.verdict,
+        answer,
+        flags: arrived,
+    };
     let gauges = Gauges {
         candidates: own.candidates,
         comparisons: own.comparisons,
         saturated_blocks: own.saturated,
-        redecided: later.len() as u32,
+        redecided: later.redecided.len() as u32,
         expired: 0,
     };
     let decision = own.decision(state, &attempt, standing, flags, book, None);
@@ -319,11 +326,12 @@ impl Amendments<'_> {
             revision: before.revision + 1,
             verdict: judged.evaluated.verdict,
             answer: before.answer,
+            flags: before.flags,
         };
         self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash(), standing });
         let position = Position { partition: state.settings().partition, offset: self.extra.attempt.offset };
         let cause = Cause { quote_id: self.extra.attempt.print.quote_id().into(), position };
-        let flags = judged.flags;
+        let flags = Flags(judged.flags.0 | before.flags.0);
         self.decisions.push(judged.decision(state, attempt, standing, flags, book, Some(cause)));
     }
 }

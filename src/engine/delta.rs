@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::codec::Reader;
-use super::decision::{ReferralId, RuleBookRef, Verdict};
+use super::decision::{Flags, ReferralId, RuleBookRef, Verdict};
 use super::state::{Attempt, Standing};
 use super::time::EventTime;
 
@@ -109,14 +109,16 @@ fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
     out.extend_from_slice(&standing.referral.map_or(0, |r| r.0).to_le_bytes());
     out.push(u8::from(standing.referral.is_some()));
     out.extend_from_slice(&standing.revision.to_le_bytes());
-    out.extend_from_slice(&[standing.verdict as u8, standing.answer as u8]);
+    out.extend_from_slice(&[standing.verdict as u8, standing.answer as u8, standing.flags.0]);
 }
 
 fn read_standing(reader: &mut Reader) -> Result<Standing, CorruptDelta> {
     let content = reader.u64()?;
     let referral = ReferralId(reader.u64()?);
     let referral = (reader.u8()? != 0).then_some(referral);
-    Ok(Standing { content, referral, revision: reader.u32()?, verdict: read_verdict(reader)?, answer: read_verdict(reader)? })
+    let revision = reader.u32()?;
+    let (verdict, answer) = (read_verdict(reader)?, read_verdict(reader)?);
+    Ok(Standing { content, referral, revision, verdict, answer, flags: Flags(reader.u8()?) })
 }
 
 fn read_verdict(reader: &mut Reader) -> Result<Verdict, CorruptDelta> {

@@ -6,7 +6,7 @@ use super::evidence::{Evidence, WindowEvidence};
 use super::facts::{Step, walk};
 use super::field::{Field, Level};
 use super::fingerprint::{Fingerprint, Text};
-use super::gather::{Gathered, Link, count_sources, has_source, same_source, surnames};
+use super::gather::{Gathered, Link, has_source, number_sources, same_source, surnames};
 use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX};
 use super::normalise::hash64;
 use super::rules::RuleBook;
@@ -24,7 +24,7 @@ pub(super) struct Evaluated {
     pub linked: Vec<Linked>,
     pub linked_total: u32,
     pub flags: Flags,
-    /// Hash of everything above but the flags.
+    /// Hash of everything above but the flags, of which only saturation enters.
     pub content: u64,
 }
 
@@ -75,7 +75,7 @@ fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i
         // Most quotes have the same linked attempts in every window: walk them once.
         let mut window = match found.last() {
             Some(shorter) if links.len() == walked => shorter.clone(),
-            _ => linked_evidence(attempt, links),
+            _ => linked_evidence(attempt, now, links),
         };
         walked = links.len();
         count_applicants(&mut window, attempt, gathered, since);
@@ -91,25 +91,30 @@ fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i
     }
 }
 
-/// What the linked attempts of one window say. A late quote seen as the newest stands at the end of the walk.
-fn linked_evidence(attempt: &Attempt, links: &[Link]) -> WindowEvidence {
+/// What the linked attempts of one window say. A late quote seen as the newest stands at the end of the walk,
+/// at the time of the newest.
+fn linked_evidence(attempt: &Attempt, now: EventTime, links: &[Link]) -> WindowEvidence {
     let print = &attempt.print;
     if links.is_empty() {
         return WindowEvidence { attempts: 1, distinct: super::facts::given(print), ..WindowEvidence::default() };
     }
-    let own = Step { at: attempt.event_time, print };
+    let own = Step { at: now, print };
     let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
-    let mut window = walk(&steps);
+    let prints: Vec<&Fingerprint> = steps.iter().map(|step| step.print).collect();
+    let sources = number_sources(&prints);
+    let mut window = walk(&steps, &sources);
     let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
     window.same_source_attempts = same.len() as u32 - 1;
     window.same_source_suspicious = match same.len() {
         1 => 0,
         all if all == steps.len() => window.suspicious_attempts,
-        _ => walk(&same).suspicious_attempts,
+        _ => walk(&same, &[]).suspicious_attempts,
     };
     window.fresh_source = same.len() == 1 && has_source(print);
-    let prints: Vec<&Fingerprint> = links.iter().map(|link| &link.attempt.print).collect();
-    window.sources = count_sources(&prints) as u32;
+    let mut given: Vec<usize> = (0..links.len()).filter(|i| has_source(prints[*i])).map(|i| sources[i]).collect();
+    given.sort_unstable();
+    given.dedup();
+    window.sources = given.len() as u32;
     window
 }
 
@@ -176,7 +181,8 @@ fn changes(link: &Link) -> Vec<Change> {
 
 fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
     let mut bytes = Vec::with_capacity(256);
-    bytes.push(evaluated.verdict as u8);
+    // Once a decision says that it is saturated, late quotes leave it alone: it must say so.
+    bytes.extend_from_slice(&[evaluated.verdict as u8, u8::from(gathered.saturated > 0)]);
     for reason in &evaluated.reasons {
         bytes.extend_from_slice(reason.rule.as_bytes());
         bytes.push(0);
@@ -191,7 +197,8 @@ fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
         bytes.extend_from_slice(name.as_bytes());
         bytes.extend_from_slice(&value.to_bits().to_le_bytes());
     }
-    for link in &gathered.links {
+    // What a decision does not show does not amend it.
+    for link in gathered.links.iter().rev().take(LINKED_SHOWN_MAX) {
         bytes.extend_from_slice(&link.attempt.id_hash().to_le_bytes());
         bytes.extend_from_slice(&link.pair.weight.to_bits().to_le_bytes());
         bytes.extend(link.pair.levels.iter().map(|level| *level as u8));

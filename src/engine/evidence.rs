@@ -31,6 +31,9 @@ pub struct WindowEvidence {
     pub changed: u32,
     /// How far the premium fell from the dearest to the cheapest of the attempts that follow it, in per cent.
     pub premium_drop_pct: f64,
+    /// How far this quote's premium lies below that of the first attempt, in per cent; 0 when it does not, or when the
+    /// choices differ.
+    pub premium_gain_pct: f64,
     /// Times a fact went back to a value it had had and left.
     pub oscillations: u32,
     /// Variants opened by a disguise alone.
@@ -47,10 +50,10 @@ pub struct WindowEvidence {
     pub same_source_attempts: u32,
     /// Variants less one, counted only over the attempts that share a technical source with this quote.
     pub same_source_suspicious: u32,
+    /// Versions less one that one source other than this quote's opened by itself, the most of them.
+    pub other_source_suspicious: u32,
     /// Distinct applicants that used this quote's device, session, phone or e-mail, the largest of them.
     pub source_applicants: u32,
-    /// Suspicious variants this quote's device or session opened, summed over all applicants it posed as.
-    pub source_tweaks: u32,
     /// Distinct surnames at this quote's exact address.
     pub address_applicants: u32,
 }
@@ -84,6 +87,8 @@ pub enum Feature {
     Changed,
     ChangedFacts,
     PremiumDropPct,
+    PremiumGainPct,
+    OtherSourceSuspicious,
     Oscillations,
     Disguises,
     SecondsSinceFirst,
@@ -93,7 +98,6 @@ pub enum Feature {
     SameSourceAttempts,
     SameSourceSuspicious,
     SourceApplicants,
-    SourceTweaks,
     AddressApplicants,
     Premium,
     Channel,
@@ -130,6 +134,8 @@ catalogue! {
     Changed "changed" FieldAndWindow Bool "" "The field changed between versions in the window.";
     ChangedFacts "changed_facts" Window Int "fields" "Fact fields that changed in the window.";
     PremiumDropPct "premium_drop_pct" Window Double "%" "How far the premium fell, from the dearest attempt to the cheapest after it.";
+    PremiumGainPct "premium_gain_pct" Window Double "%" "How far this quote's premium lies below the first attempt's, for the same choices.";
+    OtherSourceSuspicious "other_source_suspicious" Window Int "variants" "Versions less one that one single source other than this quote's opened, the most of them.";
     Oscillations "oscillations" Window Int "returns" "Times a fact returned to a value it had left.";
     Disguises "disguises" Window Int "variants" "Versions that differ only by look-alike or invisible characters.";
     SecondsSinceFirst "seconds_since_first" Window Double "s" "Time from the first linked attempt in the window to this one.";
@@ -139,7 +145,6 @@ catalogue! {
     SameSourceAttempts "same_source_attempts" Window Int "quotes" "Linked attempts from this quote's device, session or agent.";
     SameSourceSuspicious "same_source_suspicious" Window Int "variants" "Versions less one, over the linked attempts from this quote's source.";
     SourceApplicants "source_applicants" Window Int "applicants" "Distinct applicants seen on this quote's device, session, phone or e-mail.";
-    SourceTweaks "source_tweaks" Window Int "variants" "Suspicious versions this quote's device or session opened, over all applicants.";
     AddressApplicants "address_applicants" Window Int "surnames" "Distinct surnames at this quote's exact address.";
     Premium "premium" None Double "currency" "The premium shown for this form; 0 when not given.";
     Channel "channel" None Text "" "web, app, agent, phone or api.";
@@ -193,6 +198,8 @@ impl WindowEvidence {
             Feature::Changed => f64::from(u8::from(self.changed & bit != 0)),
             Feature::ChangedFacts => f64::from((self.changed & FACTS).count_ones()),
             Feature::PremiumDropPct => self.premium_drop_pct,
+            Feature::PremiumGainPct => self.premium_gain_pct,
+            Feature::OtherSourceSuspicious => f64::from(self.other_source_suspicious),
             Feature::Oscillations => f64::from(self.oscillations),
             Feature::Disguises => f64::from(self.disguises),
             Feature::SecondsSinceFirst => self.seconds_since_first,
@@ -202,7 +209,6 @@ impl WindowEvidence {
             Feature::SameSourceAttempts => f64::from(self.same_source_attempts),
             Feature::SameSourceSuspicious => f64::from(self.same_source_suspicious),
             Feature::SourceApplicants => f64::from(self.source_applicants),
-            Feature::SourceTweaks => f64::from(self.source_tweaks),
             Feature::AddressApplicants => f64::from(self.address_applicants),
             Feature::Premium | Feature::Channel | Feature::AgentId | Feature::Product | Feature::Tenant => 0.0,
         }

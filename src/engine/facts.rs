@@ -3,7 +3,7 @@
 use super::compare::{VinChange, level, vin_change};
 use super::evidence::WindowEvidence;
 use super::field::{Field, Level};
-use super::fingerprint::{Fingerprint, RAWS, Text};
+use super::fingerprint::{DriverPrint, Fingerprint, RAWS, Text};
 use super::normalise::vehicle::well_formed;
 use super::time::{DAY, EventTime, HOUR};
 
@@ -43,7 +43,9 @@ struct Opening {
 }
 
 /// Walks the attempts, which are in (event time, id) order with the quote last, and counts what they say.
-pub fn walk(steps: &[Step]) -> WindowEvidence {
+///
+/// `sources[i]` numbers the technical source of attempt i; the last one is the quote's.
+pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
     let mut walk = Walk { steps, variants: Vec::with_capacity(4), openings: Vec::new(), joined: Vec::with_capacity(steps.len()) };
     let mut oscillations = 0;
     for i in 0..steps.len() {
@@ -54,7 +56,9 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
             oscillations += 1;
         }
     }
-    walk.evidence(oscillations)
+    let mut evidence = walk.evidence(oscillations);
+    evidence.other_source_suspicious = walk.other_source_suspicious(sources);
+    evidence
 }
 
 struct Walk<'a> {
@@ -92,7 +96,9 @@ impl Walk<'_> {
         let print = self.steps[i].print;
         let variant = &mut self.variants[number];
         for fact in 0..FACTS {
-            if variant.givers[fact] == UNKNOWN && gives(print, Field::ALL[fact]) {
+            let giver = variant.givers[fact];
+            let before = if giver == UNKNOWN { 0 } else { pieces(self.steps[usize::from(giver)].print, Field::ALL[fact]) };
+            if pieces(print, Field::ALL[fact]) > before {
                 variant.givers[fact] = i as u16;
             }
         }
@@ -191,12 +197,22 @@ impl Walk<'_> {
             distinct: std::array::from_fn(|fact| self.distinct(fact)),
             changed,
             premium_drop_pct: round(premium_drop(steps)),
+            premium_gain_pct: round(premium_gain(steps[0].print, steps[last].print)),
             oscillations,
             disguises,
             seconds_since_first: ((steps[last].at.0 - steps[0].at.0) / 1_000_000) as f64,
             known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
             ..WindowEvidence::default()
         }
+    }
+
+    fn other_source_suspicious(&self, sources: &[usize]) -> u32 {
+        let own = sources.last();
+        let of = |source: &usize| {
+            let opened = self.variants.iter().filter(|variant| sources.get(usize::from(variant.opened)) == Some(source));
+            (opened.count() as u32).saturating_sub(1)
+        };
+        sources.iter().filter(|source| Some(*source) != own).map(of).max().unwrap_or(0)
     }
 
     /// A version that was left again at once for the one before it, and brought no better price, was a slip of the pen.
@@ -277,16 +293,31 @@ fn gives(print: &Fingerprint, field: Field) -> bool {
     }
 }
 
+/// How much of a fact a form gives. A joining form that gives more of an address or of the drivers fills them in: a town
+/// alone, or a list without the second driver, would agree with every later tweak of the rest.
+fn pieces(print: &Fingerprint, field: Field) -> usize {
+    match field {
+        Field::Address => {
+            [Text::City, Text::Street, Text::House, Text::Flat].iter().filter(|s| !print.text(**s).is_empty()).count()
+        }
+        Field::DriverData => {
+            let data = |d: &DriverPrint| [d.name, d.licence, d.birth_date.0, d.licensed_since.0];
+            print.drivers.iter().map(|d| 1 + data(d).iter().filter(|n| **n != 0).count()).sum()
+        }
+        field => usize::from(gives(print, field)),
+    }
+}
+
 /// A number that is equal for equal values of one fact.
 fn identity(field: Field, print: &Fingerprint) -> u64 {
     match field {
         Field::MakeModel => super::normalise::hash64(print.text(Text::Model).as_bytes()),
         Field::Year => u64::from(print.year),
         Field::Power => u64::from(print.power.to_bits()),
-        Field::DriverData => print.drivers.iter().fold(0, |sum, d| {
-            sum ^ super::normalise::hash64(
-                &[d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat(),
-            )
+        // A sum, for the order does not matter, and the same driver given twice would cancel out of an exclusive or.
+        Field::DriverData => print.drivers.iter().fold(0u64, |sum, d| {
+            let data = [d.name, d.licence, d.birth_date.0, d.licensed_since.0].map(u32::to_le_bytes).concat();
+            sum.wrapping_add(super::normalise::hash64(&data))
         }),
         field => u64::from(print.raw[field as usize]),
     }
@@ -298,7 +329,7 @@ pub fn given(print: &Fingerprint) -> [u16; Field::COUNT] {
 }
 
 /// How much one changed fact says, before favour and pace. Chosen on the labelled workload; see docs/adr.
-fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
+pub fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fingerprint) -> f64 {
     if level == Level::Disguised {
         return 1.3;
     }
@@ -326,6 +357,11 @@ fn vin_weight(vin: &str, base: &str, near: bool) -> f64 {
     }
 }
 
+/// Per cent by which the last price lies below the first, for the same choices.
+fn premium_gain(first: &Fingerprint, last: &Fingerprint) -> f64 {
+    if cheaper(last, first) == Some(true) { (first.premium - last.premium) / first.premium * 100.0 } else { 0.0 }
+}
+
 /// Whether the form became cheaper; `None` when a price is missing or the applicant chose other terms.
 fn cheaper(print: &Fingerprint, before: &Fingerprint) -> Option<bool> {
     let same_choices = print.term == before.term
@@ -338,7 +374,7 @@ fn cheaper(print: &Fingerprint, before: &Fingerprint) -> Option<bool> {
     Some(print.premium < before.premium * 0.995)
 }
 
-fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
+pub fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
     match cheaper(print, before) {
         Some(true) => 1.3,
         Some(false) if print.premium > before.premium * 1.005 => 0.8,
@@ -346,7 +382,7 @@ fn favour(print: &Fingerprint, before: &Fingerprint) -> f64 {
     }
 }
 
-fn pace(gap: i64) -> f64 {
+pub fn pace(gap: i64) -> f64 {
     match gap {
         gap if gap <= HOUR => 1.1,
         gap if gap <= 3 * DAY => 1.0,

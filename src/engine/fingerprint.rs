@@ -99,7 +99,8 @@ impl Builder {
 
     fn value(&mut self, slot: Text, field: Field, value: &Value) {
         self.push(slot, &value.canonical);
-        self.print.raw[field as usize] = value.raw;
+        // A dash typed into a field leaves nothing to compare: it is not given, or it would stand for the fact in every variant.
+        self.print.raw[field as usize] = if value.canonical.is_empty() { 0 } else { value.raw };
         self.mark(field, value.disguised, value.mixed_script);
     }
 
@@ -143,8 +144,12 @@ impl Fingerprint {
         push_numbers(&mut b.print, quote);
         b.print.raw[Field::BirthDate as usize] = who.birth_date.0;
         b.print.surname_code = surname_code(&last.value.canonical);
-        b.print.drivers = drivers(quote);
         b.print.arena = b.arena.into_boxed_str();
+        let print = &mut b.print;
+        let [last, first, middle, licence] =
+            [Text::LastName, Text::FirstName, Text::MiddleName, Text::DriverLicence].map(|slot| print.text(slot));
+        let own = person(last, first, middle, licence, who.birth_date);
+        print.drivers = drivers(quote, &own);
         b.print
     }
 
@@ -175,7 +180,8 @@ fn push_address(b: &mut Builder, quote: &Quote) {
     b.push(Text::Street, &place.street);
     b.push(Text::House, &place.house);
     b.push(Text::Flat, &place.flat);
-    b.print.raw[Field::Address as usize] = place.raw;
+    let empty = [&place.city, &place.street, &place.house, &place.flat].into_iter().all(|part| part.is_empty());
+    b.print.raw[Field::Address as usize] = if empty { 0 } else { place.raw };
     b.mark(Field::Address, place.disguised, place.mixed_script);
 }
 
@@ -212,25 +218,19 @@ fn surname_code(folded: &str) -> u32 {
 }
 
 /// The policyholder among the drivers is compared as himself already: here only the year of his licence is left of him.
-fn drivers(quote: &Quote) -> Box<[DriverPrint]> {
+fn drivers(quote: &Quote, own: &DriverPrint) -> Box<[DriverPrint]> {
     let who = &quote.policyholder;
-    let own = driver(&Driver {
-        last_name: who.last_name.clone(),
-        first_name: who.first_name.clone(),
-        middle_name: who.middle_name.clone(),
-        birth_date: who.birth_date,
-        driver_licence: who.driver_licence.clone(),
-        licensed_since: Date::NONE,
-    });
     let mut own_seen = false;
     let print = |d: &Driver| {
-        let print = driver(d);
+        // Most forms repeat the policyholder letter for letter: nothing to normalise then.
+        let repeated = d.last_name == who.last_name && d.first_name == who.first_name && d.birth_date == who.birth_date;
+        let print = if repeated && d.first_name.is_some() { *own } else { driver(d) };
         let same = |a: u32, b: u32| a != 0 && a == b;
         let himself = same(print.licence, own.licence)
             || same(print.name, own.name)
             || (same(print.given, own.given) && same(print.birth_date.0, own.birth_date.0));
         if himself && !std::mem::replace(&mut own_seen, true) {
-            return DriverPrint { name: POLICYHOLDER, licensed_since: print.licensed_since, ..DriverPrint::default() };
+            return DriverPrint { name: POLICYHOLDER, licensed_since: d.licensed_since, ..DriverPrint::default() };
         }
         print
     };
@@ -242,14 +242,21 @@ const POLICYHOLDER: u32 = 1;
 
 fn driver(driver: &Driver) -> DriverPrint {
     let part = |text: &Given| given(text, name).value.canonical;
-    let hash = |text: &str| if text.is_empty() { 0 } else { hash32(text.as_bytes()) };
-    let (last, first, middle) = (part(&driver.last_name), part(&driver.first_name), part(&driver.middle_name));
+    let names = [part(&driver.last_name), part(&driver.first_name), part(&driver.middle_name)];
     let licence = given(&driver.driver_licence, document).canonical;
+    let [last, first, middle] = names.each_ref().map(String::as_str);
+    DriverPrint { licensed_since: driver.licensed_since, ..person(last, first, middle, &licence, driver.birth_date) }
+}
+
+/// A person by his canonical names and licence.
+fn person(last: &str, first: &str, middle: &str, licence: &str, birth_date: Date) -> DriverPrint {
+    let hash = |text: &str| if text.is_empty() { 0 } else { hash32(text.as_bytes()) };
+    let full = [last, first, middle].join("|");
     DriverPrint {
-        name: if last.is_empty() && first.is_empty() { 0 } else { hash(&format!("{last}|{first}|{middle}")) },
-        given: hash(&first),
-        licence: hash(&licence),
-        birth_date: driver.birth_date,
-        licensed_since: driver.licensed_since,
+        name: if last.is_empty() && first.is_empty() { 0 } else { hash(&full) },
+        given: hash(first),
+        licence: hash(licence),
+        birth_date,
+        licensed_since: Date::NONE,
     }
 }

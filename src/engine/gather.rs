@@ -60,6 +60,18 @@ pub(super) struct Gathered<'a> {
     pub truncated: bool,
 }
 
+/// The attempts that a late quote is earlier than.
+#[derive(Default)]
+pub(super) struct Later {
+    /// Those whose evidence it enters, in (event time, id) order: in each block the ones that have it among the newest before them,
+    /// unless the block was saturated for them already: then their decision says so, and stands.
+    pub redecided: Vec<Slot>,
+    /// There is one in some block of the late quote.
+    pub any: bool,
+    /// There were more than one late quote may re-decide, and some were left out.
+    pub cut: bool,
+}
+
 /// A slot met in a block: packed so that one sort groups a slot's meetings.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Meeting {
@@ -155,29 +167,33 @@ impl<'a> View<'a> {
         Shared { family: key.family, seen }
     }
 
-    /// Attempts later than the subject that share a block with it, in (event time, id) order: decisions on them may hang on it.
-    /// True when there are more than one late quote may re-decide and some were left out.
-    pub(super) fn later(&self, subject: &Attempt, keys: &[Key]) -> (Vec<Slot>, bool) {
+    /// What a late quote means for those later than it. `longest` is the look-back of one of them, microseconds.
+    pub(super) fn later(&self, subject: &Attempt, keys: &[Key], longest: impl Fn(&Attempt) -> i64) -> Later {
         let mut slots: Vec<Slot> = Vec::new();
-        let mut cut = false;
+        let mut any = false;
         for key in keys {
             let block: Block = self.state.index.get(*key);
             let from = block.prefix(|slot| self.state.earlier(slot, subject));
-            cut |= block.len() - from > REDECIDED_MAX;
-            slots.extend((from..block.len()).take(REDECIDED_MAX + 1).map(|i| block.get(i)));
+            any |= from < block.len();
+            let saturated = |i: usize| {
+                let cut = i.checked_sub(BLOCK_NEWEST_MAX + 1).map(|cut| self.seen(block.get(cut)).0);
+                cut.zip(self.attempt(block.get(i))).is_some_and(|(cut, a)| cut > EventTime(a.event_time.0 - longest(a)))
+            };
+            let reached = (from..block.len()).take(BLOCK_NEWEST_MAX).filter(|i| !saturated(*i));
+            slots.extend(reached.map(|i| block.get(i)));
         }
         slots.sort_unstable();
         // Attempts met in most blocks are the likeliest to be linked: they go first.
         let mut met: Vec<(usize, Slot)> = slots.chunk_by(|a, b| a == b).map(|group| (group.len(), group[0])).collect();
         met.retain(|(_, slot)| self.attempt(*slot).is_some_and(|a| a.print.tenant() == subject.print.tenant()));
-        cut |= met.len() > REDECIDED_MAX;
+        let cut = met.len() > REDECIDED_MAX;
         let order = |slot: Slot| self.attempt(slot).map(|a| a.order());
-        if met.len() > REDECIDED_MAX {
+        if cut {
             met.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| order(a.1).cmp(&order(b.1))));
             met.truncate(REDECIDED_MAX);
         }
         met.sort_by(|a, b| order(a.1).cmp(&order(b.1)));
-        (met.into_iter().map(|(_, slot)| slot).collect(), cut)
+        Later { redecided: met.into_iter().map(|(_, slot)| slot).collect(), any, cut }
     }
 }
 
@@ -242,19 +258,17 @@ pub(super) fn has_source(print: &Fingerprint) -> bool {
     print.device != 0 || print.session != 0 || print.ip != 0 || !print.text(Text::Agent).is_empty()
 }
 
-/// Distinct sources among attempts: those connected by a shared device, session, agent or IP are one.
-pub(super) fn count_sources(prints: &[&Fingerprint]) -> usize {
-    let given: Vec<&Fingerprint> = prints.iter().copied().filter(|p| has_source(p)).collect();
-    let mut group: Vec<usize> = (0..given.len()).collect();
-    for i in 1..given.len() {
+/// Numbers the source of each attempt: those connected by a shared device, session, agent or IP have one number. Attempts that say
+/// nothing of their source have a number each.
+pub(super) fn number_sources(prints: &[&Fingerprint]) -> Vec<usize> {
+    let mut number: Vec<usize> = (0..prints.len()).collect();
+    for i in 1..prints.len() {
         for j in 0..i {
-            if group[i] != group[j] && same_source(given[i], given[j]) {
-                let (from, to) = (group[i].max(group[j]), group[i].min(group[j]));
-                group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
+            if number[i] != number[j] && same_source(prints[i], prints[j]) {
+                let (from, to) = (number[i].max(number[j]), number[i].min(number[j]));
+                number.iter_mut().filter(|n| **n == from).for_each(|n| *n = to);
             }
         }
     }
-    group.sort_unstable();
-    group.dedup();
-    group.len()
+    number
 }

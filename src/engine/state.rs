@@ -3,13 +3,13 @@
 //! [`State::apply`] is the only mutator. What it does follows from the delta alone, so a state built from stored deltas equals the
 //! state that produced them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use super::blocking::{self, KEYS_MAX, Key};
-use super::decision::{DecisionId, ReferralId, RuleBookRef, Verdict};
+use super::decision::{DecisionId, Flags, ReferralId, RuleBookRef, Verdict};
 use super::delta::{CorruptDelta, Delta};
 use super::fingerprint::Fingerprint;
 use super::index::{Index, Slot};
@@ -81,6 +81,8 @@ pub struct Standing {
     pub revision: u32,
     pub verdict: Verdict,
     pub answer: Verdict,
+    /// `late` and `time_suspect` of revision 1: amendments keep them.
+    pub flags: Flags,
 }
 
 /// What gathering evidence reads of an attempt without opening it.
@@ -88,6 +90,12 @@ pub struct Standing {
 pub(super) struct Hot {
     pub event_time: EventTime,
     pub surname: u32,
+}
+
+struct Tenant {
+    newest: EventTime,
+    /// Live attempts.
+    held: usize,
 }
 
 #[derive(Default)]
@@ -115,10 +123,10 @@ pub struct State {
     pub(super) index: Index,
     slab: Slab,
     ids: HashTable<Slot>,
-    /// Slots by minute of event time, for expiry in order.
-    calendar: BTreeMap<i64, Vec<Slot>>,
-    /// Newest event time by tenant hash.
-    newest: BTreeMap<u64, EventTime>,
+    /// Slots by minute of event time, each minute in order: for expiry and eviction.
+    calendar: BTreeMap<i64, VecDeque<Slot>>,
+    /// By hash, the tenants that have live attempts.
+    tenants: BTreeMap<u64, Tenant>,
     /// Rule books by the offset from which they are in force.
     books: Vec<(u64, RuleBookRef)>,
     next_offset: u64,
@@ -147,7 +155,7 @@ impl State {
             slab: Slab::default(),
             ids: HashTable::new(),
             calendar: BTreeMap::new(),
-            newest: BTreeMap::new(),
+            tenants: BTreeMap::new(),
             books: Vec::new(),
             next_offset: 0,
             arrival: None,
@@ -188,7 +196,7 @@ impl State {
 
     /// Seconds of look-back really held: less than retention when the cap evicts.
     pub fn look_back_secs(&self) -> i64 {
-        let newest = self.newest.values().max().map_or(0, |t| t.0);
+        let newest = self.tenants.values().map(|tenant| tenant.newest.0).max().unwrap_or(0);
         let oldest = self.calendar.keys().next().map_or(newest, |minute| minute * MINUTE);
         (newest - oldest).max(0) / SECOND
     }
@@ -267,7 +275,7 @@ impl State {
     }
 
     pub(super) fn newest_of(&self, tenant: &str) -> Option<EventTime> {
-        self.newest.get(&hash64(tenant.as_bytes())).copied()
+        self.tenants.get(&hash64(tenant.as_bytes())).map(|tenant| tenant.newest)
     }
 
     pub(super) fn evicted(&self) -> Option<EventTime> {
@@ -347,9 +355,14 @@ impl State {
         let attempts = &self.slab.attempts;
         let hash_of = |slot: &Slot| attempts[*slot as usize].as_ref().map_or(0, |a| a.id_hash());
         self.ids.insert_unique(attempt.id_hash(), slot, hash_of);
-        self.calendar.entry(attempt.event_time.0.div_euclid(MINUTE)).or_default().push(slot);
-        let newest = self.newest.entry(hash64(attempt.print.tenant().as_bytes())).or_insert(attempt.event_time);
-        *newest = (*newest).max(attempt.event_time);
+        let minute = self.calendar.entry(attempt.event_time.0.div_euclid(MINUTE)).or_default();
+        let in_order = minute.back().is_none_or(|last| self.slab.earlier(*last, attempt));
+        let at = if in_order { minute.len() } else { minute.partition_point(|other| self.slab.earlier(*other, attempt)) };
+        minute.insert(at, slot);
+        let new = Tenant { newest: attempt.event_time, held: 0 };
+        let tenant = self.tenants.entry(hash64(attempt.print.tenant().as_bytes())).or_insert(new);
+        tenant.newest = tenant.newest.max(attempt.event_time);
+        tenant.held += 1;
         self.index_attempt(slot, attempt);
     }
 
@@ -385,15 +398,8 @@ impl State {
 
     fn evict_oldest(&mut self) {
         let Some(mut entry) = self.calendar.first_entry() else { return };
-        let attempts = &self.slab.attempts;
-        let order = |slot: &Slot| attempts[*slot as usize].as_ref().map(|a| a.order());
-        let slots = entry.get_mut();
-        // Newest first, so that the oldest is taken off the end; sorted again only after an insertion disturbed it.
-        if !slots.is_sorted_by(|a, b| order(a) >= order(b)) {
-            slots.sort_by(|a, b| order(b).cmp(&order(a)));
-        }
-        let oldest = slots.pop();
-        if slots.is_empty() {
+        let oldest = entry.get_mut().pop_front();
+        if entry.get().is_empty() {
             entry.remove();
         }
         if let Some(slot) = oldest {
@@ -409,6 +415,14 @@ impl State {
         }
         if let Ok(entry) = self.ids.find_entry(attempt.id_hash(), |other| *other == slot) {
             entry.remove();
+        }
+        if let std::collections::btree_map::Entry::Occupied(mut tenant) =
+            self.tenants.entry(hash64(attempt.print.tenant().as_bytes()))
+        {
+            tenant.get_mut().held -= 1;
+            if tenant.get().held == 0 {
+                tenant.remove();
+            }
         }
         self.slab.held -= 1;
         self.slab.text_bytes -= bytes_of(&attempt);

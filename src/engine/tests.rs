@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::decide::{Books, Prepared, decide};
 use super::decision::{Decision, Flag};
-use super::quote::{Address, Position, Quote};
+use super::quote::{Address, Driver, Position, Quote};
 use super::state::{Settings, State};
 use super::step::{ArrivalClock, Input, LoggedQuote, Outcome, Step};
 use super::time::{ArrivalTime, Date, EventTime, MINUTE, SECOND};
@@ -95,6 +95,46 @@ fn versions_are_counted_not_quotes() {
         let id = quote.quote_id.clone();
         let decision = run.decision(quote);
         assert_eq!((decision.linked_total, decision.suspicious_attempts), (linked, suspicious), "{id}: {decision:?}");
+    }
+}
+
+/// A dash is no VIN: taken for the fact of the first variant it would absorb every later tweak.
+#[test]
+fn a_mark_instead_of_a_value_is_not_given() {
+    let mut run = Run::new();
+    let vin = |vin: &'static str| move |q: &mut Quote| q.vehicle.vin = Some(vin.into());
+    for (quote, suspicious) in [
+        (with(0, "q0", vin("-")), 0),
+        (with(1, "q1", vin("XTA219010K0123456")), 0),
+        (with(2, "q2", vin("XTA219010K0123465")), 1),
+        (with(3, "q3", vin("XTA219010K0128456")), 2),
+    ] {
+        let id = quote.quote_id.clone();
+        assert_eq!(run.decision(quote).suspicious_attempts, suspicious, "{id}");
+    }
+}
+
+/// What an earlier form left out of an address or of the drivers is filled in, then held against later forms.
+#[test]
+fn partial_facts_do_not_absorb_tweaks() {
+    let driver =
+        |licence: &str| Driver { first_name: Some("Олег".into()), driver_licence: Some(licence.into()), ..Driver::default() };
+    let text = |s: &str| (!s.is_empty()).then(|| s.into());
+    let at = |house: &str| Address { city: text("Тверь"), house: text(house), ..Address::default() };
+    let drivers = |licences: &[&str]| licences.iter().map(|licence| driver(licence)).collect::<Vec<_>>();
+    let mut run = Run::new();
+    for (minute, house, licences, suspicious) in [
+        (0, "", &["7712 654321"][..], 0),
+        (1, "5", &["7712 654321"], 0),
+        (2, "81", &["7712 654321"], 1),
+        (3, "5", &["7712 654321", "9900 111111"], 1),
+        (4, "5", &["7712 654321", "5555 777888"], 2),
+        (5, "5", &["7712 654321"], 2),
+    ] {
+        let mut quote = base(&format!("q{minute}"), minute);
+        quote.policyholder.address = at(house);
+        quote.drivers = drivers(licences);
+        assert_eq!(run.decision(quote).suspicious_attempts, suspicious, "q{minute}");
     }
 }
 

@@ -1,9 +1,12 @@
-//! The service as its users meet it: a process, its port, its files.
+//! One binary for every integration test, for it links once: the engine against its law and an oracle, and the service as its
+//! users meet it - a process, its port, its files.
 
 mod app;
 mod commands;
 mod contract;
+mod oracle;
 mod overload;
+mod properties;
 mod quotes;
 mod restart;
 mod watch;

@@ -17,8 +17,8 @@ pub struct Clean {
 /// Cleans one value. The text is cut at a character boundary at or below [`NORMALISED_BYTES_MAX`] bytes; the raw hash
 /// covers all of it, so longer values still differ.
 pub fn clean(raw: &str) -> Clean {
-    if raw.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-        return ascii(raw);
+    if let Some(text) = plain(raw) {
+        return finish_plain(text);
     }
     let invisible = raw.chars().any(is_invisible);
     let written = fold_case_and_space(raw.chars());
@@ -30,14 +30,31 @@ pub fn clean(raw: &str) -> Clean {
     finish(text, &written, invisible)
 }
 
-fn ascii(raw: &str) -> Clean {
+/// Printable ASCII and Russian letters, nearly everything people type: NFKC as it stands, upper case by arithmetic.
+fn plain(raw: &str) -> Option<String> {
     let mut text = String::with_capacity(raw.len());
-    for word in raw.split(' ').filter(|word| !word.is_empty()) {
-        if !text.is_empty() {
+    let mut gap = false;
+    for c in raw.chars() {
+        let upper = match c {
+            ' ' => {
+                gap = true;
+                continue;
+            }
+            '!'..='~' => c.to_ascii_uppercase(),
+            'А'..='Я' => c,
+            'а'..='я' => char::from_u32(c as u32 - 0x20)?,
+            'Ё' | 'ё' => 'Е',
+            _ => return None,
+        };
+        if std::mem::take(&mut gap) && !text.is_empty() {
             text.push(' ');
         }
-        text.extend(word.bytes().map(|b| b.to_ascii_uppercase() as char));
+        text.push(upper);
     }
+    Some(text)
+}
+
+fn finish_plain(mut text: String) -> Clean {
     let raw = if text.is_empty() { 0 } else { hash32(text.as_bytes()) };
     cut(&mut text);
     Clean { text, raw, invisible: false }

@@ -58,56 +58,59 @@ fn to_one_script(token: &str) -> (std::borrow::Cow<'_, str>, bool) {
     (text.into(), true)
 }
 
-/// Upper-case pairs that a person cannot tell apart, Cyrillic first. Own table: Unicode's confusables map whole
-/// families (m to rn) and miss lower-case Cyrillic letters.
-const LOOK_ALIKE: [(char, char); 24] = [
-    ('А', 'A'),
-    ('В', 'B'),
-    ('Е', 'E'),
-    ('К', 'K'),
-    ('М', 'M'),
-    ('Н', 'H'),
-    ('О', 'O'),
-    ('Р', 'P'),
-    ('С', 'C'),
-    ('Т', 'T'),
-    ('У', 'Y'),
-    ('Х', 'X'),
-    ('І', 'I'),
-    ('Ї', 'I'),
-    ('Ј', 'J'),
-    ('Ѕ', 'S'),
-    ('Ү', 'Y'),
-    ('Ԛ', 'Q'),
-    ('Ԝ', 'W'),
-    ('Һ', 'H'),
-    ('Ԍ', 'G'),
-    ('З', '3'),
-    ('О', '0'),
-    ('Б', '6'),
-];
-
-/// The letter or digit that `c` looks like, in Latin; `c` itself when there is none.
+/// The letter or digit that an upper-case `c` looks like, in Latin; `c` itself when there is none. Own table: Unicode's
+/// confusables map whole families (m to rn) and miss lower-case Cyrillic letters.
 pub fn look(c: char) -> char {
-    if c == '0' {
-        return 'O';
+    match c {
+        '0' => 'O',
+        c if c.is_ascii() => c,
+        'А' => 'A',
+        'В' => 'B',
+        'Е' => 'E',
+        'К' => 'K',
+        'М' => 'M',
+        'Н' | 'Һ' => 'H',
+        'О' => 'O',
+        'Р' => 'P',
+        'С' => 'C',
+        'Т' => 'T',
+        'У' | 'Ү' => 'Y',
+        'Х' => 'X',
+        'І' | 'Ї' => 'I',
+        'Ј' => 'J',
+        'Ѕ' => 'S',
+        'Ԛ' => 'Q',
+        'Ԝ' => 'W',
+        'Ԍ' => 'G',
+        'З' => '3',
+        'Б' => '6',
+        c => c,
     }
-    if c.is_ascii() {
-        return c;
-    }
-    LOOK_ALIKE.iter().find(|(cyrillic, _)| *cyrillic == c).map_or(c, |(_, latin)| *latin)
 }
 
+/// The reverse, for the Latin letters and digits in a Cyrillic word: N, U and R are what a keyboard trick leaves.
 fn latin_as_cyrillic(c: char) -> char {
-    if !c.is_ascii() {
-        return c;
-    }
-    // I and W stand for nothing Russian; the digits 0, 3, 6 and the letters N, U, R are what a keyboard trick leaves.
     match c {
-        'N' => 'И',
-        'U' => 'И',
+        'A' => 'А',
+        'B' => 'В',
+        'E' => 'Е',
+        'K' => 'К',
+        'M' => 'М',
+        'H' => 'Н',
+        'O' | '0' => 'О',
+        'P' => 'Р',
+        'C' => 'С',
+        'T' => 'Т',
+        'Y' => 'У',
+        'X' => 'Х',
+        'I' => 'І',
+        'J' => 'Ј',
+        'S' => 'Ѕ',
+        '3' => 'З',
+        '6' => 'Б',
+        'N' | 'U' => 'И',
         'R' => 'Я',
-        _ => LOOK_ALIKE.iter().find(|(_, latin)| *latin == c).map_or(c, |(cyrillic, _)| *cyrillic),
+        c => c,
     }
 }
 
@@ -167,40 +170,34 @@ fn transliterate(c: char, out: &mut String) {
     out.push_str(text);
 }
 
-/// Groups of Latin letters that romanise one Cyrillic consonant, longest first; the fold's own letter is X for ш щ, Q for ж,
-/// 4 for ч, C for ц, H for х.
-const CONSONANTS: [(&str, char); 16] = [
-    ("SHCH", 'X'),
-    ("SCH", 'X'),
-    ("SHH", 'X'),
-    ("SH", 'X'),
-    ("ZH", 'Q'),
-    ("KH", 'H'),
-    ("CH", '4'),
-    ("TS", 'C'),
-    ("TC", 'C'),
-    ("CZ", 'C'),
-    ("PH", 'F'),
-    ("CK", 'K'),
-    ("W", 'V'),
-    ("Q", 'K'),
-    ("X", 'H'),
-    ("C", 'C'),
-];
-
+/// Groups of Latin letters that romanise one Cyrillic consonant become one letter of the fold's own: X for ш щ, Q for ж, 4 for ч,
+/// C for ц, H for х.
 fn fold_consonants(latin: &str, out: &mut String) {
     let mut rest = latin;
-    'next: while let Some(c) = rest.chars().next() {
-        for (group, letter) in CONSONANTS {
-            if let Some(tail) = rest.strip_prefix(group) {
-                out.push(letter);
-                rest = tail;
-                continue 'next;
-            }
-        }
-        out.push(if matches!(c, 'Y' | 'J') { 'I' } else { c });
-        rest = &rest[c.len_utf8()..];
+    while let Some(c) = rest.chars().next() {
+        let (letter, length) = consonant(rest.as_bytes()).unwrap_or((c, c.len_utf8()));
+        out.push(letter);
+        rest = &rest[length..];
     }
+}
+
+/// The fold's letter for the longest group at the front, and the group's length; `None` for a letter that stands for itself.
+fn consonant(rest: &[u8]) -> Option<(char, usize)> {
+    Some(match rest {
+        [b'S', b'H', b'C', b'H', ..] => ('X', 4),
+        [b'S', b'C', b'H', ..] | [b'S', b'H', b'H', ..] => ('X', 3),
+        [b'S', b'H', ..] => ('X', 2),
+        [b'Z', b'H', ..] => ('Q', 2),
+        [b'K', b'H', ..] => ('H', 2),
+        [b'C', b'H', ..] => ('4', 2),
+        [b'T', b'S' | b'C', ..] | [b'C', b'Z', ..] => ('C', 2),
+        [b'P', b'H', ..] => ('F', 2),
+        [b'C', b'K', ..] | [b'Q', ..] => ('K', if rest[0] == b'Q' { 1 } else { 2 }),
+        [b'W', ..] => ('V', 1),
+        [b'X', ..] => ('H', 1),
+        [b'Y' | b'J', ..] => ('I', 1),
+        _ => return None,
+    })
 }
 
 /// Drops a glide before a vowel (ия, ья, ya, ja, ia are one), reads yo as e, and writes doubled letters once.

@@ -106,7 +106,6 @@ fn window_evidence() -> impl Strategy<Value = WindowEvidence> {
                 same_source_attempts: counts.5,
                 same_source_suspicious: counts.6,
                 source_applicants: counts.7,
-                source_tweaks: counts.8,
                 suspicion: doubles.0,
                 premium_drop_pct: doubles.1,
                 seconds_since_first: doubles.2,

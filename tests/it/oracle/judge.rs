@@ -1,0 +1,229 @@
+//! The final decision on every quote of a set, the slow way: every pair, no index, no order of arrival, no amendments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quoteguard::engine::blocking::{Family, keys, seed};
+use quoteguard::engine::decision::{Change, Linked, Reason, Verdict};
+use quoteguard::engine::evidence::{Evidence, WindowEvidence};
+use quoteguard::engine::field::{Field, Level};
+use quoteguard::engine::fingerprint::{Fingerprint, Text};
+use quoteguard::engine::link::{Hubs, Pair, hub_share, judge};
+use quoteguard::engine::quote::Quote;
+use quoteguard::engine::rules::RuleBook;
+use quoteguard::engine::time::EventTime;
+
+use super::levels::level;
+use super::run::Id;
+use super::walk::{Step, gives, walk};
+
+/// Newest attempts of a shared thing that are asked for their surnames.
+const HUB_NEWEST: usize = 64;
+
+/// A quote as logged, with its keys.
+pub struct Logged {
+    pub print: Fingerprint,
+    pub time: i64,
+    keys: BTreeSet<(u64, Family)>,
+}
+
+/// What order neutrality promises of a decision.
+#[derive(Debug, PartialEq)]
+pub struct Final {
+    pub verdict: Verdict,
+    pub reasons: Vec<Reason>,
+    pub attempts: u32,
+    pub suspicious_attempts: u32,
+    pub suspicion: f64,
+    pub features: Vec<(String, f64)>,
+    pub linked: Vec<Linked>,
+}
+
+impl Logged {
+    pub fn new(quote: &Quote) -> Logged {
+        let print = Fingerprint::new(quote);
+        let mut found = Vec::new();
+        keys(&print, seed("file"), &mut found);
+        Logged { time: quote.submitted_at.0, keys: found.iter().map(|key| (key.hash, key.family)).collect(), print }
+    }
+
+    pub fn id(&self) -> Id {
+        (self.print.tenant().into(), self.print.quote_id().into())
+    }
+
+    fn order(&self) -> (i64, &str) {
+        (self.time, self.print.quote_id())
+    }
+
+    /// Worth comparing: hits in two key families, or three hits.
+    fn meets(&self, other: &Logged) -> bool {
+        let hits: Vec<&(u64, Family)> = self.keys.intersection(&other.keys).collect();
+        let families: BTreeSet<Family> = hits.iter().map(|(_, family)| *family).collect();
+        families.len() >= 2 || hits.len() >= 3
+    }
+}
+
+/// Final decisions of a set of quotes, each against all that are earlier by (event time, quote id).
+pub fn judge_all(quotes: &[Logged], book: &RuleBook) -> BTreeMap<Id, Final> {
+    quotes.iter().map(|subject| (subject.id(), judge_earlier(subject, quotes, book))).collect()
+}
+
+pub fn judge_earlier(subject: &Logged, quotes: &[Logged], book: &RuleBook) -> Final {
+    let earlier = quotes.iter().filter(|other| other.order() < subject.order()).collect();
+    judge_one(subject, subject.time, earlier, book)
+}
+
+/// What the quote would get as the newest of all these.
+pub fn judge_newest(subject: &Logged, quotes: &[Logged], book: &RuleBook) -> Final {
+    let others: Vec<&Logged> = quotes.iter().filter(|other| other.id() != subject.id()).collect();
+    let same_tenant = others.iter().filter(|other| other.print.tenant() == subject.print.tenant());
+    let now = same_tenant.map(|other| other.time).max().unwrap_or(subject.time).max(subject.time);
+    judge_one(subject, now, others, book)
+}
+
+fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBook) -> Final {
+    others.retain(|other| other.print.tenant() == subject.print.tenant() && other.time > now - book.longest());
+    others.sort_by_key(|other| other.order());
+    let hubs = hubs(subject, &others);
+    let mut links: Vec<(&Logged, Pair)> = Vec::new();
+    for other in others.iter().filter(|other| subject.meets(other)) {
+        let pair = judge(&subject.print, &other.print, &hubs);
+        for field in Field::ALL {
+            let expected = level(field, &subject.print, &other.print);
+            let ids = (subject.id(), other.id());
+            assert_eq!(pair.levels[field as usize], expected, "{field:?} of {ids:?}");
+        }
+        if pair.linked {
+            links.push((other, pair));
+        }
+    }
+    let windows = book.windows().iter().map(|length| window(subject, now, now - length, &links, &others)).collect();
+    let evidence = Evidence {
+        windows,
+        channel: subject.print.channel,
+        agent_id: subject.print.text(Text::Agent).into(),
+        product: subject.print.text(Text::Product).into(),
+        tenant: subject.print.tenant().into(),
+        premium: subject.print.premium.max(0.0),
+    };
+    let evaluation = book.evaluate(&evidence);
+    let reported = &evidence.windows[book.reported_window(&evaluation)];
+    Final {
+        verdict: evaluation.verdict,
+        reasons: evaluation.live.iter().map(|hit| book.reason(*hit, &evidence)).collect(),
+        attempts: reported.attempts,
+        suspicious_attempts: reported.suspicious_attempts,
+        suspicion: reported.suspicion,
+        features: features(reported),
+        linked: links.iter().rev().map(|(other, pair)| linked(other, pair)).collect(),
+    }
+}
+
+/// The same device, phone and so on: given on both sides and equal.
+fn shares(family: Family, a: &Fingerprint, b: &Fingerprint) -> bool {
+    let equal = |slots: &[Text]| slots.iter().all(|slot| a.text(*slot) == b.text(*slot));
+    let given = |slots: &[Text]| slots.iter().any(|slot| !a.text(*slot).is_empty());
+    match family {
+        Family::Phone => given(&[Text::Phone]) && equal(&[Text::Phone]),
+        Family::Email => given(&[Text::Email]) && equal(&[Text::Email]),
+        Family::Address => given(&[Text::Street, Text::House]) && equal(&[Text::City, Text::Street, Text::House, Text::Flat]),
+        Family::Device => a.device != 0 && a.device == b.device,
+        Family::Session => a.session != 0 && a.session == b.session,
+        _ => false,
+    }
+}
+
+/// Distinct surnames with whom the thing was seen, the subject's own among them.
+fn surnames<'a>(family: Family, subject: &Logged, others: impl Iterator<Item = &'a &'a Logged>) -> usize {
+    let with = others.filter(|other| shares(family, &subject.print, &other.print)).map(|other| other.print.surname_code);
+    with.chain([subject.print.surname_code]).collect::<BTreeSet<u32>>().len()
+}
+
+fn hubs(subject: &Logged, others: &[&Logged]) -> Hubs {
+    let share = |family| {
+        let shared: Vec<&Logged> =
+            others.iter().rev().filter(|o| shares(family, &subject.print, &o.print)).take(HUB_NEWEST).copied().collect();
+        hub_share(surnames(family, subject, shared.iter()))
+    };
+    Hubs {
+        phone: share(Family::Phone),
+        email: share(Family::Email),
+        address: share(Family::Address),
+        device: share(Family::Device),
+        session: share(Family::Session),
+    }
+}
+
+fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], others: &[&Logged]) -> WindowEvidence {
+    let print = &subject.print;
+    let links: Vec<&Logged> = links.iter().map(|(other, _)| *other).filter(|other| other.time > since).collect();
+    let own: Step = (now, print);
+    let walked = |links: &[&Logged]| walk(&links.iter().map(|other| (other.time, &other.print)).chain([own]).collect::<Vec<_>>());
+    let same_source: Vec<&Logged> = links.iter().copied().filter(|other| from_one_source(print, &other.print)).collect();
+    let mut window = walked(&links);
+    if links.is_empty() {
+        window.distinct = Field::ALL.map(|field| u16::from(gives(print, field)));
+    }
+    window.same_source_attempts = same_source.len() as u32;
+    window.same_source_suspicious = walked(&same_source).suspicious_attempts;
+    window.fresh_source = !links.is_empty() && same_source.is_empty() && source(print).is_some();
+    window.sources = links.iter().filter_map(|other| source(&other.print)).collect::<BTreeSet<_>>().len() as u32;
+    let in_window: Vec<&Logged> = others.iter().copied().filter(|other| other.time > since).collect();
+    let applicants = |family| surnames(family, subject, in_window.iter()) as u32;
+    let things = [Family::Phone, Family::Email, Family::Device, Family::Session];
+    window.source_applicants = things.into_iter().map(applicants).max().unwrap_or(1);
+    window.address_applicants = applicants(Family::Address);
+    window
+}
+
+fn from_one_source(a: &Fingerprint, b: &Fingerprint) -> bool {
+    let agent = !a.text(Text::Agent).is_empty() && a.text(Text::Agent) == b.text(Text::Agent);
+    agent || shares(Family::Device, a, b) || shares(Family::Session, a, b)
+}
+
+/// Device, else session, else agent.
+fn source(print: &Fingerprint) -> Option<String> {
+    match (print.device, print.session, print.text(Text::Agent)) {
+        (0, 0, "") => None,
+        (0, 0, agent) => Some(format!("agent {agent}")),
+        (0, session, _) => Some(format!("{session}")),
+        (device, _, _) => Some(format!("{device}")),
+    }
+}
+
+fn features(window: &WindowEvidence) -> Vec<(String, f64)> {
+    let over = |least: u32, value: u32| if value > least { f64::from(value) } else { 0.0 };
+    let flag = |on: bool| f64::from(u8::from(on));
+    let mut features = vec![
+        ("address_applicants".to_owned(), over(1, window.address_applicants)),
+        ("disguises".to_owned(), over(0, window.disguises)),
+        ("fresh_source".to_owned(), flag(window.fresh_source)),
+        ("known_form".to_owned(), flag(window.known_form)),
+        ("oscillations".to_owned(), over(0, window.oscillations)),
+        ("premium_drop_pct".to_owned(), window.premium_drop_pct),
+        ("same_source_suspicious".to_owned(), over(0, window.same_source_suspicious)),
+        ("seconds_since_first".to_owned(), window.seconds_since_first),
+        ("source_applicants".to_owned(), over(1, window.source_applicants)),
+        ("sources".to_owned(), over(1, window.sources)),
+    ];
+    for field in Field::ALL {
+        let name = field.name().split('.').next_back().unwrap_or_default();
+        features.push((format!("variants.{name}"), over(1, u32::from(window.distinct[field as usize]))));
+    }
+    features.retain(|(_, value)| *value > 0.0);
+    features.sort_by(|a, b| a.0.cmp(&b.0));
+    features
+}
+
+fn linked(other: &Logged, pair: &Pair) -> Linked {
+    let changed = |field: &Field| matches!(pair.levels[*field as usize], Level::Disguised | Level::Near | Level::Different);
+    Linked {
+        quote_id: other.print.quote_id().into(),
+        submitted_at: EventTime(other.time),
+        weight: pair.weight,
+        changes: Field::ALL
+            .into_iter()
+            .filter(changed)
+            .map(|field| Change { field, level: pair.levels[field as usize] })
+            .collect(),
+    }
+}

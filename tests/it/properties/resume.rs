@@ -1,0 +1,67 @@
+//! Killed and resumed equals whole.
+
+use std::sync::Arc;
+
+use quoteguard::engine::decide::{Prepared, decide};
+use quoteguard::engine::delta::Delta;
+use quoteguard::engine::state::{Settings, State};
+use quoteguard::engine::step::{ArrivalClock, Input, LoggedQuote, Step};
+use quoteguard::engine::time::ArrivalTime;
+
+use super::LATE;
+use crate::oracle::history::{arrivals, history};
+use crate::oracle::random::Random;
+use crate::oracle::run::{Run, book, book_within};
+
+/// What a checkpoint holds: every delta, encoded, one after another.
+fn resumed(settings: &Settings, stored: &[u8]) -> State {
+    let mut state = State::new(settings.clone());
+    let mut rest = stored;
+    while !rest.is_empty() {
+        state.load(&Delta::decode(&mut rest).expect("what was encoded decodes"));
+    }
+    state.loaded();
+    state
+}
+
+fn assert_equal(whole: &Step, resumed: &Step, whose: &str) {
+    assert_eq!(format!("{:?}", whole.outcome), format!("{:?}", resumed.outcome), "{whose}");
+    assert_eq!(whole.decisions, resumed.decisions, "{whose}");
+    assert_eq!(whole.delta, resumed.delta, "{whose}");
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_happened() {
+    let week = 7 * 24 * 3600;
+    for seed in 0..150 {
+        let random = &mut Random::new(seed);
+        let quotes = history(seed, 40);
+        let max_live_attempts = if seed % 3 == 0 { 15 } else { usize::MAX };
+        let settings = Settings { max_live_attempts, retention_secs: week, ..Settings::default() };
+        let mut run = Run::with(book_within("168h"), settings.clone());
+        run.books.add(book());
+        let mut stored = Vec::new();
+        let first = Delta { from: 0, to: 1, rule_book: Some(book_within("168h").reference()), ..Delta::default() };
+        first.encode(&mut stored);
+        let mut other = resumed(&settings, &stored);
+        for (n, i) in arrivals(seed, &quotes, LATE).into_iter().enumerate() {
+            if random.percent(15) {
+                other = resumed(&settings, &stored);
+            }
+            let input = Input::Quote(LoggedQuote {
+                position: run.next(),
+                arrival: ArrivalTime(0),
+                clock: ArrivalClock::Event,
+                prepared: Arc::new(Prepared::new(&quotes[i])),
+            });
+            let again = decide(&other, &input, &run.books);
+            let whole = run.step(&input);
+            assert_equal(&whole, &again, &format!("seed {seed} record {n}"));
+            again.delta.encode(&mut stored);
+            other.apply(&again.delta).expect("the delta follows");
+            assert_eq!(other.digest(), run.state.digest(), "seed {seed} record {n}");
+            assert_eq!((other.next_offset(), other.arrival()), (run.state.next_offset(), run.state.arrival()));
+            assert_eq!(other.live_attempts(), run.state.live_attempts(), "seed {seed} record {n}");
+        }
+    }
+}
