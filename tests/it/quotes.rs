@@ -65,7 +65,7 @@ pub fn history(seed: u64, count: usize) -> Vec<Value> {
         let late = if random.below(10) == 0 { random.below(50) as i64 } else { 0 };
         let at = EPOCH + Duration::seconds(i as i64 * 172_800 / count as i64) - Duration::minutes(late);
         let mut quote = quote_at(&format!("q-{seed}-{i}"), at, person);
-        if person % 3 == 0 {
+        if person.is_multiple_of(3) {
             tweak(&mut quote, &mut random);
         }
         quotes.push(quote);
