@@ -174,10 +174,9 @@ fn address_level(a: &Fingerprint, b: &Fingerprint) -> Level {
         .into_iter()
         .filter(|slot| {
             let (x, y) = (a.text(*slot), b.text(*slot));
-            !x.is_empty()
-                && !y.is_empty()
-                && x != y
-                && !(x.len() >= 5 && within(x, y, 1) && *slot != Text::House && *slot != Text::Flat)
+            let apart = !x.is_empty() && !y.is_empty() && x != y;
+            let is_word = matches!(slot, Text::City | Text::Street);
+            apart && !(is_word && x.len() >= 5 && within(x, y, 1))
         })
         .count();
     match differing {

@@ -9,4 +9,5 @@ mod overload;
 mod properties;
 mod quotes;
 mod restart;
+mod tidy;
 mod watch;

@@ -223,27 +223,3 @@ fn a_book_is_bounded() {
     let found = RuleBook::build(1, many).expect_err("too many rules");
     assert_eq!(found[0].problem.message, "a book holds at most 1000 rules");
 }
-
-/// Prints; judges nothing. `CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --lib speed_of_one_rule -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement, not a check"]
-fn speed_of_one_rule() {
-    let when = "suspicion(duration(\"24h\")) >= 2.5 && suspicious_attempts(duration(\"30d\")) >= 3 && premium > 0.0 && channel != \"agent\"";
-    let book = RuleBook::build(1, vec![rule("a", when)]).expect("valid");
-    let mut evidence = Evidence { premium: 1.0, ..evidence(&book, 5) };
-    for window in &mut evidence.windows {
-        (window.suspicion, window.suspicious_attempts) = (3.0, 4);
-    }
-    const ROUNDS: u32 = 1_000_000;
-    let condition = &book.rules[0].condition;
-    let nanos = (0..10).map(|_| {
-        let start = std::time::Instant::now();
-        let mut matched = 0u32;
-        for _ in 0..ROUNDS {
-            matched += u32::from(std::hint::black_box(condition).eval(std::hint::black_box(&evidence)) == Ok(true));
-        }
-        assert_eq!(matched, ROUNDS);
-        start.elapsed().as_nanos() as f64 / f64::from(ROUNDS)
-    });
-    println!("four comparisons, all true: {:.1} ns (best of 10)", nanos.fold(f64::MAX, f64::min));
-}

@@ -129,119 +129,108 @@ fn refusal(when: &str) -> (String, String, String) {
     (pointed, problem.message, problem.help.unwrap_or_default())
 }
 
+/// A condition, what the error points at, the message, the help.
+const REFUSALS: &[(&str, &str, &str, &str)] = &[
+    (
+        "suspicius_attempts(window) >= n",
+        "suspicius_attempts",
+        "unknown feature `suspicius_attempts`",
+        "did you mean `suspicious_attempts`?",
+    ),
+    ("attempts(windw) >= n", "windw", "unknown name `windw`", "did you mean `window`?"),
+    ("tenant == \"Ж\" && atempts (window) > 1", "atempts", "unknown feature `atempts`", "did you mean `attempts`?"),
+    ("attempts >= n", "attempts", "`attempts` needs arguments", "write `attempts(window)`"),
+    ("attempts() >= n", "attempts", "`attempts` does not take 0 arguments", "write `attempts(window)`"),
+    ("attempts(window, window) >= n", "attempts", "`attempts` does not take 2 arguments", "write `attempts(window)`"),
+    ("channel() == \"web\"", "channel", "`channel` is a plain string and takes no arguments", "write `channel`"),
+    ("distinct(\"vehicle.vim\", window) > 1", "\"vehicle.vim\"", "unknown field `vehicle.vim`", "did you mean `vehicle.vin`?"),
+    (
+        "attempts(n) > 1",
+        "n",
+        "the window must be a duration, and this is an int",
+        "use a parameter of type duration, or `duration(\"24h\")`",
+    ),
+    (
+        "attempts(24h) > 1",
+        "h",
+        "a duration cannot be written bare",
+        "write `duration(\"24h\")`, or declare a parameter of type duration",
+    ),
+    (
+        "attempts(\"24h\") > 1",
+        "\"24h\"",
+        "the window must be a duration, and this is a string",
+        "use a parameter of type duration, or `duration(\"24h\")`",
+    ),
+    (
+        "attempts(duration(\"1w\")) > 1",
+        "\"1w\"",
+        "`1w` is not a duration: write a whole number and s, m, h or d, as in 24h or 7d",
+        "",
+    ),
+    ("attempts(duration(\"91d\")) > 1", "duration", "a window lasts from 1 s to 90 days", ""),
+    ("channel == \"wep\"", "==", "there is no channel `wep`", "did you mean `web`?"),
+    ("channel in [\"web\", \"agnet\"]", "\"agnet\"", "there is no channel `agnet`", "did you mean `agent`?"),
+    ("channel == 1", "==", "`==` cannot compare string with int", ""),
+    ("channel < \"web\"", "<", "`<` cannot compare string with string", ""),
+    ("window > hour", ">", "`>` cannot compare duration with duration", "a duration can only be a feature's window"),
+    ("premium + n > 1.0", "+", "`+` cannot join double and int", "make both doubles: write `2.0`, or `double(attempts(window))`"),
+    (
+        "attempts(window) && known_form(window)",
+        "attempts",
+        "`&&` takes bools, and this is an int",
+        "compare it with something first",
+    ),
+    (
+        "attempts(window) + 1",
+        "+",
+        "the condition is an int, not a bool",
+        "compare it with something, as in `attempts(window) >= 3`",
+    ),
+    ("attempts(window) / 0 > 1", "/", "this always divides by zero", ""),
+    ("attempts(window) > 9223372036854775807 + 1", "+", "this overflows a 64-bit int", ""),
+    (
+        "attempts(window) > 1 || true",
+        "||",
+        "the condition is always true",
+        "it must depend on a feature; to silence a rule, set `mode: off`",
+    ),
+    (
+        "attempts(window) >= 0",
+        ">=",
+        "the condition is always true",
+        "it must depend on a feature; to silence a rule, set `mode: off`",
+    ),
+    (
+        "attempts(window) < 0",
+        "<",
+        "the condition is never true",
+        "it must depend on a feature; to silence a rule, set `mode: off`",
+    ),
+    (
+        "vehicle.vin == \"x\"",
+        ".",
+        "the fields of a quote are not read directly",
+        "name the field in a feature: `distinct(\"vehicle.vin\", window)`",
+    ),
+    ("product.size() > 1", "size", "`.size()` cannot be called on a value", "features are plain functions: `attempts(window)`"),
+    ("[1, 2].exists(x, x > 1)", "(", "maps, messages and loops are not part of the rule language", ""),
+    ("n in [attempts(window)]", "attempts", "a list may hold only constants and number parameters", ""),
+    ("attempts(window) in []", "[", "nothing is in an empty list", ""),
+    ("attempts(window) > 1u", "1u", "unsigned numbers are not used here", "leave out the `u`"),
+    ("attempts(window) = 1", "=", "unexpected `=`", "equality is `==`"),
+    ("attempts(window) > 1 and known_form(window)", "a", "unexpected `and`", "write `&&`"),
+    ("attempts(window) >", "", "the condition ends too early", ""),
+    ("", "Key(\"when\")", "the condition is empty", ""),
+    ("attempts(window)[0] > 1", "[", "indexing is not part of the rule language", ""),
+    ("known_form(window) ? 1 : 2.0", "?", "both sides of `:` must have one type, not int and double", ""),
+];
+
 #[test]
 fn refusals_point_and_help() {
-    for (when, pointed, message, help) in [
-        (
-            "suspicius_attempts(window) >= n",
-            "suspicius_attempts",
-            "unknown feature `suspicius_attempts`",
-            "did you mean `suspicious_attempts`?",
-        ),
-        ("attempts(windw) >= n", "windw", "unknown name `windw`", "did you mean `window`?"),
-        ("tenant == \"Ж\" && atempts (window) > 1", "atempts", "unknown feature `atempts`", "did you mean `attempts`?"),
-        ("attempts >= n", "attempts", "`attempts` needs arguments", "write `attempts(window)`"),
-        ("attempts() >= n", "attempts", "`attempts` does not take 0 arguments", "write `attempts(window)`"),
-        ("attempts(window, window) >= n", "attempts", "`attempts` does not take 2 arguments", "write `attempts(window)`"),
-        ("channel() == \"web\"", "channel", "`channel` is a plain string and takes no arguments", "write `channel`"),
-        (
-            "distinct(\"vehicle.vim\", window) > 1",
-            "\"vehicle.vim\"",
-            "unknown field `vehicle.vim`",
-            "did you mean `vehicle.vin`?",
-        ),
-        (
-            "attempts(n) > 1",
-            "n",
-            "the window must be a duration, and this is an int",
-            "use a parameter of type duration, or `duration(\"24h\")`",
-        ),
-        (
-            "attempts(24h) > 1",
-            "h",
-            "a duration cannot be written bare",
-            "write `duration(\"24h\")`, or declare a parameter of type duration",
-        ),
-        (
-            "attempts(\"24h\") > 1",
-            "\"24h\"",
-            "the window must be a duration, and this is a string",
-            "use a parameter of type duration, or `duration(\"24h\")`",
-        ),
-        (
-            "attempts(duration(\"1w\")) > 1",
-            "\"1w\"",
-            "`1w` is not a duration: write a whole number and s, m, h or d, as in 24h or 7d",
-            "",
-        ),
-        ("attempts(duration(\"91d\")) > 1", "duration", "a window lasts from 1 s to 90 days", ""),
-        ("channel == \"wep\"", "==", "there is no channel `wep`", "did you mean `web`?"),
-        ("channel in [\"web\", \"agnet\"]", "\"agnet\"", "there is no channel `agnet`", "did you mean `agent`?"),
-        ("channel == 1", "==", "`==` cannot compare string with int", ""),
-        ("channel < \"web\"", "<", "`<` cannot compare string with string", ""),
-        ("window > hour", ">", "`>` cannot compare duration with duration", "a duration can only be a feature's window"),
-        (
-            "premium + n > 1.0",
-            "+",
-            "`+` cannot join double and int",
-            "make both doubles: write `2.0`, or `double(attempts(window))`",
-        ),
-        (
-            "attempts(window) && known_form(window)",
-            "attempts",
-            "`&&` takes bools, and this is an int",
-            "compare it with something first",
-        ),
-        (
-            "attempts(window) + 1",
-            "+",
-            "the condition is an int, not a bool",
-            "compare it with something, as in `attempts(window) >= 3`",
-        ),
-        ("attempts(window) / 0 > 1", "/", "this always divides by zero", ""),
-        ("attempts(window) > 9223372036854775807 + 1", "+", "this overflows a 64-bit int", ""),
-        (
-            "attempts(window) > 1 || true",
-            "||",
-            "the condition is always true",
-            "it must depend on a feature; to silence a rule, set `mode: off`",
-        ),
-        (
-            "attempts(window) >= 0",
-            ">=",
-            "the condition is always true",
-            "it must depend on a feature; to silence a rule, set `mode: off`",
-        ),
-        (
-            "attempts(window) < 0",
-            "<",
-            "the condition is never true",
-            "it must depend on a feature; to silence a rule, set `mode: off`",
-        ),
-        (
-            "vehicle.vin == \"x\"",
-            ".",
-            "the fields of a quote are not read directly",
-            "name the field in a feature: `distinct(\"vehicle.vin\", window)`",
-        ),
-        (
-            "product.size() > 1",
-            "size",
-            "`.size()` cannot be called on a value",
-            "features are plain functions: `attempts(window)`",
-        ),
-        ("[1, 2].exists(x, x > 1)", "(", "maps, messages and loops are not part of the rule language", ""),
-        ("n in [attempts(window)]", "attempts", "a list may hold only constants and number parameters", ""),
-        ("attempts(window) in []", "[", "nothing is in an empty list", ""),
-        ("attempts(window) > 1u", "1u", "unsigned numbers are not used here", "leave out the `u`"),
-        ("attempts(window) = 1", "=", "unexpected `=`", "equality is `==`"),
-        ("attempts(window) > 1 and known_form(window)", "a", "unexpected `and`", "write `&&`"),
-        ("attempts(window) >", "", "the condition ends too early", ""),
-        ("", "Key(\"when\")", "the condition is empty", ""),
-        ("attempts(window)[0] > 1", "[", "indexing is not part of the rule language", ""),
-        ("known_form(window) ? 1 : 2.0", "?", "both sides of `:` must have one type, not int and double", ""),
-    ] {
-        assert_eq!(refusal(when), (pointed.into(), message.into(), help.into()), "{when}");
+    for (when, pointed, message, help) in REFUSALS {
+        let expected = ((*pointed).to_owned(), (*message).to_owned(), (*help).to_owned());
+        assert_eq!(refusal(when), expected, "{when}");
     }
 }
 

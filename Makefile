@@ -1,0 +1,44 @@
+# The only list of commands. `make` shows it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# For `make run`: flags of scripts/run.sh, such as --once or --port 9000.
+ARGS ?=
+
+.PHONY: help setup run test bench lint fmt audit
+
+help: ## This list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: ## Install what a bare Debian machine lacks for all commands below
+	@scripts/setup.sh compiler python deny
+
+run: ## Build, start the service, show a planted tweaker being referred, serve until Ctrl-C (ARGS=--once: end after the demo)
+	@scripts/setup.sh compiler
+	@scripts/run.sh $(ARGS)
+
+test: ## Every test, then schemathesis against a running service
+	@scripts/setup.sh compiler python
+	cargo test --workspace --locked
+	scripts/schemathesis.sh
+
+bench: ## Measure decoding, the engine's step, memory and the rules (minutes)
+	@scripts/setup.sh compiler
+	cargo bench --locked --bench decode --bench engine --bench rules
+
+lint: ## Format, clippy, licences and bans, and the tidy test
+	@scripts/setup.sh compiler deny
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --locked check bans licenses sources
+	cargo test --locked --test it tidy::
+
+fmt: ## Format the code
+	cargo fmt --all
+
+audit: ## Ask the RustSec database about the dependencies (needs the network)
+	@scripts/setup.sh deny
+	cargo deny --locked check advisories

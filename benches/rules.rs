@@ -1,0 +1,62 @@
+//! The rule book alone: what evaluating it costs for one quote.
+//!
+//! `cargo bench --bench rules`; nanoseconds, the best of ten rounds, beside an empty book as the floor.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use quoteguard::contract::rule_file::shipped;
+use quoteguard::engine::decision::Verdict;
+use quoteguard::engine::evidence::{Evidence, WindowEvidence};
+use quoteguard::engine::rules::{Mode, RuleBook, RuleSource};
+
+const EVALUATIONS: u32 = 1_000_000;
+/// Four comparisons that are all true, so that none is skipped.
+const FOUR: &str =
+    "suspicion(duration(\"24h\")) >= 2.5 && suspicious_attempts(duration(\"30d\")) >= 3 && premium > 0.0 && channel != \"agent\"";
+
+fn main() {
+    let one = RuleBook::build(1, vec![rule("four-comparisons", FOUR)]).expect("valid");
+    for (name, book, matching) in [
+        ("empty book", RuleBook::empty(), 0),
+        ("one rule, four comparisons", one, 1),
+        ("the shipped book", shipped(), shipped().rules().filter(|rule| &*rule.id == "picking-24h").count()),
+    ] {
+        let evidence = tweaker(&book);
+        let nanos = (0..10).map(|_| nanos(&book, &evidence, matching)).fold(f64::MAX, f64::min);
+        println!("{name:28} {nanos:7.1} ns");
+    }
+}
+
+fn nanos(book: &RuleBook, evidence: &Evidence, matching: usize) -> f64 {
+    let start = Instant::now();
+    for _ in 0..EVALUATIONS {
+        assert!(black_box(book).evaluate(black_box(evidence)).live.len() >= matching);
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(EVALUATIONS)
+}
+
+/// A quote that the rules have something to say about.
+fn tweaker(book: &RuleBook) -> Evidence {
+    let window = WindowEvidence { attempts: 5, suspicion: 3.0, suspicious_attempts: 4, ..WindowEvidence::default() };
+    Evidence { windows: vec![window; book.windows().len()], premium: 1.0, ..Evidence::default() }
+}
+
+fn rule(id: &str, when: &str) -> RuleSource {
+    RuleSource {
+        id: id.into(),
+        version: 1,
+        title: "a title".into(),
+        owner: "an owner".into(),
+        mode: Mode::Live,
+        reason_code: "PARAMETER_PICKING".into(),
+        params: Default::default(),
+        when: when.into(),
+        then: Verdict::Refer,
+        priority: 0,
+        products: vec![],
+        tenants: vec![],
+        applicant: Default::default(),
+        underwriter: "{attempts} within {window}".into(),
+    }
+}

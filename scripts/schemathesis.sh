@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Throws generated requests, valid and broken ones, at a running service and holds every answer to /openapi.json.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/service.sh
+
+VERSION=4.32.5
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+venv=$target/venv
+folder=$(mktemp -d)
+trap 'stop_service || true; rm -rf "$folder"' EXIT
+
+if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -qF "$VERSION"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$VERSION"
+fi
+cargo build --quiet --locked --bin quoteguard
+if ! start_service "$target/debug/quoteguard" 127.0.0.1:0 "$folder/quoteguard.db" "$folder/log"; then
+    cat "$folder/log" >&2
+    exit 1
+fi
+(cd "$folder" && "$venv/bin/schemathesis" run "http://$SERVICE_ADDRESS/openapi.json" \
+    --seed 20261124 --max-examples "${EXAMPLES:-30}" --checks all --phases examples,coverage,fuzzing,stateful \
+    --continue-on-failure --no-color "$@")

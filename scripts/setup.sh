@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what is missing for the named needs: compiler, python, deny. Says nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$HOME/.cargo/bin:$PATH"
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Debian packages, as root or through sudo; otherwise the command to run is all we can give.
+install_packages() {
+    local as=()
+    if [ "$(id -u)" -ne 0 ]; then
+        as=(sudo)
+    fi
+    if ! has apt-get || { [ "${#as[@]}" -gt 0 ] && ! has sudo; }; then
+        echo "Missing here: $*. Install them with your system's package manager (Debian: apt-get install -y $*)." >&2
+        exit 1
+    fi
+    echo "Installing $* ..." >&2
+    "${as[@]}" apt-get update -qq >&2
+    "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+need_compiler() {
+    local missing=()
+    # SQLite, zstd and mimalloc are C and are compiled with the service.
+    has cc || missing+=(gcc libc6-dev)
+    has make || missing+=(make)
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+    need_rust
+}
+
+need_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    if ! has cargo; then
+        echo "Rust is missing. Get it with these two lines, then come again:" >&2
+    else
+        found=$(rustc --version | cut -d' ' -f2)
+        if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n1)" = "$wanted" ]; then
+            return
+        fi
+        echo "Rust $found is here, and $wanted or newer is needed. With rustup: rustup update stable. Without:" >&2
+    fi
+    echo "  apt-get install -y curl ca-certificates      (as root; only where curl is missing)" >&2
+    echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y" >&2
+    exit 1
+}
+
+# Schemathesis runs from a virtual environment of its own.
+need_python() {
+    if ! has python3 || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        install_packages python3 python3-venv
+    fi
+}
+
+need_deny() {
+    if ! has cargo-deny; then
+        need_compiler
+        echo "Building cargo-deny, once; this takes minutes ..." >&2
+        cargo install cargo-deny --locked
+    fi
+}
+
+for need in "$@"; do
+    case "$need" in
+        compiler | python | deny) "need_$need" ;;
+        *) echo "scripts/setup.sh: unknown need '$need' (compiler, python, deny)" >&2; exit 2 ;;
+    esac
+done
