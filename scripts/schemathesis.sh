@@ -2,6 +2,7 @@
 # Throws generated requests, valid and broken ones, at a running service and holds every answer to /openapi.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
 . scripts/service.sh
 
 VERSION=4.32.5
@@ -19,6 +20,6 @@ if ! start_service "$target/debug/quoteguard" 127.0.0.1:0 "$folder/quoteguard.db
     cat "$folder/log" >&2
     exit 1
 fi
-(cd "$folder" && "$venv/bin/schemathesis" run "http://$SERVICE_ADDRESS/openapi.json" \
+(cd "$folder" && PYTHONPATH="$root/tests/schemathesis" SCHEMATHESIS_HOOKS=generation "$venv/bin/schemathesis" run "http://$SERVICE_ADDRESS/openapi.json" \
     --seed 20261124 --max-examples "${EXAMPLES:-30}" --checks all --phases examples,coverage,fuzzing,stateful \
     --continue-on-failure --no-color "$@")

@@ -2,8 +2,11 @@
 
 # start_service BINARY LISTEN DATABASE LOGFILE -> SERVICE_PID, SERVICE_ADDRESS; waits until it takes quotes.
 start_service() {
+    # A process group of its own: Ctrl-C reaches the script, which then asks the service to stop, once.
+    set -m
     QUOTEGUARD__LOG__FORMAT=json "$1" serve --listen "$2" --data "$3" 2>"$4" &
     SERVICE_PID=$!
+    set +m
     SERVICE_ADDRESS=
     local waited
     for waited in $(seq 1200); do

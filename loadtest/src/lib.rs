@@ -5,12 +5,13 @@
 //! one filled-in form, [`tariff`] prices it, [`wire`] is how it is sent. [`noise`] types it with honest slips, [`tweak`] holds
 //! the single operations of picking. [`honest`], [`confounders`], [`adversary`] and [`schemes`] play whole [`episode`]s with
 //! their [`truth`]; [`plan`] mixes them and [`generate`] releases them in order of arrival. [`score`] and [`naive`] judge,
-//! [`http`] and [`disk`] measure.
+//! [`http`] and [`disk`] measure, [`demo`] shows.
 
 pub mod adversary;
 pub mod calendar;
 pub mod confounders;
 pub mod data;
+pub mod demo;
 pub mod disk;
 pub mod episode;
 pub mod form;

@@ -1,7 +1,7 @@
 //! `loadtest`: see `loadtest --help`.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use loadtest::http::Load;
 use loadtest::plan::{Config, Mix};
 use loadtest::score::{self, Report, Tally};
-use loadtest::{disk, generate, http, naive};
+use loadtest::{demo, disk, generate, http, naive};
 use serde_json::json;
 
 /// Labelled workload, scorer and load driver for quoteguard.
@@ -32,6 +32,8 @@ enum Command {
     Naive(NaiveArgs),
     /// Drive a service on this machine over HTTP: open loop at a fixed rate, or saturated.
     Http(HttpArgs),
+    /// Show a service at work: ordinary people, a tweaker among them, and why he was referred.
+    Demo(DemoArgs),
     /// Measure how long this machine takes to make 4 KB durable: the floor of a durable answer.
     Fdatasync(FdatasyncArgs),
 }
@@ -117,6 +119,15 @@ struct HttpArgs {
 }
 
 #[derive(Args)]
+struct DemoArgs {
+    /// Address of the service; loopback only.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+}
+
+#[derive(Args)]
 struct FdatasyncArgs {
     /// A directory on the disk to measure.
     #[arg(long)]
@@ -142,6 +153,7 @@ fn main() -> Result<ExitCode> {
         Command::Score(args) => score(&args),
         Command::Naive(args) => naive(&args),
         Command::Http(args) => http(args),
+        Command::Demo(args) => demo(args),
         Command::Fdatasync(args) => fdatasync(&args),
     }
 }
@@ -200,6 +212,13 @@ fn http(args: HttpArgs) -> Result<ExitCode> {
         None => println!("{outcome}"),
     }
     Ok(if outcome.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Colours only where somebody looks and wants them (<https://no-color.org>).
+fn demo(args: DemoArgs) -> Result<ExitCode> {
+    let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let referred = demo::run(&args.url, args.api_key, colour, &mut stdout())?;
+    Ok(if referred { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn fdatasync(args: &FdatasyncArgs) -> Result<ExitCode> {

@@ -4,6 +4,7 @@
 mod app;
 mod commands;
 mod contract;
+mod demo;
 mod oracle;
 mod overload;
 mod properties;

@@ -50,6 +50,12 @@ impl Connection {
         }
     }
 
+    /// The body of the last response; as sent when it came in chunks.
+    pub fn body(&self) -> &[u8] {
+        let head = self.buffer.windows(4).position(|window| window == b"\r\n\r\n");
+        head.map_or(&[], |end| &self.buffer[end + 4..])
+    }
+
     fn try_exchange(&mut self, request: &[u8]) -> io::Result<(u16, bool)> {
         self.stream()?.write_all(request)?;
         self.buffer.clear();

@@ -4,6 +4,7 @@
 //! One thread a connection with blocking sockets: a thread wakes within some 50 us of its due time (an async timer rounds to
 //! a millisecond) and costs the server's cores next to nothing.
 
+pub mod client;
 mod connection;
 mod request;
 
@@ -93,7 +94,7 @@ pub fn drive(load: &Load, quotes: impl BufRead) -> Result<Outcome> {
     ensure!((1..=CONNECTIONS_MAX).contains(&load.connections), "--connections must be 1 to {CONNECTIONS_MAX}");
     ensure!(load.saturate || (load.rate > 0.0 && load.rate <= RATE_MAX), "--rate must be above 0 and at most {RATE_MAX}");
     ensure!((1..=SECS_MAX).contains(&load.secs), "--secs must be 1 to {SECS_MAX}");
-    let (address, head) = target(load)?;
+    let (address, head) = target(&load.url, load.api_key.clone())?;
     let scheduled = if load.saturate { u64::MAX } else { (load.rate * load.secs as f64).round().max(1.0) as u64 };
     let requests = request::load(&head, quotes, scheduled.min(REQUESTS_HELD_MAX as u64) as usize, load.as_is)?;
     let total = if load.as_is { scheduled.min(requests.len() as u64) } else { scheduled };
@@ -112,20 +113,20 @@ pub fn drive(load: &Load, quotes: impl BufRead) -> Result<Outcome> {
 }
 
 /// The address and the head of the requests; only a loopback host is driven.
-fn target(load: &Load) -> Result<(SocketAddr, Head)> {
-    let rest = load.url.strip_prefix("http://").with_context(|| format!("--url {}: only http:// is driven", load.url))?;
+fn target(url: &str, api_key: Option<String>) -> Result<(SocketAddr, Head)> {
+    let rest = url.strip_prefix("http://").with_context(|| format!("--url {url}: only http:// is driven"))?;
     let (host, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
     let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         host.to_string()
     } else {
         format!("{host}:80")
     };
-    let mut found = with_port.to_socket_addrs().with_context(|| format!("--url {}: unknown host", load.url))?;
-    let address = found.next().with_context(|| format!("--url {}: unknown host", load.url))?;
+    let mut found = with_port.to_socket_addrs().with_context(|| format!("--url {url}: unknown host"))?;
+    let address = found.next().with_context(|| format!("--url {url}: unknown host"))?;
     if !address.ip().is_loopback() {
-        bail!("--url {}: only a service on this machine is driven (127.0.0.1, [::1] or localhost)", load.url);
+        bail!("--url {url}: only a service on this machine is driven (127.0.0.1, [::1] or localhost)");
     }
-    Ok((address, Head { host: host.to_string(), path: path.to_string(), api_key: load.api_key.clone() }))
+    Ok((address, Head { host: host.to_string(), path: path.to_string(), api_key }))
 }
 
 fn work(run: &Run<'_>, mut connection: Connection) -> Counted {
@@ -216,6 +217,6 @@ impl std::fmt::Display for Outcome {
     clippy::disallowed_methods,
     reason = "a live service judges submitted times by the wall clock, so the driver must know it"
 )]
-fn wall_clock_ms() -> i64 {
+pub(crate) fn wall_clock_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -34,12 +34,24 @@ pub struct Head {
 
 impl Head {
     fn render(&self, body_len: usize) -> String {
-        let key =
-            self.api_key.as_ref().map_or(String::new(), |key| format!("authorization: Bearer {key}\r\nx-api-key: {key}\r\n"));
+        self.post(&self.path, body_len)
+    }
+
+    /// The head of a POST of JSON; the body follows.
+    pub fn post(&self, path: &str, body_len: usize) -> String {
+        let (host, key) = (&self.host, self.key());
         format!(
-            "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{key}content-length: {body_len}\r\n\r\n",
-            self.path, self.host
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{key}content-length: {body_len}\r\n\r\n"
         )
+    }
+
+    /// A whole GET.
+    pub fn get(&self, path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{}\r\n", self.host, self.key())
+    }
+
+    fn key(&self) -> String {
+        self.api_key.as_ref().map_or(String::new(), |key| format!("authorization: Bearer {key}\r\nx-api-key: {key}\r\n"))
     }
 }
 

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+
+use crate::engine::limits::{EXTRA_MAX, STRING_CHARS_MAX};
 
 /// One submission of the quote form.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -15,11 +18,11 @@ pub struct QuoteV1 {
     /// RFC 3339 with offset: the event time.
     #[schema(format = DateTime, example = "2026-11-24T09:30:00+03:00")]
     pub submitted_at: String,
-    #[schema(min_length = 1, max_length = 32, example = "osago")]
+    #[schema(min_length = 1, max_length = 32, pattern = "^[^\\x00]*$", example = "osago")]
     pub product: String,
     /// From the API key or the record key when absent, else `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[^\\x00]*$")]
     pub tenant: Option<String>,
     pub channel: ChannelV1,
     pub policyholder: PolicyholderV1,
@@ -67,25 +70,25 @@ fields! {
     ChannelV1 {
         kind: ChannelKindV1,
         ;
-        #[schema(max_length = 256)] session_id: String,
-        #[schema(max_length = 256)] device_id: String,
-        #[schema(max_length = 256)] ip: String,
-        #[schema(max_length = 256)] agent_id: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] session_id: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] device_id: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] ip: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] agent_id: String,
     }
 }
 
 fields! {
     /// Who buys. The names must be present, possibly empty.
     PolicyholderV1 {
-        #[schema(max_length = 256)] last_name: String,
-        #[schema(max_length = 256)] first_name: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] last_name: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] first_name: String,
         ;
-        #[schema(max_length = 256)] middle_name: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] middle_name: String,
         #[schema(format = Date)] birth_date: String,
-        #[schema(max_length = 256)] id_document: String,
-        #[schema(max_length = 256)] driver_licence: String,
-        #[schema(max_length = 256)] phone: String,
-        #[schema(max_length = 256)] email: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] id_document: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] driver_licence: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] phone: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] email: String,
         address: AddressV1,
     }
 }
@@ -94,13 +97,13 @@ fields! {
     /// In parts, as free text in `line`, or both.
     AddressV1 {
         ;
-        #[schema(max_length = 256)] postal_code: String,
-        #[schema(max_length = 256)] region: String,
-        #[schema(max_length = 256)] city: String,
-        #[schema(max_length = 256)] street: String,
-        #[schema(max_length = 256)] house: String,
-        #[schema(max_length = 256)] flat: String,
-        #[schema(max_length = 512)] line: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] postal_code: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] region: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] city: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] street: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] house: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] flat: String,
+        #[schema(max_length = 512, pattern = "^[^\\x00]*$")] line: String,
     }
 }
 
@@ -108,11 +111,11 @@ fields! {
     /// A person allowed to drive.
     DriverV1 {
         ;
-        #[schema(max_length = 256)] last_name: String,
-        #[schema(max_length = 256)] first_name: String,
-        #[schema(max_length = 256)] middle_name: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] last_name: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] first_name: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] middle_name: String,
         #[schema(format = Date)] birth_date: String,
-        #[schema(max_length = 256)] driver_licence: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] driver_licence: String,
         #[schema(format = Date)] licensed_since: String,
     }
 }
@@ -121,12 +124,12 @@ fields! {
     /// The insured vehicle.
     VehicleV1 {
         ;
-        #[schema(max_length = 256)] vin: String,
-        #[schema(max_length = 256)] plate: String,
-        #[schema(max_length = 256)] make: String,
-        #[schema(max_length = 256)] model: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] vin: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] plate: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] make: String,
+        #[schema(max_length = 256, pattern = "^[^\\x00]*$")] model: String,
         /// A whole number, however written.
-        #[schema(minimum = 0, maximum = 9999, example = 2019)] year: f64,
+        #[schema(minimum = 0, maximum = 9999, multiple_of = 1.0, example = 2019)] year: f64,
         #[schema(example = 106)] power_hp: f64,
     }
 }
@@ -142,11 +145,21 @@ pub struct CoverageV1 {
     pub deductible: Option<f64>,
     /// The insurer's own choices: at most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = extra)]
     pub extra: BTreeMap<String, ScalarV1>,
 }
 
+/// Up to 64 scalars under keys of up to 256 characters.
+fn extra() -> Schema {
+    let plain = |kind: Type| ObjectBuilder::new().schema_type(kind);
+    let text = || plain(Type::String).max_length(Some(STRING_CHARS_MAX)).pattern(Some("^[^\\x00]*$"));
+    let scalar = OneOfBuilder::new().item(plain(Type::Boolean)).item(plain(Type::Number)).item(text());
+    let entries = ObjectBuilder::new().property_names(Some(text())).additional_properties(Some(Schema::from(scalar)));
+    entries.max_properties(Some(EXTRA_MAX)).description(Some("The insurer's own choices: at most 64.")).into()
+}
+
 /// A string, a number, true or false.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ScalarV1 {
     Bool(bool),
