@@ -69,7 +69,7 @@ fn introduce(out: &mut dyn Write, url: &str, known: usize) -> Result<()> {
     } else {
         writeln!(
             out,
-            "The planted applicant is known: {known} attempts were kept from before. Here he comes again, among others ..."
+            "The planted applicant is known: {known} attempts were kept from before. He comes again ..."
         )?;
     }
     Ok(())
