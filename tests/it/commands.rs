@@ -1,5 +1,6 @@
 //! The command line: what it writes where, and how it ends.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -119,5 +120,44 @@ fn the_shipped_rules_pass_their_own_tests() {
     for command in ["check", "test"] {
         let done = run(dir.path(), &["rules", command, folder], b"");
         assert_eq!(done.status.code(), Some(0), "{}{}", text(&done.stdout), text(&done.stderr));
+    }
+}
+
+/// Key and value of what `config print` says; a list of tables counts as one key.
+fn printed(dir: &Path, config: &str) -> BTreeMap<String, String> {
+    fs::write(dir.join("quoteguard.toml"), config).expect("written");
+    let done = run(dir, &["config", "print"], b"");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let mut section = String::new();
+    let mut keys = BTreeMap::new();
+    for line in text(&done.stdout).lines() {
+        if let Some(list) = line.strip_prefix("[[") {
+            section.clear();
+            keys.insert(list.trim_end_matches(']').to_owned(), "[]".to_owned());
+        } else if let Some(name) = line.strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !section.is_empty()) {
+            keys.insert(format!("{section}{key}"), value.trim_matches('"').to_owned());
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_is_documented_with_its_default() {
+    let documented: BTreeMap<String, String> = include_str!("../../docs/configuration.md")
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
+            Some((cells.next()?, cells.next()?))
+        })
+        .collect();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let everything =
+        format!("rules.dir = 'r'\nwatch.dir = 'w'\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = '{}'", "0".repeat(64));
+    let names = |keys: &BTreeMap<String, String>| keys.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&documented), names(&printed(dir.path(), &everything)));
+    for (key, default) in printed(dir.path(), "") {
+        assert_eq!(documented[&key], default, "{key}");
     }
 }

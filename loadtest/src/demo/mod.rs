@@ -67,10 +67,7 @@ fn introduce(out: &mut dyn Write, url: &str, known: usize) -> Result<()> {
     if known == 0 {
         writeln!(out, "Sending quotes of ordinary people and, among them, two applicants who pick parameters ...")?;
     } else {
-        writeln!(
-            out,
-            "The planted applicant is known: {known} attempts were kept from before. He comes again ..."
-        )?;
+        writeln!(out, "The planted applicant is known: {known} attempts were kept from before. He comes again ...")?;
     }
     Ok(())
 }
