@@ -41,4 +41,5 @@ if [ -n "$once" ]; then
 fi
 echo
 echo "Serving on http://$SERVICE_ADDRESS, data in ./data, log in $log. Ctrl-C stops it; nothing is forgotten."
+trap 'echo; echo "Stopping ..."; exit 0' INT TERM HUP
 wait "$SERVICE_PID"
