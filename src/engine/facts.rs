@@ -261,7 +261,7 @@ impl Walk<'_> {
 
 /// Weight of a form that names somebody else entirely, and of the third such person with the contacts of the first.
 const ANOTHER_PERSON: f64 = 0.1;
-const ANOTHER_PERSON_AGAIN: f64 = 1.3;
+const ANOTHER_PERSON_AGAIN: f64 = 1.15;
 /// Weight of going back to a value given before: who mends a slip does.
 const RETURN: f64 = -0.4;
 /// Weight of a change from an impossible value to a possible one.
