@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing for the named needs: compiler, python, deny. Says nothing when all is there.
+# Installs what is missing for the named needs: compiler, python, curl, deny. Says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
@@ -56,6 +56,12 @@ need_python() {
     fi
 }
 
+need_curl() {
+    if ! has curl; then
+        install_packages curl ca-certificates
+    fi
+}
+
 need_deny() {
     if ! has cargo-deny; then
         need_compiler
@@ -66,7 +72,7 @@ need_deny() {
 
 for need in "$@"; do
     case "$need" in
-        compiler | python | deny) "need_$need" ;;
-        *) echo "scripts/setup.sh: unknown need '$need' (compiler, python, deny)" >&2; exit 2 ;;
+        compiler | python | curl | deny) "need_$need" ;;
+        *) echo "scripts/setup.sh: unknown need '$need' (compiler, python, curl, deny)" >&2; exit 2 ;;
     esac
 done

@@ -22,6 +22,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("ghost-broker.yaml", include_str!("../../rules/ghost-broker.yaml")),
     ("picking-24h.yaml", include_str!("../../rules/picking-24h.yaml")),
     ("picking-30d.yaml", include_str!("../../rules/picking-30d.yaml")),
+    ("picking-many.yaml", include_str!("../../rules/picking-many.yaml")),
     ("picking-watch.yaml", include_str!("../../rules/picking-watch.yaml")),
     ("victim-watch.yaml", include_str!("../../rules/victim-watch.yaml")),
 ];

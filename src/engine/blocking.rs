@@ -19,9 +19,10 @@ pub enum Family {
     Session = 9,
 }
 
-/// A block's name: 44 bits of a keyed hash over tenant, kind and value.
+/// A block's name: a hash over tenant, kind and value. As [`derive`] gives it, 64 bits that every log agrees on; as the index
+/// uses it, 44 bits of that, mixed with the seed of the log by [`place`].
 ///
-/// Two values that share 44 bits share a block; that depends on the values alone, never on what else is held.
+/// Two values that share their bits share a block; that depends on the values alone, never on what else is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub hash: u64,
@@ -41,7 +42,6 @@ pub fn seed(log_id: &str) -> u64 {
 
 struct Keys<'a> {
     out: &'a mut Vec<Key>,
-    seed: u64,
     buffer: Vec<u8>,
     tenant: usize,
 }
@@ -54,19 +54,35 @@ impl Keys<'_> {
             self.buffer.extend_from_slice(part);
             self.buffer.push(0);
         }
-        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.buffer, self.seed) >> (64 - KEY_BITS);
+        let hash = xxhash_rust::xxh3::xxh3_64(&self.buffer);
         self.out.push(Key { hash, family, source });
     }
 }
 
-/// Appends the keys of one fingerprint, distinct, in a fixed order.
+/// Appends the keys of one fingerprint, placed in the log with that seed, distinct, in a fixed order.
 pub fn keys(print: &Fingerprint, seed: u64, out: &mut Vec<Key>) {
+    let from = out.len();
+    derive(print, out);
+    for key in &mut out[from..] {
+        *key = place(*key, seed);
+    }
+}
+
+/// The place of a key in the log with that seed: a folded multiplication, so that whoever can aim a 64-bit hash still cannot
+/// aim at one bucket of the index.
+pub fn place(key: Key, seed: u64) -> Key {
+    let product = u128::from(key.hash ^ seed) * u128::from((0x9E37_79B9_7F4A_7C15 ^ seed.rotate_left(32)) | 1);
+    Key { hash: ((product as u64) ^ (product >> 64) as u64) >> (64 - KEY_BITS), ..key }
+}
+
+/// Appends the keys of one fingerprint before they are placed in a log.
+pub fn derive(print: &Fingerprint, out: &mut Vec<Key>) {
     let from = out.len();
     let mut buffer = Vec::with_capacity(128);
     buffer.extend_from_slice(print.tenant().as_bytes());
     buffer.push(0);
     let tenant = buffer.len();
-    let mut keys = Keys { out, seed, buffer, tenant };
+    let mut keys = Keys { out, buffer, tenant };
     vehicle_keys(&mut keys, print);
     paper_keys(&mut keys, print);
     person_keys(&mut keys, print);

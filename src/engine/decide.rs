@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::blocking::Key;
+use super::blocking::{KEYS_MAX, Key, derive};
 use super::decision::{Cause, Decision, Flag, Flags, ReferralId, RuleBookRef, Verdict};
 use super::delta::{Amended, Delta};
 use super::evaluate::{Evaluated, evaluate};
@@ -11,7 +11,7 @@ use super::fingerprint::Fingerprint;
 use super::gather::{Extra, Gathered, Later, Reach, View};
 use super::quote::{Position, Quote};
 use super::rules::RuleBook;
-use super::state::{Attempt, Standing, State};
+use super::state::{Attempt, Standing, State, id_hash};
 use super::step::{ArrivalClock, Gauges, Input, LoggedQuote, Outcome, Step};
 use super::time::{EventTime, SECOND};
 
@@ -21,11 +21,16 @@ pub struct Prepared {
     pub print: Fingerprint,
     pub submitted_at: EventTime,
     pub body_hash: u128,
+    /// Blocking keys of the print, not yet placed in a log.
+    pub keys: Arc<[Key]>,
 }
 
 impl Prepared {
     pub fn new(quote: &Quote) -> Prepared {
-        Prepared { print: Fingerprint::new(quote), submitted_at: quote.submitted_at, body_hash: quote.body_hash }
+        let print = Fingerprint::new(quote);
+        let mut keys = Vec::with_capacity(KEYS_MAX);
+        derive(&print, &mut keys);
+        Prepared { print, submitted_at: quote.submitted_at, body_hash: quote.body_hash, keys: keys.into() }
     }
 }
 
@@ -143,9 +148,14 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
 fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) -> Step {
     let prepared = &logged.prepared;
     let offset = logged.position.offset;
-    let attempt =
-        Arc::new(Attempt { print: prepared.print.clone(), event_time: timed.event_time, offset, body_hash: prepared.body_hash });
-    let keys = state.keys_of(&attempt.print);
+    let attempt = Arc::new(Attempt {
+        print: prepared.print.clone(),
+        event_time: timed.event_time,
+        offset,
+        body_hash: prepared.body_hash,
+        id_hash: id_hash(prepared.print.tenant(), prepared.print.quote_id()),
+    });
+    let keys = state.placed(&prepared.keys);
     let book = books.in_force(state.rule_book_at(offset));
     let own = subject_evidence(state, None, &attempt, &keys, Reach::Earlier, book);
     let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
@@ -193,6 +203,7 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         arrival: Some(timed.arrival),
         rule_book: None,
         insert: Some((attempt, standing)),
+        keys: prepared.keys.clone(),
         amended: amendments.amended,
     };
     Step { outcome: Outcome::Decided, decisions, delta, gauges }
@@ -328,7 +339,7 @@ impl Amendments<'_> {
             answer: before.answer,
             flags: before.flags,
         };
-        self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash(), standing });
+        self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash, standing });
         let position = Position { partition: state.settings().partition, offset: self.extra.attempt.offset };
         let cause = Cause { quote_id: self.extra.attempt.print.quote_id().into(), position };
         let flags = Flags(judged.flags.0 | before.flags.0);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::blocking::{KEYS_MAX, Key, derive};
 use super::codec::Reader;
 use super::decision::{Flags, ReferralId, RuleBookRef, Verdict};
-use super::state::{Attempt, Standing};
+use super::state::{Attempt, Standing, id_hash};
 use super::time::EventTime;
 
 /// Carries the state from one offset to the next.
@@ -19,6 +20,8 @@ pub struct Delta {
     /// A rule book in force from `from`.
     pub rule_book: Option<RuleBookRef>,
     pub insert: Option<(Arc<Attempt>, Standing)>,
+    /// Keys of the inserted attempt before they are placed: derived again when a delta is read, never stored.
+    pub keys: Arc<[Key]>,
     pub amended: Vec<Amended>,
 }
 
@@ -87,11 +90,16 @@ impl Delta {
             if flags & HAS_BOOK != 0 { Some(RuleBookRef { version: reader.u32()?, hash: reader.u64()? }) } else { None };
         let insert = if flags & HAS_INSERT != 0 { Some(read_insert(reader)?) } else { None };
         let count = reader.u32()?;
+        let mut keys = Vec::new();
+        if let Some((attempt, _)) = &insert {
+            keys.reserve_exact(KEYS_MAX);
+            derive(&attempt.print, &mut keys);
+        }
         let mut amended = Vec::new();
         for _ in 0..count {
             amended.push(Amended { offset: reader.u64()?, id_hash: reader.u64()?, standing: read_standing(reader)? });
         }
-        Ok(Delta { from, to, arrival, rule_book, insert, amended })
+        Ok(Delta { from, to, arrival, rule_book, insert, keys: keys.into(), amended })
     }
 }
 
@@ -101,7 +109,8 @@ fn read_insert(reader: &mut Reader) -> Result<(Arc<Attempt>, Standing), CorruptD
     let offset = reader.u64()?;
     let body_hash = reader.u128()?;
     let print = super::fingerprint::Fingerprint::decode(reader)?;
-    Ok((Arc::new(Attempt { print, event_time, offset, body_hash }), standing))
+    let id_hash = id_hash(print.tenant(), print.quote_id());
+    Ok((Arc::new(Attempt { print, event_time, offset, body_hash, id_hash }), standing))
 }
 
 fn put_standing(out: &mut Vec<u8>, standing: &Standing) {

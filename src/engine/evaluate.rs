@@ -199,7 +199,7 @@ fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
     }
     // What a decision does not show does not amend it.
     for link in gathered.links.iter().rev().take(LINKED_SHOWN_MAX) {
-        bytes.extend_from_slice(&link.attempt.id_hash().to_le_bytes());
+        bytes.extend_from_slice(&link.attempt.id_hash.to_le_bytes());
         bytes.extend_from_slice(&link.pair.weight.to_bits().to_le_bytes());
         bytes.extend(link.pair.levels.iter().map(|level| *level as u8));
     }

@@ -25,6 +25,8 @@ pub struct WindowEvidence {
     pub suspicious_attempts: u32,
     /// Weighted kind, favour, speed and direction of the changes; 1 is one plain deliberate tweak.
     pub suspicion: f64,
+    /// The part of `suspicion` that the quote's own version adds; 0 when it repeats one seen before.
+    pub own_suspicion: f64,
     /// Distinct values of each field among the variants.
     pub distinct: [u16; Field::COUNT],
     /// Bit per [`Field`] that was near, different or disguised in some step from one variant to the next.
@@ -83,6 +85,7 @@ pub enum Feature {
     Attempts,
     SuspiciousAttempts,
     Suspicion,
+    OwnSuspicion,
     Distinct,
     Changed,
     ChangedFacts,
@@ -130,6 +133,7 @@ catalogue! {
     Attempts "attempts" Window Int "quotes" "Quotes of this applicant in the window, this one included.";
     SuspiciousAttempts "suspicious_attempts" Window Int "variants" "Contradicting versions of the facts in the window, less one.";
     Suspicion "suspicion" Window Double "tweaks" "Weight of the changes: what changed, in whose favour, how fast, how often. 1 is one plain deliberate tweak.";
+    OwnSuspicion "own_suspicion" Window Double "tweaks" "What this quote's own version adds to the suspicion; 0 when it repeats one seen before.";
     Distinct "distinct" FieldAndWindow Int "values" "Distinct values of the field among the versions in the window.";
     Changed "changed" FieldAndWindow Bool "" "The field changed between versions in the window.";
     ChangedFacts "changed_facts" Window Int "fields" "Fact fields that changed in the window.";
@@ -194,6 +198,7 @@ impl WindowEvidence {
             Feature::Attempts => f64::from(self.attempts),
             Feature::SuspiciousAttempts => f64::from(self.suspicious_attempts),
             Feature::Suspicion => self.suspicion,
+            Feature::OwnSuspicion => self.own_suspicion,
             Feature::Distinct => field.map_or(0.0, |f| f64::from(self.distinct[f as usize])),
             Feature::Changed => f64::from(u8::from(self.changed & bit != 0)),
             Feature::ChangedFacts => f64::from((self.changed & FACTS).count_ones()),

@@ -72,19 +72,33 @@ pub(super) struct Later {
     pub cut: bool,
 }
 
-/// A slot met in a block: packed so that one sort groups a slot's meetings.
+/// A slot met in a block, packed as slot, family, size of the block: one sort of numbers groups a slot's meetings by family.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Meeting {
-    slot: Slot,
-    family: Family,
-    block: u32,
+struct Meeting(u64);
+
+impl Meeting {
+    fn new(slot: Slot, family: Family, block: usize) -> Meeting {
+        Meeting(u64::from(slot) << 32 | (family as u64) << 16 | block as u64)
+    }
+
+    fn slot(self) -> Slot {
+        (self.0 >> 32) as Slot
+    }
+
+    fn family(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    fn block(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 /// An attempt worth comparing.
 struct Candidate {
     slot: Slot,
     /// Size of the rarest block it was met in.
-    rarest: u32,
+    rarest: u16,
 }
 
 /// The place of `View::extra` among slots.
@@ -113,14 +127,15 @@ impl<'a> View<'a> {
     pub(super) fn gather(&self, subject: &Attempt, keys: &[Key], reach: Reach, since: EventTime) -> Gathered<'a> {
         let mut gathered = Gathered::default();
         let mut meetings: Vec<Meeting> = Vec::with_capacity(256);
-        self.state.index.touch(keys);
+        std::hint::black_box(self.state.index.touch(keys));
+        let newest = self.extra.is_none() && self.state.is_newest(subject);
         let mut found: Vec<Slot> = Vec::with_capacity(BLOCK_NEWEST_MAX + 2);
         for key in keys {
+            let reach = if newest { Reach::All } else { reach };
             gathered.saturated += u32::from(self.newest(*key, subject, reach, since, &mut found));
-            let block = found.len() as u32;
-            meetings.extend(found.iter().map(|slot| Meeting { slot: *slot, family: key.family, block }));
+            meetings.extend(found.iter().map(|slot| Meeting::new(*slot, key.family, found.len())));
             if key.source {
-                gathered.shared.push(self.shared(*key, &found, since));
+                gathered.shared.push(self.shared(*key, &found, &subject.print, since));
             }
         }
         let candidates = candidates(&mut meetings, &mut gathered, self);
@@ -162,9 +177,12 @@ impl<'a> View<'a> {
         over
     }
 
-    fn shared(&self, key: Key, found: &[Slot], since: EventTime) -> Shared {
-        let seen = found.iter().map(|slot| self.seen(*slot)).take_while(|(time, _)| *time > since).collect();
-        Shared { family: key.family, seen }
+    /// Who was seen with the thing a source key stands for. Two values may share a key, and then a stranger's broker would be counted
+    /// here: each attempt is asked for the value itself.
+    fn shared(&self, key: Key, found: &[Slot], subject: &Fingerprint, since: EventTime) -> Shared {
+        let within = found.iter().map(|slot| (*slot, self.seen(*slot))).take_while(|(_, (time, _))| *time > since);
+        let has = |slot: Slot| self.attempt(slot).is_some_and(|a| same_thing(key.family, &a.print, subject));
+        Shared { family: key.family, seen: within.filter(|(slot, _)| has(*slot)).map(|(_, seen)| seen).collect() }
     }
 
     /// What a late quote means for those later than it. `longest` is the look-back of one of them, microseconds.
@@ -201,11 +219,11 @@ impl<'a> View<'a> {
 fn candidates(meetings: &mut [Meeting], gathered: &mut Gathered, view: &View) -> Vec<Candidate> {
     meetings.sort_unstable();
     let mut candidates: Vec<Candidate> = Vec::new();
-    for group in meetings.chunk_by(|a, b| a.slot == b.slot) {
+    for group in meetings.chunk_by(|a, b| a.slot() == b.slot()) {
         gathered.candidates += 1;
-        if group.len() >= 3 || group[0].family != group[group.len() - 1].family {
-            let rarest = group.iter().map(|meeting| meeting.block).min().unwrap_or(0);
-            candidates.push(Candidate { slot: group[0].slot, rarest });
+        if group.len() >= 3 || group[0].family() != group[group.len() - 1].family() {
+            let rarest = group.iter().map(|meeting| meeting.block()).min().unwrap_or(0);
+            candidates.push(Candidate { slot: group[0].slot(), rarest });
         }
     }
     if candidates.len() > COMPARISONS_MAX {
@@ -215,6 +233,19 @@ fn candidates(meetings: &mut [Meeting], gathered: &mut Gathered, view: &View) ->
         gathered.truncated = true;
     }
     candidates
+}
+
+/// Do two forms give the same device, phone, address ...?
+fn same_thing(family: Family, a: &Fingerprint, b: &Fingerprint) -> bool {
+    let same = |slot: Text| a.text(slot) == b.text(slot);
+    match family {
+        Family::Phone => same(Text::Phone),
+        Family::Email => same(Text::Email),
+        Family::Address => [Text::City, Text::Street, Text::House, Text::Flat].into_iter().all(same),
+        Family::Device => a.device == b.device,
+        Family::Session => a.session == b.session,
+        Family::Vin | Family::Document | Family::Licence | Family::Plate | Family::Person => true,
+    }
 }
 
 fn hubs(shared: &[Shared], subject: &Attempt) -> Hubs {

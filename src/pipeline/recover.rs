@@ -1,5 +1,7 @@
 //! From what is stored back to the state that wrote it.
 
+use std::sync::mpsc::sync_channel;
+
 use super::{LoggedBook, Recovery, Segment, StoreError};
 use crate::contract::rule_file::from_canonical;
 use crate::engine::decision::RuleBookRef;
@@ -24,16 +26,7 @@ pub struct Recovered {
 pub fn recover(store: &mut dyn Recovery, settings: &Settings) -> Result<Recovered, StoreError> {
     let books = store.rule_books()?.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
     let (next_offset, arrival) = store.position()?;
-    let mut state = State::new(settings.clone());
-    let mut is_first = true;
-    store.segments(&mut |segment| {
-        if is_first {
-            let before = books.iter().filter(|(offset, _)| *offset < segment.from);
-            state.restore(segment.from, None, before.map(|(offset, book)| (*offset, book.reference())).collect());
-            is_first = false;
-        }
-        load(&mut state, &segment)
-    })?;
+    let mut state = load_segments(store, settings, &books)?;
     state.loaded();
     if state.next_offset() != next_offset {
         return Err(StoreError::Damaged(format!(
@@ -45,17 +38,61 @@ pub fn recover(store: &mut dyn Recovery, settings: &Settings) -> Result<Recovere
     Ok(Recovered { state, books: books.into_iter().map(|(_, book)| book).collect(), arrival })
 }
 
-fn load(state: &mut State, segment: &Segment) -> Result<(), StoreError> {
+/// A segment with its deltas read.
+struct Decoded {
+    from: u64,
+    to: u64,
+    deltas: Vec<Delta>,
+}
+
+/// Segments on their way from the reader to the state; a full channel makes the reader wait.
+const DECODED_WAITING_MAX: usize = 64;
+
+/// Reads and decodes on this thread, builds the state on another.
+fn load_segments(store: &mut dyn Recovery, settings: &Settings, books: &[(u64, RuleBook)]) -> Result<State, StoreError> {
+    let (sender, receiver) = sync_channel::<Decoded>(DECODED_WAITING_MAX);
+    std::thread::scope(|scope| {
+        let builder = scope.spawn(move || {
+            let mut state = State::new(settings.clone());
+            let mut is_first = true;
+            for segment in receiver {
+                if std::mem::take(&mut is_first) {
+                    let before = books.iter().filter(|(offset, _)| *offset < segment.from);
+                    state.restore(segment.from, None, before.map(|(offset, book)| (*offset, book.reference())).collect());
+                }
+                load(&mut state, &segment)?;
+            }
+            Ok(state)
+        });
+        // A builder that stopped has the better reason: it is asked first.
+        let read = store.segments(&mut |segment| {
+            let decoded = decode(&segment)?;
+            sender.send(decoded).map_err(|_| damaged(segment.from, "it could not be loaded"))
+        });
+        drop(sender);
+        let state = builder.join().map_err(|_| StoreError::Damaged("loading the state failed".to_owned()))??;
+        read.map(|()| state)
+    })
+}
+
+fn decode(segment: &Segment) -> Result<Decoded, StoreError> {
+    let mut bytes = segment.deltas.as_slice();
+    let mut deltas = Vec::new();
+    while !bytes.is_empty() {
+        deltas.push(Delta::decode(&mut bytes).map_err(|e| damaged(segment.from, e.0))?);
+    }
+    Ok(Decoded { from: segment.from, to: segment.to, deltas })
+}
+
+fn load(state: &mut State, segment: &Decoded) -> Result<(), StoreError> {
     if state.next_offset() != segment.from {
         return Err(damaged(segment.from, "the segment before it is missing"));
     }
-    let mut bytes = segment.deltas.as_slice();
-    while !bytes.is_empty() {
-        let delta = Delta::decode(&mut bytes).map_err(|e| damaged(segment.from, e.0))?;
+    for delta in &segment.deltas {
         if delta.from != state.next_offset() {
             return Err(damaged(segment.from, "a record is missing in it"));
         }
-        state.load(&delta);
+        state.load(delta);
     }
     if state.next_offset() != segment.to {
         return Err(damaged(segment.from, "it does not end where it says"));
