@@ -42,6 +42,10 @@ fn main() {
         if depth == Depth::Read {
             floor = rate;
         }
-        println!("replay {name:<10} {rate:>9.0} quotes/s   {:.3} of the floor   {} live attempts", rate / floor, median.live_attempts);
+        println!(
+            "replay {name:<10} {rate:>9.0} quotes/s   {:.3} of the floor   {} live attempts",
+            rate / floor,
+            median.live_attempts
+        );
     }
 }
