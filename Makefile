@@ -25,9 +25,9 @@ test: ## Every test, then schemathesis against a running service
 	cargo test --workspace --locked
 	scripts/schemathesis.sh
 
-bench: ## Measure everything beside its floor (about 20 minutes; QUICK=1 for a look)
-	@scripts/setup.sh compiler python curl
-	cargo bench --locked -q --bench decode --bench rules
+bench: ## Every target with its floor: detection, replay, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
+	@scripts/setup.sh compiler
+	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
 lint: ## Format, clippy, licences and bans, and the tidy test
