@@ -174,10 +174,8 @@ fn address_level(a: &Fingerprint, b: &Fingerprint) -> Level {
         .into_iter()
         .filter(|slot| {
             let (x, y) = (a.text(*slot), b.text(*slot));
-            !x.is_empty()
-                && !y.is_empty()
-                && x != y
-                && !(x.len() >= 5 && within(x, y, 1) && *slot != Text::House && *slot != Text::Flat)
+            let forgiven = !matches!(slot, Text::House | Text::Flat) && x.len() >= 5 && within(x, y, 1);
+            !x.is_empty() && !y.is_empty() && x != y && !forgiven
         })
         .count();
     match differing {

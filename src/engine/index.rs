@@ -130,7 +130,7 @@ pub enum Block<'a> {
 impl<'a> Block<'a> {
     pub const NONE: Block<'static> = Block::Many(&[], &[]);
 
-    pub fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         match self {
             Block::One(_) => 1,
             Block::Many(a, b) => a.len() + b.len(),

@@ -55,7 +55,7 @@ pub fn email(raw: &str) -> Value {
         }
         None => lower,
     };
-    let foreign = canonical.chars().any(|c| !c.is_ascii()) && canonical.chars().any(|c| c.is_ascii_alphabetic());
+    let foreign = !canonical.is_ascii() && canonical.chars().any(|c| c.is_ascii_alphabetic());
     let canonical = if foreign { canonical.chars().map(look_lower).collect() } else { canonical };
     Value { canonical, raw: cleaned.raw, disguised: cleaned.invisible || foreign, mixed_script: foreign }
 }
