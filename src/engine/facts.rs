@@ -142,7 +142,7 @@ impl Walk<'_> {
         let weight = if !another_person(against) {
             // The price of somebody else's form is no measure of this one.
             let before = if other_given_name(print, before) { base } else { before };
-            self.changes_weight(i, against, base) + favour(print, before)
+            self.changes_weight(i, &self.variants[nearest], against) + favour(print, before)
         } else if own_contacts(against) {
             ANOTHER_PERSON
         } else {
@@ -157,12 +157,14 @@ impl Walk<'_> {
         if again { ANOTHER_PERSON_AGAIN } else { ANOTHER_PERSON }
     }
 
-    /// The worst change whole, the others in part.
-    fn changes_weight(&self, i: usize, against: &Contradictions, base: &Fingerprint) -> f64 {
+    /// The worst change whole, the others in part. Each is measured by the form that gave the fact: a form in between that left
+    /// it out says nothing of it.
+    fn changes_weight(&self, i: usize, variant: &Variant, against: &Contradictions) -> f64 {
         let print = self.steps[i].print;
         let (mut worst, mut sum) = (f64::MIN, 0.0);
         for (fact, level) in against.levels.iter().enumerate().filter(|(_, level)| **level != Level::Missing) {
             let field = Field::ALL[fact];
+            let base = self.steps[usize::from(variant.givers[fact])].print;
             let weight = match self.values_before(i, field) {
                 None => RETURN,
                 Some(_) if *level == Level::Disguised => DISGUISE,

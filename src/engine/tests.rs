@@ -138,6 +138,21 @@ fn partial_facts_do_not_absorb_tweaks() {
     }
 }
 
+/// A form without the VIN in between makes a changed serial no correction of an impossible VIN.
+#[test]
+fn a_fact_left_out_in_between_does_not_lighten_its_change() {
+    let mut run = Run::new();
+    for (quote, suspicion) in [
+        (base("q0", 0), 0.0),
+        (with(1, "q1", |q| q.vehicle.vin = None), 0.0),
+        (with(2, "q2", |q| q.vehicle.vin = Some("XTA219010K0123465".into())), 1.1),
+    ] {
+        let id = quote.quote_id.clone();
+        let decision = run.decision(quote);
+        assert_eq!(decision.suspicion, suspicion, "{id}: {decision:?}");
+    }
+}
+
 #[test]
 fn strangers_are_not_linked() {
     let mut run = Run::new();
