@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::decide::{Books, Prepared, decide};
 use super::decision::{Decision, Flag};
+use super::limits::VARIANTS_COMPARED_MAX;
 use super::quote::{Address, Driver, Position, Quote};
 use super::state::{Settings, State};
 use super::step::{ArrivalClock, Input, LoggedQuote, Outcome, Step};
@@ -151,6 +152,26 @@ fn a_fact_left_out_in_between_does_not_lighten_its_change() {
         let decision = run.decision(quote);
         assert_eq!(decision.suspicion, suspicion, "{id}: {decision:?}");
     }
+}
+
+/// A flood of ever new versions costs a bounded number of comparisons, and says when it passes the bound.
+#[test]
+fn an_attempt_is_compared_with_the_newest_variants() {
+    let bound = VARIANTS_COMPARED_MAX as i64;
+    let mut run = Run::new();
+    let numbered = |minute: i64, vin: i64| {
+        with(minute, &format!("q{minute:02}"), |q| q.vehicle.vin = Some(format!("XTA219010K01{vin:05}").into()))
+    };
+    let (forgotten, kept) = (0, 10);
+    let known = [(bound + 2, forgotten), (bound + 3, kept)];
+    let mut said = Vec::new();
+    for (minute, vin) in (0..bound + 2).map(|i| (i, i)).chain(known) {
+        let decision = run.decision(numbered(minute, vin));
+        said.push((decision.suspicious_attempts, decision.flags.has(Flag::Truncated)));
+    }
+    let flood = VARIANTS_COMPARED_MAX as u32;
+    let expected = (0..flood + 3).chain([flood + 2]).map(|suspicious| (suspicious, suspicious >= flood));
+    assert_eq!(said, expected.collect::<Vec<_>>());
 }
 
 #[test]
