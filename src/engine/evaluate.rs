@@ -7,7 +7,7 @@ use super::facts::{Step, walk};
 use super::field::{Field, Level};
 use super::fingerprint::{Fingerprint, Text};
 use super::gather::{Gathered, Link, has_source, number_sources, same_source, surnames};
-use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX};
+use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX, VARIANTS_COMPARED_MAX};
 use super::normalise::hash64;
 use super::rules::RuleBook;
 use super::state::Attempt;
@@ -42,14 +42,14 @@ pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, b
         features: features(reported),
         linked: gathered.links.iter().rev().take(LINKED_SHOWN_MAX).map(linked).collect(),
         linked_total: gathered.links.len() as u32,
-        flags: flags(attempt, gathered),
+        flags: flags(attempt, gathered, &evidence),
         content: 0,
     };
     evaluated.content = content(&evaluated, gathered);
     evaluated
 }
 
-fn flags(attempt: &Attempt, gathered: &Gathered) -> Flags {
+fn flags(attempt: &Attempt, gathered: &Gathered, evidence: &Evidence) -> Flags {
     let mut flags = Flags::default();
     if attempt.print.mixed_script {
         flags.set(Flag::MixedScript);
@@ -57,7 +57,9 @@ fn flags(attempt: &Attempt, gathered: &Gathered) -> Flags {
     if gathered.links.iter().any(|link| link.pair.levels.contains(&Level::Disguised)) {
         flags.set(Flag::Disguised);
     }
-    if gathered.links.len() > LINKED_WALK_MAX {
+    let changed = |window: &WindowEvidence| window.suspicious_attempts.max(window.same_source_suspicious) as usize;
+    let uncompared = evidence.windows.iter().any(|window| changed(window) >= VARIANTS_COMPARED_MAX);
+    if gathered.links.len() > LINKED_WALK_MAX || uncompared {
         flags.set(Flag::Truncated);
     }
     flags

@@ -44,9 +44,9 @@ pub struct WindowEvidence {
     pub seconds_since_first: f64,
     /// The quote joined a variant opened before it.
     pub known_form: bool,
-    /// The quote shares no device, session or agent with any linked attempt, and gives at least one of them.
+    /// The quote shares no device, session, agent or IP with any linked attempt, and gives at least one of them.
     pub fresh_source: bool,
-    /// Distinct technical sources (device, else session, else agent) among the linked attempts.
+    /// Distinct technical sources among the linked attempts: a shared device, session, agent or IP makes one.
     pub sources: u32,
     /// Linked attempts that share a technical source with this quote.
     pub same_source_attempts: u32,

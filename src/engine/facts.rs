@@ -4,6 +4,7 @@ use super::compare::{VinChange, level, vin_change};
 use super::evidence::WindowEvidence;
 use super::field::{Field, Level};
 use super::fingerprint::{DriverPrint, Fingerprint, RAWS, Text};
+use super::limits::VARIANTS_COMPARED_MAX;
 use super::normalise::vehicle::well_formed;
 use super::time::{DAY, EventTime};
 
@@ -72,7 +73,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn take(&mut self, i: usize) {
         let mut nearest: Option<(usize, Contradictions)> = None;
-        for number in (0..self.variants.len()).rev() {
+        for number in (0..self.variants.len()).rev().take(VARIANTS_COMPARED_MAX) {
             let found = self.contradictions(i, number);
             if found.count == 0 {
                 self.join(i, number);
@@ -142,7 +143,7 @@ impl Walk<'_> {
         let weight = if !another_person(against) {
             // The price of somebody else's form is no measure of this one.
             let before = if other_given_name(print, before) { base } else { before };
-            self.changes_weight(i, against, base) + favour(print, before)
+            self.changes_weight(i, &self.variants[nearest], against) + favour(print, before)
         } else if own_contacts(against) {
             ANOTHER_PERSON
         } else {
@@ -157,12 +158,14 @@ impl Walk<'_> {
         if again { ANOTHER_PERSON_AGAIN } else { ANOTHER_PERSON }
     }
 
-    /// The worst change whole, the others in part.
-    fn changes_weight(&self, i: usize, against: &Contradictions, base: &Fingerprint) -> f64 {
+    /// The worst change whole, the others in part. Each is measured by the form that gave the fact: a form in between that left
+    /// it out says nothing of it.
+    fn changes_weight(&self, i: usize, variant: &Variant, against: &Contradictions) -> f64 {
         let print = self.steps[i].print;
         let (mut worst, mut sum) = (f64::MIN, 0.0);
         for (fact, level) in against.levels.iter().enumerate().filter(|(_, level)| **level != Level::Missing) {
             let field = Field::ALL[fact];
+            let base = self.steps[usize::from(variant.givers[fact])].print;
             let weight = match self.values_before(i, field) {
                 None => RETURN,
                 Some(_) if *level == Level::Disguised => DISGUISE,
@@ -175,27 +178,26 @@ impl Walk<'_> {
         worst + OTHERS * (sum - worst)
     }
 
-    /// How many values of the fact earlier attempts gave; `None` when this one is among them. What belongs to a person is
-    /// counted over the attempts that name that person.
+    /// How many values of the fact earlier attempts gave, [`VALUES_TOLD`] at most; `None` when this one is among them. What
+    /// belongs to a person is counted over the attempts that name that person.
     fn values_before(&self, i: usize, field: Field) -> Option<usize> {
         let value = identity(field, self.steps[i].print);
-        let mut seen: Vec<u64> = Vec::with_capacity(self.variants.len());
+        let mut seen: Vec<u64> = Vec::with_capacity(VALUES_TOLD);
         let print = self.steps[i].print;
         let personal = !matches!(
             field,
             Field::FirstName | Field::Address | Field::Vin | Field::Plate | Field::MakeModel | Field::Year | Field::Power
         );
         for step in self.steps[..i].iter().filter(|step| gives(step.print, field)) {
-            if personal && other_given_name(print, step.print) {
+            let other = identity(field, step.print);
+            let counted = other != value && (seen.len() == VALUES_TOLD || seen.contains(&other));
+            if counted || (personal && other_given_name(print, step.print)) {
                 continue;
             }
-            let other = identity(field, step.print);
             if other == value {
                 return None;
             }
-            if !seen.contains(&other) {
-                seen.push(other);
-            }
+            seen.push(other);
         }
         Some(seen.len())
     }
@@ -260,23 +262,26 @@ impl Walk<'_> {
 // The weights below are log-odds of manipulation, fitted on the labelled workload and rounded. They add up.
 
 /// Weight of a form that names somebody else entirely, and of the third such person with the contacts of the first.
-const ANOTHER_PERSON: f64 = 0.1;
-const ANOTHER_PERSON_AGAIN: f64 = 1.15;
+pub const ANOTHER_PERSON: f64 = 0.1;
+pub const ANOTHER_PERSON_AGAIN: f64 = 1.15;
 /// Weight of going back to a value given before: who mends a slip does.
-const RETURN: f64 = -0.4;
+pub const RETURN: f64 = -0.4;
 /// Weight of a change from an impossible value to a possible one.
-const CORRECTION: f64 = 0.1;
+pub const CORRECTION: f64 = 0.1;
 /// Weight of look-alike or invisible characters.
-const DISGUISE: f64 = 1.6;
+pub const DISGUISE: f64 = 1.6;
 /// Share of their weight that all changes but the worst of one step keep.
-const OTHERS: f64 = 0.35;
+pub const OTHERS: f64 = 0.35;
 /// Weight taken off a version that was left again at once.
-const LEFT_AGAIN: f64 = 0.5;
+pub const LEFT_AGAIN: f64 = 0.5;
 /// Most that one step weighs, so that two never are enough.
-const MOST: f64 = 4.0;
+pub const MOST: f64 = 4.0;
+
+/// Earlier values of one fact that are told apart: more weigh no more.
+const VALUES_TOLD: usize = 3;
 
 /// What it adds that this many other values of one fact were given before: a slip is mended once, a search goes on.
-fn again(values: usize) -> f64 {
+pub fn again(values: usize) -> f64 {
     match values {
         0..=1 => 0.0,
         2 => 0.5,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::decide::{Books, Prepared, decide};
 use super::decision::{Decision, Flag};
+use super::limits::VARIANTS_COMPARED_MAX;
 use super::quote::{Address, Driver, Position, Quote};
 use super::state::{Settings, State};
 use super::step::{ArrivalClock, Input, LoggedQuote, Outcome, Step};
@@ -136,6 +137,41 @@ fn partial_facts_do_not_absorb_tweaks() {
         quote.drivers = drivers(licences);
         assert_eq!(run.decision(quote).suspicious_attempts, suspicious, "q{minute}");
     }
+}
+
+/// A form without the VIN in between makes a changed serial no correction of an impossible VIN.
+#[test]
+fn a_fact_left_out_in_between_does_not_lighten_its_change() {
+    let mut run = Run::new();
+    for (quote, suspicion) in [
+        (base("q0", 0), 0.0),
+        (with(1, "q1", |q| q.vehicle.vin = None), 0.0),
+        (with(2, "q2", |q| q.vehicle.vin = Some("XTA219010K0123465".into())), 1.1),
+    ] {
+        let id = quote.quote_id.clone();
+        let decision = run.decision(quote);
+        assert_eq!(decision.suspicion, suspicion, "{id}: {decision:?}");
+    }
+}
+
+/// A flood of ever new versions costs a bounded number of comparisons, and says when it passes the bound.
+#[test]
+fn an_attempt_is_compared_with_the_newest_variants() {
+    let bound = VARIANTS_COMPARED_MAX as i64;
+    let mut run = Run::new();
+    let numbered = |minute: i64, vin: i64| {
+        with(minute, &format!("q{minute:02}"), |q| q.vehicle.vin = Some(format!("XTA219010K01{vin:05}").into()))
+    };
+    let (forgotten, kept) = (0, 10);
+    let known = [(bound + 2, forgotten), (bound + 3, kept)];
+    let mut said = Vec::new();
+    for (minute, vin) in (0..bound + 2).map(|i| (i, i)).chain(known) {
+        let decision = run.decision(numbered(minute, vin));
+        said.push((decision.suspicious_attempts, decision.flags.has(Flag::Truncated)));
+    }
+    let flood = VARIANTS_COMPARED_MAX as u32;
+    let expected = (0..flood + 3).chain([flood + 2]).map(|suspicious| (suspicious, suspicious >= flood));
+    assert_eq!(said, expected.collect::<Vec<_>>());
 }
 
 #[test]

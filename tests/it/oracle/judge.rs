@@ -157,16 +157,20 @@ fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], oth
     let print = &subject.print;
     let links: Vec<&Logged> = links.iter().map(|(other, _)| *other).filter(|other| other.time > since).collect();
     let own: Step = (now, print);
-    let walked = |links: &[&Logged]| walk(&links.iter().map(|other| (other.time, &other.print)).chain([own]).collect::<Vec<_>>());
     let same_source: Vec<&Logged> = links.iter().copied().filter(|other| from_one_source(print, &other.print)).collect();
-    let mut window = walked(&links);
+    let (mut window, openers) = walk(&steps(&links, own));
+    let sources = sources(&links.iter().map(|other| &other.print).chain([print]).collect::<Vec<_>>());
     if links.is_empty() {
         window.distinct = Field::ALL.map(|field| u16::from(gives(print, field)));
     }
     window.same_source_attempts = same_source.len() as u32;
-    window.same_source_suspicious = walked(&same_source).suspicious_attempts;
-    window.fresh_source = !links.is_empty() && same_source.is_empty() && source(print).is_some();
-    window.sources = links.iter().filter_map(|other| source(&other.print)).collect::<BTreeSet<_>>().len() as u32;
+    window.same_source_suspicious = walk(&steps(&same_source, own)).0.suspicious_attempts;
+    window.fresh_source = !links.is_empty() && same_source.is_empty() && has_source(print);
+    let told = links.iter().zip(&sources).filter(|(other, _)| has_source(&other.print));
+    window.sources = told.map(|(_, source)| source).collect::<BTreeSet<_>>().len() as u32;
+    let opened_by = |source: usize| openers.iter().filter(|opener| sources[**opener] == source).count();
+    let strangers = sources.iter().filter(|source| **source != sources[links.len()]);
+    window.other_source_suspicious = strangers.map(|source| opened_by(*source).saturating_sub(1)).max().unwrap_or(0) as u32;
     let in_window: Vec<&Logged> = others.iter().copied().filter(|other| other.time > since).collect();
     let applicants = |family| surnames(family, subject, in_window.iter()) as u32;
     let things = [Family::Phone, Family::Email, Family::Device, Family::Session];
@@ -175,18 +179,32 @@ fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], oth
     window
 }
 
-fn from_one_source(a: &Fingerprint, b: &Fingerprint) -> bool {
-    let agent = !a.text(Text::Agent).is_empty() && a.text(Text::Agent) == b.text(Text::Agent);
-    agent || shares(Family::Device, a, b) || shares(Family::Session, a, b)
+fn steps<'a>(links: &[&'a Logged], own: Step<'a>) -> Vec<Step<'a>> {
+    links.iter().map(|other| (other.time, &other.print)).chain([own]).collect()
 }
 
-/// Device, else session, else agent.
-fn source(print: &Fingerprint) -> Option<String> {
-    match (print.device, print.session, print.text(Text::Agent)) {
-        (0, 0, "") => None,
-        (0, 0, agent) => Some(format!("agent {agent}")),
-        (0, session, _) => Some(format!("{session}")),
-        (device, _, _) => Some(format!("{device}")),
+fn from_one_source(a: &Fingerprint, b: &Fingerprint) -> bool {
+    let agent = !a.text(Text::Agent).is_empty() && a.text(Text::Agent) == b.text(Text::Agent);
+    let ip = a.ip != 0 && a.ip == b.ip;
+    agent || ip || shares(Family::Device, a, b) || shares(Family::Session, a, b)
+}
+
+fn has_source(print: &Fingerprint) -> bool {
+    print.device != 0 || print.session != 0 || print.ip != 0 || !print.text(Text::Agent).is_empty()
+}
+
+/// One number for all attempts of one source, however long the chain from one to another: the place of its first.
+fn sources(prints: &[&Fingerprint]) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (0..prints.len()).collect();
+    loop {
+        let before = numbers.clone();
+        for (i, print) in prints.iter().enumerate() {
+            let meets = (0..prints.len()).filter(|j| from_one_source(print, prints[*j]));
+            numbers[i] = meets.map(|j| before[j]).fold(before[i], usize::min);
+        }
+        if numbers == before {
+            return numbers;
+        }
     }
 }
 

@@ -73,7 +73,14 @@ fn name(field: Field, slot: Text, a: &Fingerprint, b: &Fingerprint) -> Level {
         return Level::Missing;
     }
     if x == y {
-        return equal(field, a, b);
+        // Two Russian spellings that romanise alike are two spellings; in another script it is only another way to write one.
+        let i = field as usize;
+        let both_cyrillic = (a.cyrillic >> i) & 1 == 1 && (b.cyrillic >> i) & 1 == 1;
+        let respelt = both_cyrillic && a.raw[i] != b.raw[i];
+        return match equal(field, a, b) {
+            Level::Same if respelt => Level::Near,
+            level => level,
+        };
     }
     if a.visual[field as usize] == b.visual[field as usize] {
         return Level::Disguised;

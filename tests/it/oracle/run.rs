@@ -36,9 +36,13 @@ fn rule(id: &str, then: Verdict, mode: Mode, when: &str) -> RuleSource {
         products: vec![],
         tenants: vec![],
         applicant: Default::default(),
-        underwriter: "{attempts} within {window}".into(),
+        underwriter: TOLD.into(),
     }
 }
+
+/// All that a decision shows nowhere else.
+const TOLD: &str = "{attempts} within {window}, {same_source_attempts} from here, {other_source_suspicious} versions of one other, \
+                    {own_suspicion} its own, {premium_gain_pct} % less; {changed_facts}";
 
 /// Rules over four windows that touch every kind of feature.
 pub fn book() -> Arc<RuleBook> {
@@ -62,6 +66,13 @@ pub fn book_within(longest: &str) -> Arc<RuleBook> {
         rule("near", flag, live, r#"suspicious_attempts(duration("1h")) >= 1"#),
         rule("vins", flag, live, &vins),
         rule("hub", flag, live, r#"source_applicants(duration("24h")) >= 3 && same_source_suspicious(duration("24h")) >= 1"#),
+        rule(
+            "source",
+            flag,
+            live,
+            r#"fresh_source(duration("24h")) || other_source_suspicious(duration("24h")) >= 2
+               || own_suspicion(duration("24h")) >= 0.8 || premium_gain_pct(duration("24h")) >= 5.0"#,
+        ),
         rule("shadow", refer, Mode::Shadow, r#"attempts(duration("24h")) >= 1"#),
     ];
     Arc::new(RuleBook::build(1, rules).unwrap_or_else(|problems| panic!("{problems:?}")))

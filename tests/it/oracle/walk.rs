@@ -1,12 +1,17 @@
-//! The walk of facts and variants, from section 9 of the design and nothing else; only the tables of weights are the engine's.
+//! The walk of facts and variants, from section 9 of the design and the words of the engine; only the weights are the engine's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quoteguard::engine::evidence::WindowEvidence;
-use quoteguard::engine::facts::{change_weight, favour, pace};
+use quoteguard::engine::facts::{
+    ANOTHER_PERSON, ANOTHER_PERSON_AGAIN, CORRECTION, DISGUISE, LEFT_AGAIN, MOST, OTHERS, RETURN, again, change_weight, favour,
+    pace,
+};
 use quoteguard::engine::field::{Field, Level};
 use quoteguard::engine::fingerprint::{DriverPrint, Fingerprint, Text};
+use quoteguard::engine::limits::VARIANTS_COMPARED_MAX;
 use quoteguard::engine::normalise::hash64;
+use quoteguard::engine::normalise::vehicle::well_formed;
 
 use super::levels::level;
 
@@ -88,15 +93,17 @@ fn contradictions(steps: &[Step], i: usize, variant: &Variant) -> Contradictions
     found
 }
 
-pub fn walk(steps: &[Step]) -> WindowEvidence {
+/// What the attempts say, and which of them opened each variant.
+pub fn walk(steps: &[Step]) -> (WindowEvidence, Vec<usize>) {
     let mut variants: Vec<Variant> = Vec::new();
     let mut openings: Vec<Opening> = Vec::new();
     let mut joined: Vec<usize> = Vec::new();
+    let mut openers: Vec<usize> = Vec::new();
     let mut oscillations = 0;
     for (i, (_, print)) in steps.iter().enumerate() {
         let against: Vec<Contradictions> = variants.iter().map(|variant| contradictions(steps, i, variant)).collect();
         let given = facts().filter(|field| gives(print, *field));
-        if let Some(newest) = (0..variants.len()).rev().find(|n| against[*n].is_empty()) {
+        if let Some(newest) = newest_first(variants.len()).find(|n| against[*n].is_empty()) {
             for field in given {
                 let giver = variants[newest].facts.entry(field).or_insert(i);
                 if fuller(field, print, steps[*giver].1) {
@@ -110,54 +117,124 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
             continue;
         }
         // Of the nearest the newest.
-        if let Some(nearest) = (0..variants.len()).rev().min_by_key(|n| against[*n].len()) {
+        if let Some(nearest) = newest_first(variants.len()).min_by_key(|n| against[*n].len()) {
             let contradictions = against[nearest].clone();
-            let suspicion = suspicion(steps, i, steps[variants[nearest].last].1, &contradictions);
+            let suspicion = suspicion(steps, i, &variants[nearest], &contradictions);
             openings.push(Opening { attempt: i, nearest, contradictions, suspicion });
         }
         joined.push(variants.len());
+        openers.push(i);
         variants.push(Variant { facts: given.map(|field| (field, i)).collect(), last: i });
     }
-    let opened = openings.last().is_some_and(|opening| opening.attempt == steps.len() - 1);
+    let own = openings.last().filter(|opening| opening.attempt == steps.len() - 1);
     let changed =
         openings.iter().flat_map(|opening| opening.contradictions.keys()).fold(0, |bits, field| bits | 1 << *field as u32);
     let disguises = openings.iter().filter(|o| o.contradictions.values().all(|level| *level == Level::Disguised)).count();
-    WindowEvidence {
+    let window = WindowEvidence {
         attempts: steps.len() as u32,
         suspicious_attempts: variants.len() as u32 - 1,
-        suspicion: round(openings.iter().map(|opening| settled(steps, &joined, opening)).sum()),
+        suspicion: round(openings.iter().map(|opening| settled(&joined, opening)).sum()),
+        own_suspicion: round(own.map_or(0.0, |opening| opening.suspicion)),
         distinct: distinct(steps, &variants),
         changed,
         premium_drop_pct: round(premium_drop(steps)),
+        premium_gain_pct: round(premium_gain(steps[0].1, steps[steps.len() - 1].1)),
         oscillations,
         disguises: disguises as u32,
         seconds_since_first: ((steps[steps.len() - 1].0 - steps[0].0) / 1_000_000) as f64,
-        known_form: steps.len() > 1 && !opened,
+        known_form: steps.len() > 1 && own.is_none(),
         ..WindowEvidence::default()
-    }
+    };
+    (window, openers)
+}
+
+/// Numbers of the variants that an attempt is compared with.
+fn newest_first(variants: usize) -> impl Iterator<Item = usize> {
+    (0..variants).rev().take(VARIANTS_COMPARED_MAX)
 }
 
 fn round(x: f64) -> f64 {
     (x * 100.0).round() / 100.0
 }
 
-/// The worst change whole, the others by about a third, then whose favour and how fast.
-fn suspicion(steps: &[Step], i: usize, base: &Fingerprint, contradictions: &Contradictions) -> f64 {
-    let print = steps[i].1;
-    let weights = contradictions.iter().map(|(field, level)| change_weight(*field, *level, print, base));
-    let (worst, sum) = weights.fold((0.0f64, 0.0), |(worst, sum), weight| (worst.max(weight), sum + weight));
-    (worst + 0.35 * (sum - worst)).min(2.5) * favour(print, steps[i - 1].1) * pace(steps[i].0 - steps[i - 1].0)
+/// What the step to a new variant weighs: what changed, whose favour, how fast.
+fn suspicion(steps: &[Step], i: usize, nearest: &Variant, contradictions: &Contradictions) -> f64 {
+    let (print, before) = (steps[i].1, steps[i - 1].1);
+    let level = |field: Field| contradictions.get(&field).copied();
+    let different = |field: Field| level(field) == Some(Level::Different);
+    let papers_or_date = [Field::BirthDate, Field::IdDocument, Field::DriverLicence];
+    let weight = if different(Field::FirstName) && papers_or_date.into_iter().any(different) {
+        // Somebody else entirely. Who brings contacts of his own is a relative who wants the same car insured.
+        let names = given_before(steps, i, Field::FirstName);
+        let known = names.contains(&value(Field::FirstName, print));
+        match level(Field::Phone).or(level(Field::Email)) {
+            Some(_) => ANOTHER_PERSON,
+            None if names.len() >= 2 && !known => ANOTHER_PERSON_AGAIN + favour(print, before),
+            None => ANOTHER_PERSON + favour(print, before),
+        }
+    } else {
+        // A price is compared with the last one of the same person.
+        let priced = if namesake(print, before) { before } else { steps[nearest.last].1 };
+        changes(steps, i, nearest, contradictions) + favour(print, priced)
+    };
+    weight.clamp(0.0, MOST) * pace(steps[i].0 - steps[i - 1].0)
 }
 
-/// A version left at once for the one before it that brought no better price was a slip of the pen.
-fn settled(steps: &[Step], joined: &[usize], opening: &Opening) -> f64 {
-    let i = opening.attempt;
-    let left_at_once = joined.get(i + 1) == Some(&opening.nearest);
-    let (mine, before) = (steps[i].1, steps[i - 1].1);
-    let same_choices = (mine.term, mine.deductible, mine.extra) == (before.term, before.deductible, before.extra);
-    let both_priced = mine.premium >= 0.0 && before.premium >= 0.0;
-    let cheaper = same_choices && both_priced && mine.premium < before.premium * 0.995;
-    if left_at_once && !cheaper { opening.suspicion * 0.4 } else { opening.suspicion }
+/// The heaviest change whole, the others in part.
+fn changes(steps: &[Step], i: usize, nearest: &Variant, contradictions: &Contradictions) -> f64 {
+    let print = steps[i].1;
+    let weigh = |(field, level): (&Field, &Level)| {
+        let (values, before) = (given_before(steps, i, *field), steps[nearest.facts[field]].1);
+        match level {
+            _ if values.contains(&value(*field, print)) => RETURN,
+            Level::Disguised => DISGUISE,
+            _ if possible(*field, print) == Some(true) && possible(*field, before) == Some(false) => CORRECTION,
+            level => change_weight(*field, *level, print, before) + again(values.len()),
+        }
+    };
+    let weights: Vec<f64> = contradictions.iter().map(weigh).collect();
+    let worst = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    worst + OTHERS * (weights.iter().sum::<f64>() - worst)
+}
+
+/// Distinct values of a fact in the attempts before; of what belongs to a person, in those that may name the same one.
+fn given_before(steps: &[Step], i: usize, field: Field) -> BTreeSet<u64> {
+    use Field::*;
+    let of_anybody = matches!(field, FirstName | Address | Vin | Plate | MakeModel | Year | Power);
+    let counts = |print: &Fingerprint| gives(print, field) && (of_anybody || namesake(steps[i].1, print));
+    steps[..i].iter().filter(|(_, print)| counts(print)).map(|(_, print)| value(field, print)).collect()
+}
+
+fn namesake(a: &Fingerprint, b: &Fingerprint) -> bool {
+    level(Field::FirstName, a, b) != Level::Different
+}
+
+/// Can the value be true? `None` for facts of which nobody can tell.
+fn possible(field: Field, print: &Fingerprint) -> Option<bool> {
+    let ten_long = |slot: Text| Some(print.text(slot).len() == 10);
+    match field {
+        Field::Vin => Some(well_formed(print.text(Text::Vin))),
+        // Main part and region.
+        Field::Plate => Some(print.text(Text::Plate).contains(' ')),
+        Field::Phone => ten_long(Text::Phone),
+        Field::IdDocument => ten_long(Text::IdDocument),
+        Field::DriverLicence => ten_long(Text::DriverLicence),
+        _ => None,
+    }
+}
+
+/// A version left at once for the one before it was a slip of the pen.
+fn settled(joined: &[usize], opening: &Opening) -> f64 {
+    let left_at_once = joined.get(opening.attempt + 1) == Some(&opening.nearest);
+    if left_at_once { (opening.suspicion - LEFT_AGAIN).max(0.0) } else { opening.suspicion }
+}
+
+/// What the last form saves against the first, for the same choices; half a per cent is rounding.
+fn premium_gain(first: &Fingerprint, last: &Fingerprint) -> f64 {
+    let choices = |print: &Fingerprint| (print.term, print.deductible, print.drivers.len(), print.text(Text::Product).to_owned());
+    let both_priced = first.premium >= 0.0 && last.premium >= 0.0;
+    let cheaper = both_priced && last.premium < first.premium * 0.995;
+    if cheaper && choices(first) == choices(last) { (first.premium - last.premium) / first.premium * 100.0 } else { 0.0 }
 }
 
 fn premium_drop(steps: &[Step]) -> f64 {
