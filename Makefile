@@ -26,7 +26,7 @@ test: ## Every test, then schemathesis against a running service
 	scripts/schemathesis.sh
 
 bench: ## Every target with its floor: detection, replay, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
-	@scripts/setup.sh compiler
+	@scripts/setup.sh compiler python curl
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
