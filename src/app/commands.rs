@@ -18,7 +18,7 @@ use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
-use crate::engine::time::ArrivalTime;
+use crate::engine::time::{ArrivalTime, Arrivals, SECOND};
 use crate::replay::{self, Depth, Options};
 use crate::rule_commands::{self, Decided, Report};
 
@@ -67,7 +67,7 @@ pub enum ConfigCommand {
 pub fn serve(flags: &Flags) -> Result<ExitCode> {
     let config = Config::load(flags)?;
     logs::init(&config.log)?;
-    let rules = rule_book(config.rules.dir.as_deref())?;
+    let rules = rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let mut interrupt = Signals::new()?;
@@ -119,7 +119,7 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
         inputs: files,
         decisions,
         rejects,
-        rules: rule_book(dir.as_deref())?,
+        rules: rule_book(dir.as_deref(), config.time.retention_secs)?,
         settings: config.settings(),
         depth: Depth::Full,
         preparers: replay::preparers(),
@@ -160,8 +160,20 @@ pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The book of a folder, or the shipped one. Its version is given when it enters a log.
-fn rule_book(dir: Option<&Path>) -> Result<RuleBook> {
+/// The book of a folder, or the shipped one, if the window that is kept is long enough for it.
+fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
+    let book = read_book(dir)?;
+    let longest = book.longest() / SECOND;
+    if longest > retention_secs {
+        return Err(anyhow!(
+            "time.retention_secs: a rule looks back {longest} s and only {retention_secs} s are kept; shorten its window, or keep more"
+        ));
+    }
+    Ok(book)
+}
+
+/// Its version is given when it enters a log.
+fn read_book(dir: Option<&Path>) -> Result<RuleBook> {
     let Some(dir) = dir else { return Ok(shipped()) };
     let files = rule_commands::read_folder(dir).with_context(|| format!("rules.dir: cannot read {}", dir.display()))?;
     if files.is_empty() {
@@ -176,7 +188,7 @@ fn decide_all(book: &RuleBook, bodies: &[Vec<u8>]) -> Result<Vec<Decided>, Strin
     let mut state = State::new(Settings::default());
     let mut books = Books::default();
     books.add(Arc::new(book.clone()));
-    state.restore(0, None, vec![(0, book.reference())]);
+    state.restore(0, Arrivals::default(), vec![(0, book.reference())]);
     let mut decided = Vec::with_capacity(bodies.len());
     for (number, body) in (1..).zip(bodies) {
         let quote = decode(body, None).map_err(|error| format!("quote {number}: {error}"))?.quote;

@@ -13,7 +13,7 @@ use super::quote::{Position, Quote};
 use super::rules::RuleBook;
 use super::state::{Attempt, Standing, State, id_hash};
 use super::step::{ArrivalClock, Gauges, Input, LoggedQuote, Outcome, Step};
-use super::time::{EventTime, SECOND};
+use super::time::{Arrivals, EventTime, SECOND};
 
 /// A quote made ready without any state: safe to do in parallel.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,7 @@ pub fn decide(state: &State, input: &Input, books: &Books) -> Step {
 
 /// A step that only moves the position.
 fn unchanged(state: &State, offset: u64, outcome: Outcome) -> Step {
-    let delta = Delta { from: offset, to: offset + 1, arrival: state.arrival(), ..Delta::default() };
+    let delta = Delta { from: offset, to: offset + 1, arrivals: state.arrivals(), ..Delta::default() };
     Step { outcome, decisions: Vec::new(), delta, gauges: Gauges::default() }
 }
 
@@ -101,13 +101,13 @@ fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Step {
 fn moved(state: &State, logged: &LoggedQuote, offset: u64, outcome: Outcome) -> Step {
     let mut step = unchanged(state, offset, outcome);
     if logged.clock != ArrivalClock::Event {
-        step.delta.arrival = Some(running(state, logged.arrival.0));
+        step.delta.arrivals.log = Some(running(state.arrivals().log, logged.arrival.0));
     }
     step
 }
 
-fn running(state: &State, arrival: i64) -> i64 {
-    state.arrival().map_or(arrival, |before| before.max(arrival))
+fn running(before: Option<i64>, arrival: i64) -> i64 {
+    before.map_or(arrival, |before| before.max(arrival))
 }
 
 /// When a quote happened, as far as we believe it.
@@ -124,17 +124,17 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
     let settings = state.settings();
     let submitted = logged.prepared.submitted_at.0;
     let (arrival, lateness) = match logged.clock {
-        ArrivalClock::Log => (running(state, logged.arrival.0), settings.lateness_http_secs),
-        ArrivalClock::Stream => (running(state, logged.arrival.0), settings.lateness_stream_secs),
+        ArrivalClock::Log => (running(state.arrivals().log, logged.arrival.0), settings.lateness_http_secs),
+        ArrivalClock::Stream => (running(state.arrivals().log, logged.arrival.0), settings.lateness_stream_secs),
         ArrivalClock::Event => {
             if !YEARS.contains(&submitted) {
-                return Err(Outcome::TimeJump { setting: "years 2000-2100" });
+                return Err(Outcome::TimeJump { setting: "the years 2000 to 2100" });
             }
-            let ahead = state.arrival().map_or(0, |before| submitted - before);
+            let ahead = state.arrivals().event.map_or(0, |before| submitted - before);
             if ahead > settings.max_jump_secs * SECOND {
-                return Err(Outcome::TimeJump { setting: "time.max_jump" });
+                return Err(Outcome::TimeJump { setting: "time.max_jump_secs" });
             }
-            (running(state, submitted), settings.lateness_stream_secs)
+            (running(state.arrivals().event, submitted), settings.lateness_stream_secs)
         }
     };
     let behind = arrival.saturating_sub(submitted);
@@ -163,11 +163,8 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     let in_time = newest < attempt.event_time.0;
     let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, longest) };
     let late = newest > attempt.event_time.0 || later.any;
-    let as_newest = match later.any {
-        true => subject_evidence(state, None, &attempt, &keys, Reach::All, book).evaluated.verdict,
-        false => Verdict::Accept,
-    };
-    let answer = own.evaluated.verdict.max(as_newest);
+    let as_newest = later.any.then(|| subject_evidence(state, None, &attempt, &keys, Reach::All, book));
+    let answer = as_newest.as_ref().map_or(Verdict::Accept, |judged| judged.evaluated.verdict).max(own.evaluated.verdict);
     let arrived = Flags(u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8);
     let flags = Flags(own.flags.0 | arrived.0 | u8::from(later.cut) << Flag::Truncated as u8);
 
@@ -178,7 +175,8 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
             amendments.redecide(other, state.standing(*slot));
         }
     }
-    let referral = own.referral(state, offset);
+    // Whoever is told to contact the underwriter finds a case there, even when only the answer is a referral.
+    let referral = own.referral(state, offset).or_else(|| as_newest.and_then(|judged| judged.referral(state, offset)));
     let standing = Standing {
         content: own.evaluated.content,
         referral,
@@ -200,7 +198,10 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     let delta = Delta {
         from: offset,
         to: offset + 1,
-        arrival: Some(timed.arrival),
+        arrivals: match logged.clock {
+            ArrivalClock::Event => Arrivals { event: Some(timed.arrival), ..state.arrivals() },
+            ArrivalClock::Log | ArrivalClock::Stream => Arrivals { log: Some(timed.arrival), ..state.arrivals() },
+        },
         rule_book: None,
         insert: Some((attempt, standing)),
         keys: prepared.keys.clone(),
@@ -258,7 +259,7 @@ fn subject_evidence(
 fn newest_case(state: &State, gathered: &Gathered) -> Option<ReferralId> {
     gathered.links.iter().rev().find_map(|link| {
         let standing = state.standing(link.slot?);
-        standing.referral.filter(|_| standing.verdict == Verdict::Refer)
+        standing.referral.filter(|_| standing.verdict.max(standing.answer) == Verdict::Refer)
     })
 }
 

@@ -6,7 +6,7 @@ use super::blocking::{KEYS_MAX, Key, derive};
 use super::codec::Reader;
 use super::decision::{Flags, ReferralId, RuleBookRef, Verdict};
 use super::state::{Attempt, Standing, id_hash};
-use super::time::EventTime;
+use super::time::{Arrivals, EventTime};
 
 /// Carries the state from one offset to the next.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,8 +15,8 @@ pub struct Delta {
     pub from: u64,
     /// The next offset to read.
     pub to: u64,
-    /// Running arrival after the record, microseconds.
-    pub arrival: Option<i64>,
+    /// Running arrivals after the record.
+    pub arrivals: Arrivals,
     /// A rule book in force from `from`.
     pub rule_book: Option<RuleBookRef>,
     pub insert: Option<(Arc<Attempt>, Standing)>,
@@ -39,20 +39,22 @@ pub struct Amended {
 #[error("corrupt delta: {0}")]
 pub struct CorruptDelta(pub &'static str);
 
-const HAS_ARRIVAL: u8 = 1;
+const HAS_LOG_ARRIVAL: u8 = 1;
 const HAS_BOOK: u8 = 2;
 const HAS_INSERT: u8 = 4;
+const HAS_EVENT_ARRIVAL: u8 = 8;
 
 impl Delta {
     /// Appends the stored form.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let flags = (u8::from(self.arrival.is_some()) * HAS_ARRIVAL)
+        let flags = (u8::from(self.arrivals.log.is_some()) * HAS_LOG_ARRIVAL)
+            | (u8::from(self.arrivals.event.is_some()) * HAS_EVENT_ARRIVAL)
             | (u8::from(self.rule_book.is_some()) * HAS_BOOK)
             | (u8::from(self.insert.is_some()) * HAS_INSERT);
         out.push(flags);
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.to.to_le_bytes());
-        if let Some(arrival) = self.arrival {
+        for arrival in [self.arrivals.log, self.arrivals.event].into_iter().flatten() {
             out.extend_from_slice(&arrival.to_le_bytes());
         }
         if let Some(book) = &self.rule_book {
@@ -85,7 +87,8 @@ impl Delta {
     fn read(reader: &mut Reader) -> Result<Delta, CorruptDelta> {
         let flags = reader.u8()?;
         let (from, to) = (reader.u64()?, reader.u64()?);
-        let arrival = if flags & HAS_ARRIVAL != 0 { Some(reader.u64()? as i64) } else { None };
+        let mut arrival = |flag: u8| if flags & flag != 0 { reader.u64().map(|a| Some(a as i64)) } else { Ok(None) };
+        let arrivals = Arrivals { log: arrival(HAS_LOG_ARRIVAL)?, event: arrival(HAS_EVENT_ARRIVAL)? };
         let rule_book =
             if flags & HAS_BOOK != 0 { Some(RuleBookRef { version: reader.u32()?, hash: reader.u64()? }) } else { None };
         let insert = if flags & HAS_INSERT != 0 { Some(read_insert(reader)?) } else { None };
@@ -99,7 +102,7 @@ impl Delta {
         for _ in 0..count {
             amended.push(Amended { offset: reader.u64()?, id_hash: reader.u64()?, standing: read_standing(reader)? });
         }
-        Ok(Delta { from, to, arrival, rule_book, insert, keys: keys.into(), amended })
+        Ok(Delta { from, to, arrivals, rule_book, insert, keys: keys.into(), amended })
     }
 }
 

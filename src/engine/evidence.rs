@@ -44,6 +44,8 @@ pub struct WindowEvidence {
     pub seconds_since_first: f64,
     /// The quote joined a variant opened before it.
     pub known_form: bool,
+    /// The quote joined a version other than the first, and another source had opened it.
+    pub foreign_form: bool,
     /// The quote shares no device, session, agent or IP with any linked attempt, and gives at least one of them.
     pub fresh_source: bool,
     /// Distinct technical sources among the linked attempts: a shared device, session, agent or IP makes one.
@@ -96,6 +98,7 @@ pub enum Feature {
     Disguises,
     SecondsSinceFirst,
     KnownForm,
+    ForeignForm,
     FreshSource,
     Sources,
     SameSourceAttempts,
@@ -144,6 +147,7 @@ catalogue! {
     Disguises "disguises" Window Int "variants" "Versions that differ only by look-alike or invisible characters.";
     SecondsSinceFirst "seconds_since_first" Window Double "s" "Time from the first linked attempt in the window to this one.";
     KnownForm "known_form" Window Bool "" "The quote agrees with a version seen before.";
+    ForeignForm "foreign_form" Window Bool "" "The quote agrees with a later version that another source made first.";
     FreshSource "fresh_source" Window Bool "" "The quote comes from a device, session or agent that no linked attempt used.";
     Sources "sources" Window Int "sources" "Distinct technical sources among the linked attempts.";
     SameSourceAttempts "same_source_attempts" Window Int "quotes" "Linked attempts from this quote's device, session or agent.";
@@ -209,6 +213,7 @@ impl WindowEvidence {
             Feature::Disguises => f64::from(self.disguises),
             Feature::SecondsSinceFirst => self.seconds_since_first,
             Feature::KnownForm => f64::from(u8::from(self.known_form)),
+            Feature::ForeignForm => f64::from(u8::from(self.foreign_form)),
             Feature::FreshSource => f64::from(u8::from(self.fresh_source)),
             Feature::Sources => f64::from(self.sources),
             Feature::SameSourceAttempts => f64::from(self.same_source_attempts),

@@ -59,6 +59,7 @@ pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
     }
     let mut evidence = walk.evidence(oscillations);
     evidence.other_source_suspicious = walk.other_source_suspicious(sources);
+    evidence.foreign_form = walk.foreign_form(sources);
     evidence
 }
 
@@ -224,6 +225,13 @@ impl Walk<'_> {
             known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
             ..WindowEvidence::default()
         }
+    }
+
+    /// Did the last attempt join a version that was not the first and that another source had opened?
+    fn foreign_form(&self, sources: &[usize]) -> bool {
+        let Some(number) = self.joined.last().filter(|number| **number > 0) else { return false };
+        let opened = usize::from(self.variants[*number].opened);
+        sources.get(opened) != sources.last()
     }
 
     fn other_source_suspicious(&self, sources: &[usize]) -> u32 {

@@ -16,7 +16,7 @@ use super::index::{Index, Slot};
 use super::normalise::hash64;
 use super::quote::Position;
 use super::step::Current;
-use super::time::{EventTime, MINUTE, SECOND};
+use super::time::{Arrivals, EventTime, MINUTE, SECOND};
 
 /// Settings that belong to the log: they may not change under recorded state without a replay. Times in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ impl Default for Settings {
             log_id: "file".into(),
             partition: 0,
             retention_secs: 30 * 24 * 3600,
-            max_live_attempts: 5_000_000,
+            max_live_attempts: 2_000_000,
             lateness_http_secs: 30,
             lateness_stream_secs: 3600,
             max_skew_secs: 120,
@@ -127,8 +127,7 @@ pub struct State {
     /// Rule books by the offset from which they are in force.
     books: Vec<(u64, RuleBookRef)>,
     next_offset: u64,
-    /// Running arrival, microseconds; `None` before the first quote.
-    arrival: Option<i64>,
+    arrivals: Arrivals,
     /// Newest event time that the cap evicted.
     evicted: Option<EventTime>,
     /// Newest event time ever held.
@@ -158,7 +157,7 @@ impl State {
             tenants: BTreeMap::new(),
             books: Vec::new(),
             next_offset: 0,
-            arrival: None,
+            arrivals: Arrivals::default(),
             evicted: None,
             newest_anywhere: EventTime(i64::MIN),
         }
@@ -173,16 +172,16 @@ impl State {
         self.next_offset
     }
 
-    /// The largest arrival so far, microseconds.
-    pub fn arrival(&self) -> Option<i64> {
-        self.arrival
+    /// The running arrivals: each clock's largest so far.
+    pub fn arrivals(&self) -> Arrivals {
+        self.arrivals
     }
 
     /// Nothing older than this is needed by any later quote, in event time.
     pub fn expiry_horizon(&self) -> EventTime {
         let lateness = self.settings.lateness_http_secs.max(self.settings.lateness_stream_secs);
         let kept = self.settings.retention_secs + lateness + self.settings.max_skew_secs;
-        EventTime(self.arrival.unwrap_or(i64::MIN / 2).saturating_sub(kept * SECOND))
+        EventTime(self.arrivals.watermark().unwrap_or(i64::MIN / 2).saturating_sub(kept * SECOND))
     }
 
     pub fn live_attempts(&self) -> usize {
@@ -205,7 +204,7 @@ impl State {
     /// Order-free digest of the live set: tenant, id, body, event time and final decision of every attempt newer than
     /// watermark - retention.
     pub fn digest(&self) -> u64 {
-        let horizon = self.arrival.map_or(i64::MIN, |a| a - self.settings.retention_secs * SECOND);
+        let horizon = self.arrivals.watermark().map_or(i64::MIN, |a| a - self.settings.retention_secs * SECOND);
         let live = self.slab.attempts.iter().zip(&self.slab.standings);
         live.filter_map(|(attempt, standing)| Some((attempt.as_ref()?, standing)))
             .filter(|(attempt, _)| attempt.event_time.0 > horizon)
@@ -302,7 +301,7 @@ impl State {
     /// accepted, amendments of attempts no longer held are ignored, and nothing expires until [`State::loaded`].
     pub fn load(&mut self, delta: &Delta) {
         self.next_offset = delta.to;
-        self.arrival = delta.arrival;
+        self.arrivals = delta.arrivals;
         if let Some(book) = &delta.rule_book {
             self.books.push((delta.from, book.clone()));
         }
@@ -323,9 +322,9 @@ impl State {
     }
 
     /// Sets what outlives the window when the segments that brought it are gone.
-    pub fn restore(&mut self, next_offset: u64, arrival: Option<i64>, books: Vec<(u64, RuleBookRef)>) {
+    pub fn restore(&mut self, next_offset: u64, arrivals: Arrivals, books: Vec<(u64, RuleBookRef)>) {
         self.next_offset = next_offset;
-        self.arrival = arrival;
+        self.arrivals = arrivals;
         self.books = books;
     }
 

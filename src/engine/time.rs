@@ -14,6 +14,23 @@ pub struct EventTime(pub i64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArrivalTime(pub i64);
 
+/// The running arrivals of a log: sources that append as they come share the wall clock, files bring their own time. One must
+/// not move the other, or a line of tomorrow in a file would make every live quote too old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Largest append time so far, microseconds; `None` before the first such record.
+    pub log: Option<i64>,
+    /// Largest event time so far of the sources on the `event` clock.
+    pub event: Option<i64>,
+}
+
+impl Arrivals {
+    /// What expiry counts from: append time wherever there is any.
+    pub fn watermark(self) -> Option<i64> {
+        self.log.or(self.event)
+    }
+}
+
 /// A calendar date without a zone, packed so that comparing numbers compares dates.
 ///
 /// Layout: year (0-9999) << 9 | month << 5 | day. Zero means "not given".

@@ -22,12 +22,16 @@ pub struct Bounds {
     pub shutdown_timeout: Duration,
 }
 
+/// Request line and headers, bytes. Beyond: 431 by the HTTP library, and the connection ends.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Serves until `stop`, then lets requests under way finish, at most for `shutdown_timeout`.
 ///
 /// Returns whether every one did.
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: impl Future<Output = ()>) -> bool {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).keep_alive(true);
+    http.max_buf_size(HEAD_BYTES_MAX);
     let room = Arc::new(Semaphore::new(bounds.connections_max));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

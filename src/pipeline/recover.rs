@@ -8,7 +8,7 @@ use crate::engine::decision::RuleBookRef;
 use crate::engine::delta::Delta;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
-use crate::engine::time::ArrivalTime;
+use crate::engine::time::{ArrivalTime, Arrivals};
 
 pub struct Recovered {
     pub state: State,
@@ -58,7 +58,11 @@ fn load_segments(store: &mut dyn Recovery, settings: &Settings, books: &[(u64, R
             for segment in receiver {
                 if std::mem::take(&mut is_first) {
                     let before = books.iter().filter(|(offset, _)| *offset < segment.from);
-                    state.restore(segment.from, None, before.map(|(offset, book)| (*offset, book.reference())).collect());
+                    state.restore(
+                        segment.from,
+                        Arrivals::default(),
+                        before.map(|(offset, book)| (*offset, book.reference())).collect(),
+                    );
                 }
                 load(&mut state, &segment)?;
             }

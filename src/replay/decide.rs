@@ -15,7 +15,7 @@ use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote, Outcome};
-use crate::engine::time::ArrivalTime;
+use crate::engine::time::{ArrivalTime, Arrivals};
 use crate::pipeline::recover::join;
 use crate::pipeline::writer::refusal;
 
@@ -40,7 +40,7 @@ impl Decider {
         };
         if !is_log {
             let reference = decider.add_book(rules);
-            decider.state.restore(0, None, vec![(0, reference)]);
+            decider.state.restore(0, Arrivals::default(), vec![(0, reference)]);
         }
         decider
     }

@@ -89,7 +89,7 @@ fn a_duplicate_changes_nothing_and_an_id_is_never_reused() {
     for seed in 0..100 {
         let quotes = history(seed, 20);
         let mut run = run_in(&arrivals(seed, &quotes, LATE), &quotes);
-        let (digest, live, arrival) = (run.state.digest(), run.state.live_attempts(), run.state.arrival());
+        let (digest, live, arrival) = (run.state.digest(), run.state.live_attempts(), run.state.arrivals());
         for quote in &quotes {
             let expected = run.finals[&(quote.tenant.clone(), quote.quote_id.clone())].clone();
             let again = run.submit(quote);
@@ -102,7 +102,7 @@ fn a_duplicate_changes_nothing_and_an_id_is_never_reused() {
             let other = seal(Quote { premium: Some(1.0), ..quote.clone() });
             assert_eq!(run.submit(&other).outcome, Outcome::IdReused(current), "seed {seed}");
         }
-        assert_eq!((run.state.digest(), run.state.live_attempts(), run.state.arrival()), (digest, live, arrival), "seed {seed}");
+        assert_eq!((run.state.digest(), run.state.live_attempts(), run.state.arrivals()), (digest, live, arrival), "seed {seed}");
     }
 }
 

@@ -151,7 +151,7 @@ impl std::fmt::Display for Counts {
             writeln!(f, "{who:20} {all:8} {:8} {:8} {:8}", of("accept"), of("flag"), of("refer"))?;
         }
         if let Some(after) = self.first_refer {
-            writeln!(f, "\nThe first refer came after {:.1} s.", after.as_secs_f64())?;
+            writeln!(f, "\nThe first refer came after {} ms.", after.as_millis())?;
         }
         let secs = self.elapsed.as_secs_f64();
         writeln!(f, "{} quotes one after another in {secs:.1} s, each durable before its answer:", self.latency.count())?;

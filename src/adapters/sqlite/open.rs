@@ -39,6 +39,7 @@ pub struct Opened {
 /// [`StoreError::Refused`] when another process holds it, a newer or other version wrote it, or a fixed setting differs.
 pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
+    private().open(path).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -59,6 +60,15 @@ pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreEr
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
 }
 
+/// A file that holds people's papers is its owner's alone; SQLite gives its companions the same mode.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// Held beside the database until the process ends, however it ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let at = |e: std::io::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
@@ -67,7 +77,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(at)?;
+    let file = private().open(&name).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Refused(format!(

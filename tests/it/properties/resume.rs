@@ -60,7 +60,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
             again.delta.encode(&mut stored);
             other.apply(&again.delta).expect("the delta follows");
             assert_eq!(other.digest(), run.state.digest(), "seed {seed} record {n}");
-            assert_eq!((other.next_offset(), other.arrival()), (run.state.next_offset(), run.state.arrival()));
+            assert_eq!((other.next_offset(), other.arrivals()), (run.state.next_offset(), run.state.arrivals()));
             assert_eq!(other.live_attempts(), run.state.live_attempts(), "seed {seed} record {n}");
         }
     }
