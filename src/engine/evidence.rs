@@ -44,7 +44,7 @@ pub struct WindowEvidence {
     pub seconds_since_first: f64,
     /// The quote joined a variant opened before it.
     pub known_form: bool,
-    /// The quote joined a version other than the first, and another source had opened it.
+    /// The quote repeats, fact by fact, a version other than the first that another source had opened.
     pub foreign_form: bool,
     /// The quote shares no device, session, agent or IP with any linked attempt, and gives at least one of them.
     pub fresh_source: bool,
@@ -147,7 +147,7 @@ catalogue! {
     Disguises "disguises" Window Int "variants" "Versions that differ only by look-alike or invisible characters.";
     SecondsSinceFirst "seconds_since_first" Window Double "s" "Time from the first linked attempt in the window to this one.";
     KnownForm "known_form" Window Bool "" "The quote agrees with a version seen before.";
-    ForeignForm "foreign_form" Window Bool "" "The quote agrees with a later version that another source made first.";
+    ForeignForm "foreign_form" Window Bool "" "The quote repeats, fact by fact, a later version that another source made first.";
     FreshSource "fresh_source" Window Bool "" "The quote comes from a device, session or agent that no linked attempt used.";
     Sources "sources" Window Int "sources" "Distinct technical sources among the linked attempts.";
     SameSourceAttempts "same_source_attempts" Window Int "quotes" "Linked attempts from this quote's device, session or agent.";

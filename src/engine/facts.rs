@@ -227,11 +227,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Did the last attempt join a version that was not the first and that another source had opened?
+    /// Does the last attempt repeat, fact by fact, a version that was not the first and that another source had opened? Agreeing
+    /// with what a sparse version leaves open is not enough: the rightful owner's form does.
     fn foreign_form(&self, sources: &[usize]) -> bool {
         let Some(number) = self.joined.last().filter(|number| **number > 0) else { return false };
         let opened = usize::from(self.variants[*number].opened);
-        sources.get(opened) != sources.last()
+        let (Some(last), opener) = (self.steps.last(), self.steps[opened].print) else { return false };
+        let same = |fact: &Field| {
+            gives(last.print, *fact) == gives(opener, *fact) && identity(*fact, last.print) == identity(*fact, opener)
+        };
+        sources.get(opened) != sources.last() && Field::ALL[..FACTS].iter().all(same)
     }
 
     fn other_source_suspicious(&self, sources: &[usize]) -> u32 {
