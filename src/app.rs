@@ -1,4 +1,4 @@
-//! The composition root: the only place that names adapters and decides who talks to whom.
+//! The composition root: it decides who talks to whom.
 
 mod commands;
 mod logs;
