@@ -50,12 +50,17 @@ impl Run {
         Run { state: State::new(Settings::default()), books: Books::default(), offset: 0 }
     }
 
-    fn step(&mut self, mut quote: Quote) -> Step {
+    fn step(&mut self, quote: Quote) -> Step {
+        self.step_at(quote, ArrivalClock::Event, 0)
+    }
+
+    /// `minute`: when it arrives, for the clocks that read it.
+    fn step_at(&mut self, mut quote: Quote, clock: ArrivalClock, minute: i64) -> Step {
         quote.body_hash = u128::from(super::normalise::hash64(format!("{quote:?}").as_bytes()));
         let logged = LoggedQuote {
             position: Position { partition: 0, offset: self.offset },
-            arrival: ArrivalTime(0),
-            clock: ArrivalClock::Event,
+            arrival: ArrivalTime(START + minute * MINUTE),
+            clock,
             prepared: Arc::new(Prepared::new(&quote)),
         };
         let step = decide(&self.state, &Input::Quote(logged), &self.books);
@@ -280,4 +285,26 @@ fn the_cap_evicts_the_oldest_and_says_so() {
     assert_eq!(run.state.live_attempts(), 3);
     assert!(run.state.current("default", "q1").is_none() && run.state.current("default", "q2").is_some());
     assert!(run.decision(base("q5", 5)).flags.has(Flag::Truncated));
+}
+
+#[test]
+fn a_file_and_live_quotes_do_not_move_each_others_clock() {
+    let mut run = Run::new();
+    let day = 24 * 60;
+    for (minute, clock, arrival, expected) in [
+        (20 * day, ArrivalClock::Log, 20 * day, true),
+        // History in a file, long before the live quotes, and a line of it that lies three days ahead of them.
+        (0, ArrivalClock::Event, 0, true),
+        (6 * day, ArrivalClock::Event, 0, true),
+        (13 * day, ArrivalClock::Event, 0, true),
+        (20 * day, ArrivalClock::Event, 0, true),
+        (23 * day, ArrivalClock::Event, 0, true),
+        (20 * day + 1, ArrivalClock::Log, 20 * day + 1, true),
+        // Each is still judged by its own.
+        (18 * day, ArrivalClock::Log, 20 * day + 2, false),
+        (21 * day, ArrivalClock::Event, 0, false),
+    ] {
+        let step = run.step_at(base(&format!("m{minute}{clock:?}"), minute), clock, arrival);
+        assert_eq!(step.outcome == Outcome::Decided, expected, "minute {minute} {clock:?}: {:?}", step.outcome);
+    }
 }
