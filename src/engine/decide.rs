@@ -190,7 +190,6 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         comparisons: own.comparisons,
         saturated_blocks: own.saturated,
         redecided: later.redecided.len() as u32,
-        expired: 0,
     };
     let decision = own.decision(state, &attempt, standing, flags, book, None);
     let mut decisions = vec![decision];

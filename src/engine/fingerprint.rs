@@ -167,11 +167,6 @@ impl Fingerprint {
     pub fn tenant(&self) -> &str {
         self.text(Text::Tenant)
     }
-
-    /// A hash of who the policyholder says he is, coarse enough for typing errors in a given name.
-    pub fn person(&self) -> u32 {
-        self.surname_code ^ self.birth_date.0.wrapping_mul(0x9E37_79B1)
-    }
 }
 
 fn push_address(b: &mut Builder, quote: &Quote) {

@@ -97,5 +97,4 @@ pub struct Gauges {
     pub comparisons: u32,
     pub saturated_blocks: u32,
     pub redecided: u32,
-    pub expired: u32,
 }
