@@ -9,6 +9,7 @@ use super::fingerprint::{Fingerprint, Text};
 use super::gather::{Gathered, Link, has_source, number_sources, same_source, surnames};
 use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX, VARIANTS_COMPARED_MAX};
 use super::normalise::hash64;
+use super::owner::rightful;
 use super::rules::RuleBook;
 use super::state::Attempt;
 use super::time::EventTime;
@@ -117,6 +118,7 @@ fn linked_evidence(attempt: &Attempt, now: EventTime, links: &[Link]) -> WindowE
     given.sort_unstable();
     given.dedup();
     window.sources = given.len() as u32;
+    window.rightful_owner = rightful(&steps, &window);
     window
 }
 
@@ -151,6 +153,7 @@ fn features(window: &WindowEvidence) -> Vec<(String, f64)> {
     add("known_form", 1.0, window.known_form);
     add("oscillations", f64::from(window.oscillations), window.oscillations > 0);
     add("premium_drop_pct", window.premium_drop_pct, window.premium_drop_pct > 0.0);
+    add("rightful_owner", 1.0, window.rightful_owner);
     add("same_source_suspicious", f64::from(window.same_source_suspicious), window.same_source_suspicious > 0);
     add("seconds_since_first", window.seconds_since_first, window.seconds_since_first > 0.0);
     add("source_applicants", f64::from(window.source_applicants), window.source_applicants > 1);

@@ -25,17 +25,12 @@ pub struct WindowEvidence {
     pub suspicious_attempts: u32,
     /// Weighted kind, favour, speed and direction of the changes; 1 is one plain deliberate tweak.
     pub suspicion: f64,
-    /// The part of `suspicion` that the quote's own version adds; 0 when it repeats one seen before.
-    pub own_suspicion: f64,
     /// Distinct values of each field among the variants.
     pub distinct: [u16; Field::COUNT],
     /// Bit per [`Field`] that was near, different or disguised in some step from one variant to the next.
     pub changed: u32,
     /// How far the premium fell from the dearest to the cheapest of the attempts that follow it, in per cent.
     pub premium_drop_pct: f64,
-    /// How far this quote's premium lies below that of the first attempt, in per cent; 0 when it does not, or when the
-    /// choices differ.
-    pub premium_gain_pct: f64,
     /// Times a fact went back to a value it had had and left.
     pub oscillations: u32,
     /// Variants opened by a disguise alone.
@@ -46,6 +41,8 @@ pub struct WindowEvidence {
     pub known_form: bool,
     /// The quote repeats, fact by fact, a version other than the first that another source had opened.
     pub foreign_form: bool,
+    /// Others played with the data, and the quote looks like their owner's own: `owner::rightful`.
+    pub rightful_owner: bool,
     /// The quote shares no device, session, agent or IP with any linked attempt, and gives at least one of them.
     pub fresh_source: bool,
     /// Distinct technical sources among the linked attempts: a shared device, session, agent or IP makes one.
@@ -54,8 +51,6 @@ pub struct WindowEvidence {
     pub same_source_attempts: u32,
     /// Variants less one, counted only over the attempts that share a technical source with this quote.
     pub same_source_suspicious: u32,
-    /// Versions less one that one source other than this quote's opened by itself, the most of them.
-    pub other_source_suspicious: u32,
     /// Distinct applicants that used this quote's device, session, phone or e-mail, the largest of them.
     pub source_applicants: u32,
     /// Distinct surnames at this quote's exact address.
@@ -87,18 +82,15 @@ pub enum Feature {
     Attempts,
     SuspiciousAttempts,
     Suspicion,
-    OwnSuspicion,
     Distinct,
     Changed,
     ChangedFacts,
     PremiumDropPct,
-    PremiumGainPct,
-    OtherSourceSuspicious,
     Oscillations,
     Disguises,
     SecondsSinceFirst,
     KnownForm,
-    ForeignForm,
+    RightfulOwner,
     FreshSource,
     Sources,
     SameSourceAttempts,
@@ -136,18 +128,15 @@ catalogue! {
     Attempts "attempts" Window Int "quotes" "Quotes of this applicant in the window, this one included.";
     SuspiciousAttempts "suspicious_attempts" Window Int "variants" "Contradicting versions of the facts in the window, less one.";
     Suspicion "suspicion" Window Double "tweaks" "Weight of the changes: what changed, in whose favour, how fast, how often. 1 is one plain deliberate tweak.";
-    OwnSuspicion "own_suspicion" Window Double "tweaks" "What this quote's own version adds to the suspicion; 0 when it repeats one seen before.";
     Distinct "distinct" FieldAndWindow Int "values" "Distinct values of the field among the versions in the window.";
     Changed "changed" FieldAndWindow Bool "" "The field changed between versions in the window.";
     ChangedFacts "changed_facts" Window Int "fields" "Fact fields that changed in the window.";
     PremiumDropPct "premium_drop_pct" Window Double "%" "How far the premium fell, from the dearest attempt to the cheapest after it.";
-    PremiumGainPct "premium_gain_pct" Window Double "%" "How far this quote's premium lies below the first attempt's, for the same choices.";
-    OtherSourceSuspicious "other_source_suspicious" Window Int "variants" "Versions less one that one single source other than this quote's opened, the most of them.";
     Oscillations "oscillations" Window Int "returns" "Times a fact returned to a value it had left.";
     Disguises "disguises" Window Int "variants" "Versions that differ only by look-alike or invisible characters.";
     SecondsSinceFirst "seconds_since_first" Window Double "s" "Time from the first linked attempt in the window to this one.";
     KnownForm "known_form" Window Bool "" "The quote agrees with a version seen before.";
-    ForeignForm "foreign_form" Window Bool "" "The quote repeats, fact by fact, a later version that another source made first.";
+    RightfulOwner "rightful_owner" Window Bool "" "Somebody else played with these data, and this quote looks like their owner's own form.";
     FreshSource "fresh_source" Window Bool "" "The quote comes from a device, session or agent that no linked attempt used.";
     Sources "sources" Window Int "sources" "Distinct technical sources among the linked attempts.";
     SameSourceAttempts "same_source_attempts" Window Int "quotes" "Linked attempts from this quote's device, session or agent.";
@@ -202,18 +191,15 @@ impl WindowEvidence {
             Feature::Attempts => f64::from(self.attempts),
             Feature::SuspiciousAttempts => f64::from(self.suspicious_attempts),
             Feature::Suspicion => self.suspicion,
-            Feature::OwnSuspicion => self.own_suspicion,
             Feature::Distinct => field.map_or(0.0, |f| f64::from(self.distinct[f as usize])),
             Feature::Changed => f64::from(u8::from(self.changed & bit != 0)),
             Feature::ChangedFacts => f64::from((self.changed & FACTS).count_ones()),
             Feature::PremiumDropPct => self.premium_drop_pct,
-            Feature::PremiumGainPct => self.premium_gain_pct,
-            Feature::OtherSourceSuspicious => f64::from(self.other_source_suspicious),
             Feature::Oscillations => f64::from(self.oscillations),
             Feature::Disguises => f64::from(self.disguises),
             Feature::SecondsSinceFirst => self.seconds_since_first,
             Feature::KnownForm => f64::from(u8::from(self.known_form)),
-            Feature::ForeignForm => f64::from(u8::from(self.foreign_form)),
+            Feature::RightfulOwner => f64::from(u8::from(self.rightful_owner)),
             Feature::FreshSource => f64::from(u8::from(self.fresh_source)),
             Feature::Sources => f64::from(self.sources),
             Feature::SameSourceAttempts => f64::from(self.same_source_attempts),

@@ -3,13 +3,13 @@
 use super::compare::{VinChange, level, vin_change};
 use super::evidence::WindowEvidence;
 use super::field::{Field, Level};
-use super::fingerprint::{DriverPrint, Fingerprint, RAWS, Text};
+use super::fingerprint::{DriverPrint, Fingerprint, POLICYHOLDER, RAWS, Text};
 use super::limits::VARIANTS_COMPARED_MAX;
 use super::normalise::vehicle::well_formed;
 use super::time::{DAY, EventTime};
 
 /// Fields that are facts: the first of [`Field`].
-const FACTS: usize = Field::DriverData as usize + 1;
+pub(super) const FACTS: usize = Field::DriverData as usize + 1;
 const UNKNOWN: u16 = u16::MAX;
 
 /// One attempt of the walk.
@@ -58,7 +58,6 @@ pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
         }
     }
     let mut evidence = walk.evidence(oscillations);
-    evidence.other_source_suspicious = walk.other_source_suspicious(sources);
     evidence.foreign_form = walk.foreign_form(sources);
     evidence
 }
@@ -142,10 +141,11 @@ impl Walk<'_> {
         let (print, base) = (self.steps[i].print, self.steps[usize::from(self.variants[nearest].last)].print);
         let before = self.steps[i - 1].print;
         let weight = if !another_person(against) {
-            // The price of somebody else's form is no measure of this one.
+            // Somebody else's form is no measure of this one.
             let before = if other_given_name(print, before) { base } else { before };
-            self.changes_weight(i, &self.variants[nearest], against) + favour(print, before)
-        } else if own_contacts(against) {
+            let instead = if self.tries_instead(i, before, against) { INSTEAD } else { 0.0 };
+            self.changes_weight(i, &self.variants[nearest], against) + instead + favour(print, before)
+        } else if own_contacts(against) || drives_alone(print) {
             ANOTHER_PERSON
         } else {
             self.person_weight(i) + favour(print, before)
@@ -153,7 +153,7 @@ impl Walk<'_> {
         weight.clamp(0.0, MOST) * pace(self.steps[i].at.0 - self.steps[i - 1].at.0)
     }
 
-    /// An owner put forward for the price keeps the contacts of who puts him forward, and a third one is a search.
+    /// An owner put forward for the price keeps the contacts of who puts him forward and lets him drive; a third one is a search.
     fn person_weight(&self, i: usize) -> f64 {
         let again = self.values_before(i, Field::FirstName).is_some_and(|names| names >= 2);
         if again { ANOTHER_PERSON_AGAIN } else { ANOTHER_PERSON }
@@ -177,6 +177,17 @@ impl Walk<'_> {
             sum += weight;
         }
         worst + OTHERS * (sum - worst)
+    }
+
+    /// Takes the last change back and makes another one in its place: who mends a slip makes no new one with it.
+    fn tries_instead(&self, i: usize, before: &Fingerprint, against: &Contradictions) -> bool {
+        let print = self.steps[i].print;
+        let new = |fact: usize| against.levels[fact] != Level::Missing && self.values_before(i, Field::ALL[fact]).is_some();
+        let taken_back = |fact: usize| {
+            let changed = matches!(level(Field::ALL[fact], print, before), Level::Near | Level::Different | Level::Disguised);
+            changed && self.values_before(i, Field::ALL[fact]).is_none()
+        };
+        (0..FACTS).any(new) && (0..FACTS).any(taken_back)
     }
 
     /// How many values of the fact earlier attempts gave, [`VALUES_TOLD`] at most; `None` when this one is among them. What
@@ -217,11 +228,9 @@ impl Walk<'_> {
             distinct: std::array::from_fn(|fact| self.distinct(fact)),
             changed,
             premium_drop_pct: round(premium_drop(steps)),
-            premium_gain_pct: round(premium_gain(steps[0].print, steps[last].print)),
             oscillations,
             disguises,
             seconds_since_first: ((steps[last].at.0 - steps[0].at.0) / 1_000_000) as f64,
-            own_suspicion: round(self.openings.last().filter(|o| o.attempt == last).map_or(0.0, |o| o.suspicion)),
             known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
             ..WindowEvidence::default()
         }
@@ -230,22 +239,15 @@ impl Walk<'_> {
     /// Does the last attempt repeat, fact by fact, a version that was not the first and that another source had opened? Agreeing
     /// with what a sparse version leaves open is not enough: the rightful owner's form does.
     fn foreign_form(&self, sources: &[usize]) -> bool {
-        let Some(number) = self.joined.last().filter(|number| **number > 0) else { return false };
-        let opened = usize::from(self.variants[*number].opened);
-        let (Some(last), opener) = (self.steps.last(), self.steps[opened].print) else { return false };
-        let same = |fact: &Field| {
-            gives(last.print, *fact) == gives(opener, *fact) && identity(*fact, last.print) == identity(*fact, opener)
+        let last = self.steps.len() - 1;
+        let print = self.steps[last].print;
+        let same = |opened: usize, field: Field| {
+            let opener = self.steps[opened].print;
+            gives(print, field) == gives(opener, field) && identity(field, print) == identity(field, opener)
         };
-        sources.get(opened) != sources.last() && Field::ALL[..FACTS].iter().all(same)
-    }
-
-    fn other_source_suspicious(&self, sources: &[usize]) -> u32 {
-        let own = sources.last();
-        let of = |source: &usize| {
-            let opened = self.variants.iter().filter(|variant| sources.get(usize::from(variant.opened)) == Some(source));
-            (opened.count() as u32).saturating_sub(1)
-        };
-        sources.iter().filter(|source| Some(*source) != own).map(of).max().unwrap_or(0)
+        let openers = self.variants.iter().skip(1).map(|variant| usize::from(variant.opened)).filter(|opened| *opened != last);
+        let mut others = openers.filter(|opened| sources.get(*opened) != sources.get(last));
+        others.any(|opened| Field::ALL[..FACTS].iter().all(|field| same(opened, *field)))
     }
 
     /// A version that was left again at once for the one before it was a slip of the pen.
@@ -287,6 +289,8 @@ pub const DISGUISE: f64 = 1.6;
 pub const OTHERS: f64 = 0.35;
 /// Weight taken off a version that was left again at once.
 pub const LEFT_AGAIN: f64 = 0.5;
+/// Weight of a change made in place of the last one.
+pub const INSTEAD: f64 = 0.8;
 /// Most that one step weighs, so that two never are enough.
 pub const MOST: f64 = 4.0;
 
@@ -302,16 +306,22 @@ pub fn again(values: usize) -> f64 {
     }
 }
 
-/// Given name, birth date and papers all belong to somebody else.
+/// Somebody else asks: most of given name, birth date and papers are another's. Relatives have names alike, or the same one.
 fn another_person(against: &Contradictions) -> bool {
     let different = |field: Field| against.levels[field as usize] == Level::Different;
     let person = [Field::FirstName, Field::BirthDate, Field::IdDocument, Field::DriverLicence];
-    different(Field::FirstName) && person.into_iter().filter(|field| different(*field)).count() >= 2
+    let others = person.into_iter().filter(|field| different(*field)).count();
+    others >= 3 || (others == 2 && different(Field::FirstName))
 }
 
 /// Relatives who quote one car come with contacts of their own.
 fn own_contacts(against: &Contradictions) -> bool {
     [Field::Phone, Field::Email].into_iter().any(|field| against.levels[field as usize] != Level::Missing)
+}
+
+/// Who asks for himself drives himself; who was put forward leaves the wheel to another.
+fn drives_alone(print: &Fingerprint) -> bool {
+    matches!(&print.drivers[..], [driver] if driver.name == POLICYHOLDER)
 }
 
 fn other_given_name(a: &Fingerprint, b: &Fingerprint) -> bool {
@@ -345,7 +355,8 @@ fn round(x: f64) -> f64 {
     (x * 100.0).round() / 100.0
 }
 
-fn gives(print: &Fingerprint, field: Field) -> bool {
+/// Is there anything to compare?
+pub(super) fn gives(print: &Fingerprint, field: Field) -> bool {
     match field {
         Field::MakeModel => !print.text(Text::Model).is_empty(),
         Field::Year => print.year != 0,
@@ -412,11 +423,6 @@ pub fn change_weight(field: Field, level: Level, print: &Fingerprint, base: &Fin
         Field::Phone | Field::Email if !near => 0.7,
         _ => 0.1,
     }
-}
-
-/// Per cent by which the last price lies below the first, for the same choices.
-fn premium_gain(first: &Fingerprint, last: &Fingerprint) -> f64 {
-    if cheaper(last, first) == Some(true) { (first.premium - last.premium) / first.premium * 100.0 } else { 0.0 }
 }
 
 /// Whether the form became cheaper; `None` when a price is missing or the applicant chose other terms.

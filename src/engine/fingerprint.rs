@@ -233,7 +233,7 @@ fn drivers(quote: &Quote, own: &DriverPrint) -> Box<[DriverPrint]> {
 }
 
 /// Stands for the policyholder's name among the drivers.
-const POLICYHOLDER: u32 = 1;
+pub const POLICYHOLDER: u32 = 1;
 
 fn driver(driver: &Driver) -> DriverPrint {
     let part = |text: &Given| given(text, name).value.canonical;

@@ -19,6 +19,7 @@ pub mod index;
 pub mod limits;
 pub mod link;
 pub mod normalise;
+mod owner;
 pub mod quote;
 pub mod rules;
 pub mod state;

@@ -223,6 +223,10 @@ pub fn history(seed: u64, quotes: usize) -> Vec<Quote> {
             // A mark instead of a value: something was typed, nothing can be compared.
             *texts(&mut quote)[random.below(13)] = text("-");
         }
+        if random.percent(25) {
+            // A visitor from elsewhere.
+            (quote.channel.device_id, quote.channel.ip) = (text(&format!("device-of-{id}")), None);
+        }
         if random.percent(7) {
             quote.tenant = "other".into();
         }

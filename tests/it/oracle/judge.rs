@@ -13,6 +13,7 @@ use quoteguard::engine::rules::RuleBook;
 use quoteguard::engine::time::EventTime;
 
 use super::levels::level;
+use super::owner::rightful;
 use super::run::Id;
 use super::walk::{Step, gives, walk};
 
@@ -168,9 +169,7 @@ fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], oth
     window.fresh_source = !links.is_empty() && same_source.is_empty() && has_source(print);
     let told = links.iter().zip(&sources).filter(|(other, _)| has_source(&other.print));
     window.sources = told.map(|(_, source)| source).collect::<BTreeSet<_>>().len() as u32;
-    let opened_by = |source: usize| openers.iter().filter(|opener| sources[**opener] == source).count();
-    let strangers = sources.iter().filter(|source| **source != sources[links.len()]);
-    window.other_source_suspicious = strangers.map(|source| opened_by(*source).saturating_sub(1)).max().unwrap_or(0) as u32;
+    window.rightful_owner = rightful(&steps(&links, own), &openers, &sources, &window);
     let in_window: Vec<&Logged> = others.iter().copied().filter(|other| other.time > since).collect();
     let applicants = |family| surnames(family, subject, in_window.iter()) as u32;
     let things = [Family::Phone, Family::Email, Family::Device, Family::Session];
@@ -218,6 +217,7 @@ fn features(window: &WindowEvidence) -> Vec<(String, f64)> {
         ("known_form".to_owned(), flag(window.known_form)),
         ("oscillations".to_owned(), over(0, window.oscillations)),
         ("premium_drop_pct".to_owned(), window.premium_drop_pct),
+        ("rightful_owner".to_owned(), flag(window.rightful_owner)),
         ("same_source_suspicious".to_owned(), over(0, window.same_source_suspicious)),
         ("seconds_since_first".to_owned(), window.seconds_since_first),
         ("source_applicants".to_owned(), over(1, window.source_applicants)),

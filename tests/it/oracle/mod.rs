@@ -3,6 +3,7 @@
 pub mod history;
 pub mod judge;
 mod levels;
+mod owner;
 pub mod random;
 pub mod run;
 mod walk;

@@ -41,8 +41,7 @@ fn rule(id: &str, then: Verdict, mode: Mode, when: &str) -> RuleSource {
 }
 
 /// All that a decision shows nowhere else.
-const TOLD: &str = "{attempts} within {window}, {same_source_attempts} from here, {other_source_suspicious} versions of one other, \
-                    {own_suspicion} its own, {premium_gain_pct} % less; {changed_facts}";
+const TOLD: &str = "{attempts} within {window}, {same_source_attempts} from here; {changed_facts}";
 
 /// Rules over four windows that touch every kind of feature.
 pub fn book() -> Arc<RuleBook> {
@@ -66,13 +65,9 @@ pub fn book_within(longest: &str) -> Arc<RuleBook> {
         rule("near", flag, live, r#"suspicious_attempts(duration("1h")) >= 1"#),
         rule("vins", flag, live, &vins),
         rule("hub", flag, live, r#"source_applicants(duration("24h")) >= 3 && same_source_suspicious(duration("24h")) >= 1"#),
-        rule(
-            "source",
-            flag,
-            live,
-            r#"fresh_source(duration("24h")) || other_source_suspicious(duration("24h")) >= 2
-               || own_suspicion(duration("24h")) >= 0.8 || premium_gain_pct(duration("24h")) >= 5.0"#,
-        ),
+        rule("source", flag, live, r#"fresh_source(duration("24h"))"#),
+        rule("owner", flag, live, r#"rightful_owner(duration("168h"))"#),
+        rule("guest", refer, live, r#"suspicious_attempts(duration("24h")) >= 2 && !rightful_owner(duration("24h"))"#),
         rule("shadow", refer, Mode::Shadow, r#"attempts(duration("24h")) >= 1"#),
     ];
     Arc::new(RuleBook::build(1, rules).unwrap_or_else(|problems| panic!("{problems:?}")))

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quoteguard::engine::evidence::WindowEvidence;
 use quoteguard::engine::facts::{
-    ANOTHER_PERSON, ANOTHER_PERSON_AGAIN, CORRECTION, DISGUISE, LEFT_AGAIN, MOST, OTHERS, RETURN, again, change_weight, favour,
-    pace,
+    ANOTHER_PERSON, ANOTHER_PERSON_AGAIN, CORRECTION, DISGUISE, INSTEAD, LEFT_AGAIN, MOST, OTHERS, RETURN, again, change_weight,
+    favour, pace,
 };
 use quoteguard::engine::field::{Field, Level};
-use quoteguard::engine::fingerprint::{DriverPrint, Fingerprint, Text};
+use quoteguard::engine::fingerprint::{DriverPrint, Fingerprint, POLICYHOLDER, Text};
 use quoteguard::engine::limits::VARIANTS_COMPARED_MAX;
 use quoteguard::engine::normalise::hash64;
 use quoteguard::engine::normalise::vehicle::well_formed;
@@ -134,11 +134,9 @@ pub fn walk(steps: &[Step]) -> (WindowEvidence, Vec<usize>) {
         attempts: steps.len() as u32,
         suspicious_attempts: variants.len() as u32 - 1,
         suspicion: round(openings.iter().map(|opening| settled(&joined, opening)).sum()),
-        own_suspicion: round(own.map_or(0.0, |opening| opening.suspicion)),
         distinct: distinct(steps, &variants),
         changed,
         premium_drop_pct: round(premium_drop(steps)),
-        premium_gain_pct: round(premium_gain(steps[0].1, steps[steps.len() - 1].1)),
         oscillations,
         disguises: disguises as u32,
         seconds_since_first: ((steps[steps.len() - 1].0 - steps[0].0) / 1_000_000) as f64,
@@ -162,22 +160,36 @@ fn suspicion(steps: &[Step], i: usize, nearest: &Variant, contradictions: &Contr
     let (print, before) = (steps[i].1, steps[i - 1].1);
     let level = |field: Field| contradictions.get(&field).copied();
     let different = |field: Field| level(field) == Some(Level::Different);
-    let papers_or_date = [Field::BirthDate, Field::IdDocument, Field::DriverLicence];
-    let weight = if different(Field::FirstName) && papers_or_date.into_iter().any(different) {
-        // Somebody else entirely. Who brings contacts of his own is a relative who wants the same car insured.
+    let person = [Field::FirstName, Field::BirthDate, Field::IdDocument, Field::DriverLicence];
+    let others: Vec<Field> = person.into_iter().filter(|field| different(*field)).collect();
+    let weight = if others.len() > 2 || (others.len() == 2 && others[0] == Field::FirstName) {
+        // Somebody else entirely. Who brings contacts of his own, or drives alone, is a relative who wants the same car insured.
+        let alone = print.drivers.len() == 1 && print.drivers[0].name == POLICYHOLDER;
         let names = given_before(steps, i, Field::FirstName);
         let known = names.contains(&value(Field::FirstName, print));
         match level(Field::Phone).or(level(Field::Email)) {
             Some(_) => ANOTHER_PERSON,
+            None if alone => ANOTHER_PERSON,
             None if names.len() >= 2 && !known => ANOTHER_PERSON_AGAIN + favour(print, before),
             None => ANOTHER_PERSON + favour(print, before),
         }
     } else {
-        // A price is compared with the last one of the same person.
-        let priced = if namesake(print, before) { before } else { steps[nearest.last].1 };
-        changes(steps, i, nearest, contradictions) + favour(print, priced)
+        // A form is compared with the last one of the same person.
+        let own = if namesake(print, before) { before } else { steps[nearest.last].1 };
+        let instead = contradictions.keys().any(|field| !said_before(steps, i, *field))
+            && facts().any(|field| differs(super::levels::level(field, print, own)) && said_before(steps, i, field));
+        changes(steps, i, nearest, contradictions) + if instead { INSTEAD } else { 0.0 } + favour(print, own)
     };
     weight.clamp(0.0, MOST) * pace(steps[i].0 - steps[i - 1].0)
+}
+
+fn differs(level: Level) -> bool {
+    matches!(level, Level::Near | Level::Different | Level::Disguised)
+}
+
+/// Did an earlier attempt give this very value of the fact?
+fn said_before(steps: &[Step], i: usize, field: Field) -> bool {
+    given_before(steps, i, field).contains(&value(field, steps[i].1))
 }
 
 /// The heaviest change whole, the others in part.
@@ -229,14 +241,6 @@ fn settled(joined: &[usize], opening: &Opening) -> f64 {
     if left_at_once { (opening.suspicion - LEFT_AGAIN).max(0.0) } else { opening.suspicion }
 }
 
-/// What the last form saves against the first, for the same choices; half a per cent is rounding.
-fn premium_gain(first: &Fingerprint, last: &Fingerprint) -> f64 {
-    let choices = |print: &Fingerprint| (print.term, print.deductible, print.drivers.len(), print.text(Text::Product).to_owned());
-    let both_priced = first.premium >= 0.0 && last.premium >= 0.0;
-    let cheaper = both_priced && last.premium < first.premium * 0.995;
-    if cheaper && choices(first) == choices(last) { (first.premium - last.premium) / first.premium * 100.0 } else { 0.0 }
-}
-
 fn premium_drop(steps: &[Step]) -> f64 {
     let priced: Vec<f64> = steps.iter().map(|(_, print)| print.premium).filter(|premium| *premium >= 0.0).collect();
     let mut most = 0.0f64;
@@ -256,7 +260,7 @@ fn distinct(steps: &[Step], variants: &[Variant]) -> [u16; Field::COUNT] {
 }
 
 /// A number that is equal for values written alike.
-fn value(field: Field, print: &Fingerprint) -> u64 {
+pub fn value(field: Field, print: &Fingerprint) -> u64 {
     match field {
         Field::MakeModel => hash64(print.text(Text::Model).as_bytes()),
         Field::Year => u64::from(print.year),
