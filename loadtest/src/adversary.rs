@@ -14,6 +14,8 @@ use crate::tweak::Op;
 const ROTATES: f64 = 0.25;
 /// Share of those who take a new phone number with the new device.
 const ROTATES_PHONE: f64 = 0.3;
+/// Suspicious attempts after which the incognito goes elsewhere: he has seen the referral by then.
+const GOES_INCOGNITO: u32 = 4;
 /// Share of pickers who take days instead of hours.
 const PATIENT: f64 = 0.15;
 /// Share of pickers who also change drivers or the deductible between attempts.
@@ -44,6 +46,7 @@ pub struct Picker {
     strategy: Strategy,
     rotates: bool,
     rotates_phone: bool,
+    incognito: bool,
     patient: bool,
     shops: bool,
     /// Suspicious attempts he will make.
@@ -64,6 +67,7 @@ impl Picker {
         };
         let goal = match kind {
             Kind::SlowDrip => rng.between(5, 8) as u32,
+            Kind::Incognito => rng.between(6, 9) as u32,
             _ => *rng.weighted(&[(2, 4.0), (3, 14.0), (4, 20.0), (5, 20.0), (6, 16.0), (7, 14.0), (8, 12.0)]),
         };
         Picker {
@@ -73,8 +77,9 @@ impl Picker {
             form: first.clone(),
             first,
             strategy,
-            rotates: kind == Kind::DeviceRotation || rng.chance(ROTATES),
+            rotates: kind == Kind::DeviceRotation || (kind != Kind::Incognito && rng.chance(ROTATES)),
             rotates_phone: rng.chance(ROTATES_PHONE),
+            incognito: kind == Kind::Incognito,
             patient: kind != Kind::CopyVictim && rng.chance(PATIENT),
             shops: rng.chance(SHOPS),
             goal,
@@ -124,7 +129,8 @@ impl Picker {
     }
 
     pub fn submit(&mut self, ep: &mut Episode) {
-        if self.rotates && self.label.suspicious() > 0 && ep.rng.chance(0.7) {
+        let elsewhere = self.incognito && self.label.suspicious() >= GOES_INCOGNITO;
+        if elsewhere || (self.rotates && self.label.suspicious() > 0 && ep.rng.chance(0.7)) {
             self.source = Source::private(&mut ep.rng);
         }
         if premium(&self.form) < premium(&self.best) {

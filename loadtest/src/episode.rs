@@ -26,13 +26,16 @@ pub struct Item {
     pub event_ms: i64,
     pub form: Form,
     pub source: Source,
+    /// Empty but for what must not meet the rest.
+    pub tenant: &'static str,
     pub truth: Truth,
 }
 
 impl Item {
     /// The wire quote of an episode that starts at `start_ms`.
     pub fn quote(&self, start_ms: i64) -> Quote {
-        self.form.render(self.truth.quote_id.clone(), start_ms + self.event_ms, &self.source)
+        let quote = self.form.render(self.truth.quote_id.clone(), start_ms + self.event_ms, &self.source);
+        Quote { tenant: self.tenant.into(), ..quote }
     }
 }
 
@@ -128,6 +131,19 @@ impl Episode {
         }
     }
 
+    /// All that an actor has submitted once more, under another label and in a tenant where nobody else is: what happens to him
+    /// without the others.
+    pub fn submit_apart(&mut self, actor: &str, kind: Kind, tenant: &'static str) {
+        let twin = self.adversary(kind);
+        let own = self.items.iter().filter(|item| item.truth.actor == actor).cloned().collect::<Vec<_>>();
+        for item in own {
+            let (actor, episode, kind) = (twin.actor.clone(), twin.episode.clone(), twin.kind.to_string());
+            let truth = Truth { quote_id: self.rng.uuid(), actor, episode, kind, ..item.truth };
+            self.items.push(Item { tenant, truth, ..item });
+        }
+        self.items.sort_by_key(|item| item.arrival_ms);
+    }
+
     fn submit_as(&mut self, label: &mut Label, form: &Form, source: &mut Source, event_ms: i64, quote_id: String) {
         source.visit(&mut self.rng, self.now_ms);
         if let Some(versions) = &mut label.versions {
@@ -146,7 +162,8 @@ impl Episode {
             at_ms: 0,
         };
         label.attempt += 1;
-        self.items.push(Item { arrival_ms: self.now_ms, event_ms, form: form.clone(), source: source.clone(), truth });
+        let (form, source) = (form.clone(), source.clone());
+        self.items.push(Item { arrival_ms: self.now_ms, event_ms, form, source, tenant: "", truth });
     }
 }
 

@@ -114,6 +114,7 @@ impl Form {
     /// The wire form, with the premium of the tariff.
     pub fn render(&self, quote_id: String, submitted_ms: i64, source: &Source) -> Quote {
         Quote {
+            tenant: String::new(),
             quote_id,
             submitted_at: rfc3339(submitted_ms),
             product: self.product.to_string(),

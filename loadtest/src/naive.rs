@@ -37,7 +37,7 @@ impl Naive {
         ];
         let mut most = 0;
         for (kind, value) in keys.into_iter().filter(|(_, value)| !value.is_empty()) {
-            let times = self.seen.entry(format!("{kind} {value}")).or_default();
+            let times = self.seen.entry(format!("{} {kind} {value}", quote.tenant)).or_default();
             while times.front().is_some_and(|time| now - time >= DAY_MS) {
                 times.pop_front();
             }

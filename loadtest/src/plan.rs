@@ -153,7 +153,11 @@ impl Chooser {
     fn next_kind(&mut self, rng: &mut Rng) -> Kind {
         if self.kinds.is_empty() {
             let floods = self.round.is_multiple_of(FLOOD_EVERY);
-            let drawn = |kind: &Kind| *kind != Kind::FloodJunk && (*kind != Kind::Flooding || floods);
+            let drawn = |kind: &Kind| match kind {
+                Kind::FloodJunk | Kind::Unflooded => false,
+                Kind::Flooding => floods,
+                _ => true,
+            };
             self.kinds = Kind::ALL.iter().copied().filter(drawn).collect();
             rng.shuffle(&mut self.kinds);
             self.round += 1;
@@ -253,11 +257,11 @@ fn run_manipulated(ep: &mut Episode, kind: Kind) {
         Kind::PlateAltered => Op::PlateAltered,
         Kind::PowerUnderstated => Op::PowerUnderstated,
         Kind::YearUnderstated => Op::YearUnderstated,
-        Kind::DeviceRotation | Kind::PriceSeeker | Kind::Unflooded => return adversary::varied(ep, kind),
+        Kind::DeviceRotation | Kind::PriceSeeker | Kind::Incognito => return adversary::varied(ep, kind),
         Kind::Combined => return adversary::combined(ep),
         Kind::SlowDrip => return adversary::slow_drip(ep),
         Kind::BackDater => return adversary::back_dater(ep),
-        Kind::Flooding | Kind::FloodJunk => return schemes::flooding(ep),
+        Kind::Flooding | Kind::FloodJunk | Kind::Unflooded => return schemes::flooding(ep),
         Kind::CopyVictim => return schemes::poisoner(ep),
         Kind::GhostBroker => return schemes::ghost_broker(ep),
     };

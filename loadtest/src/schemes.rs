@@ -86,7 +86,11 @@ struct Generic {
 const FIRST_WAVE: u32 = 190;
 const LATER_WAVES: u32 = 80;
 
-/// A picker whose attempts lie in a flood of strangers made of his generic values, so that the blocks holding him overflow.
+/// Where the flooded picker does the same without the flood: the control of the comparison.
+const DRY: &str = "dry";
+
+/// A picker whose attempts lie in a flood of strangers made of his generic values, so that the blocks holding him overflow; and the
+/// same picker in a tenant without the flood.
 pub fn flooding(ep: &mut Episode) {
     let mut picker = Picker::new(ep, Kind::Flooding);
     let mut junk = ep.adversary(Kind::FloodJunk);
@@ -107,13 +111,14 @@ pub fn flooding(ep: &mut Episode) {
             ep.submit(&mut junk, &form, &mut source);
         }
         if picker.done() {
-            return;
+            break;
         }
         wave = LATER_WAVES / picker.goal;
         picker.pause(ep);
         vary_freely(&mut picker, ep);
         picker.submit(ep);
     }
+    ep.submit_apart(picker.label.actor(), Kind::Unflooded, DRY);
 }
 
 fn junk_form(rng: &mut Rng, generic: &Generic) -> (Form, Source) {

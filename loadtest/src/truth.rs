@@ -136,11 +136,13 @@ named! {
         PowerUnderstated = "power_understated",
         YearUnderstated = "year_understated",
         SlowDrip = "slow_drip",
+        // Goes on from a new device and network each time once he has been referred.
+        Incognito = "incognito",
         PriceSeeker = "price_seeker",
         Combined = "combined",
         BackDater = "back_dater",
         Flooding = "flooding",
-        // The same tweaker as in `Flooding` without the flood: the control of the comparison.
+        // The very tweaker of `Flooding`, without the flood: the control of the comparison.
         Unflooded = "unflooded",
         // The flood itself: strangers made of generic values.
         FloodJunk = "flood_junk",

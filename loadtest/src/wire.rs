@@ -10,6 +10,8 @@ pub struct Quote {
     /// RFC 3339.
     pub submitted_at: String,
     pub product: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
     pub channel: Channel,
     pub policyholder: Policyholder,
     pub drivers: Vec<Driver>,

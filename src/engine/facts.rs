@@ -156,7 +156,7 @@ impl Walk<'_> {
     /// An owner put forward for the price keeps the contacts of who puts him forward and lets him drive; a third one is a search.
     fn person_weight(&self, i: usize) -> f64 {
         let again = self.values_before(i, Field::FirstName).is_some_and(|names| names >= 2);
-        if again { ANOTHER_PERSON_AGAIN } else { ANOTHER_PERSON }
+        if again { PUT_FORWARD_AGAIN } else { PUT_FORWARD }
     }
 
     /// The worst change whole, the others in part. Each is measured by the form that gave the fact: a form in between that left
@@ -276,9 +276,11 @@ impl Walk<'_> {
 
 // The weights below are log-odds of manipulation, fitted on the labelled workload and rounded. They add up.
 
-/// Weight of a form that names somebody else entirely, and of the third such person with the contacts of the first.
+/// Weight of a form that names somebody else entirely, who asks for himself; of an owner put forward by who goes on driving or with
+/// the contacts of the first; and of the third such owner.
 pub const ANOTHER_PERSON: f64 = 0.1;
-pub const ANOTHER_PERSON_AGAIN: f64 = 1.15;
+pub const PUT_FORWARD: f64 = 0.5;
+pub const PUT_FORWARD_AGAIN: f64 = 1.5;
 /// Weight of going back to a value given before: who mends a slip does.
 pub const RETURN: f64 = -0.4;
 /// Weight of a change from an impossible value to a possible one.

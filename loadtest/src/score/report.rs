@@ -111,15 +111,15 @@ impl Report {
     fn write_kinds(&self, out: &mut String) -> fmt::Result {
         writeln!(
             out,
-            "{:<26}{:>9}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}",
-            "manipulated", "episodes", "eligible", "in 24 h", "by 3rd", "by 4th", "by 5th", "ever"
+            "{:<26}{:>9}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>15}",
+            "manipulated", "episodes", "eligible", "in 24 h", "by 3rd", "by 4th", "by 5th", "ever", "priced after"
         )?;
         let mut row = |name: &str, c: &Caught| {
             write!(out, "{name:<26}{:>9}{:>10}{:>8}", c.episodes, c.eligible, c.eligible_day)?;
             for hits in [c.by_third, c.by_fourth, c.by_fifth, c.ever] {
                 write!(out, "{:>7.1}%", percent(hits, c.eligible))?;
             }
-            writeln!(out)
+            writeln!(out, "{:>14.1}%", percent(c.later_priced, c.later))
         };
         for (kind, caught) in self.tally.kinds.iter().filter(|(kind, _)| kind.requotes_himself()) {
             row(kind.name(), caught)?;
@@ -181,7 +181,7 @@ impl fmt::Display for Report {
 fn caught_json(c: &Caught) -> Value {
     json!({
         "episodes": c.episodes, "eligible": c.eligible, "eligible_in_24h": c.eligible_day, "by_3rd": c.by_third, "by_4th": c.by_fourth,
-        "by_5th": c.by_fifth, "ever": c.ever, "catch_pct": percent(c.by_fourth, c.eligible),
+        "by_5th": c.by_fifth, "ever": c.ever, "later": c.later, "later_priced": c.later_priced, "catch_pct": percent(c.by_fourth, c.eligible),
     })
 }
 

@@ -24,6 +24,9 @@ pub struct Caught {
     pub by_fourth: u64,
     pub by_fifth: u64,
     pub ever: u64,
+    /// New versions that came after the first referral, and how many of them were shown a price.
+    pub later: u64,
+    pub later_priced: u64,
 }
 
 /// Honest actors of one class.
@@ -119,6 +122,9 @@ impl Tally {
         caught.by_fourth += by(4);
         caught.by_fifth += by(5);
         caught.ever += u64::from(caught_at.is_some());
+        let (later, priced) = after_referral(attempts);
+        caught.later += later;
+        caught.later_priced += priced;
     }
 
     /// All kinds whose actor re-quotes himself.
@@ -132,6 +138,8 @@ impl Tally {
             sum.by_fourth += one.by_fourth;
             sum.by_fifth += one.by_fifth;
             sum.ever += one.ever;
+            sum.later += one.later;
+            sum.later_priced += one.later_priced;
         }
         sum
     }
@@ -147,6 +155,21 @@ impl Tally {
         }
         sum
     }
+}
+
+/// New versions after the first referral, and how many of them were shown a price.
+fn after_referral(attempts: &[(&Truth, Verdict)]) -> (u64, u64) {
+    let first = attempts.iter().position(|(_, told)| *told == Verdict::Refer).unwrap_or(attempts.len());
+    let mut shown = attempts.get(first).map_or(0, |(label, _)| label.suspicious);
+    let (mut later, mut priced) = (0, 0);
+    for (label, told) in attempts.iter().skip(first + 1) {
+        if label.suspicious > shown {
+            shown = label.suspicious;
+            later += 1;
+            priced += u64::from(*told != Verdict::Refer);
+        }
+    }
+    (later, priced)
 }
 
 /// Event times of the attempts that showed a new version.

@@ -67,8 +67,12 @@ impl Check {
     }
 
     fn quote(&mut self, quote: &Map<String, Value>) {
-        let fields =
-            ["quote_id", "submitted_at", "product", "channel", "policyholder", "drivers", "vehicle", "coverage", "premium"];
+        #[rustfmt::skip]
+        let fields = [
+            "quote_id", "submitted_at", "product", "tenant", "channel", "policyholder", "drivers", "vehicle", "coverage", "premium",
+        ];
+        let tenant = quote.get("tenant").map_or("default", |tenant| tenant.as_str().unwrap_or_default());
+        self.expect((1..=64).contains(&tenant.len()), "tenant", "empty or too long");
         self.known(quote, "", &fields);
         let id = quote.get("quote_id").and_then(Value::as_str).unwrap_or_default();
         let id_char = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);

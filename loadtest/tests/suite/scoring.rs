@@ -49,7 +49,11 @@ impl Hand {
 fn by_hand() -> Hand {
     let mut hand = Hand::new();
     let picker = |hand: &mut Hand, name: &str, quotes: &[(u32, &str)]| hand.actor(name, "manipulated", "vin_swap", quotes);
-    picker(&mut hand, "third", &[(0, "accept"), (1, "flag"), (2, "accept"), (3, "refer"), (4, "refer")]);
+    picker(
+        &mut hand,
+        "third",
+        &[(0, "accept"), (1, "flag"), (2, "accept"), (3, "refer"), (4, "flag"), (4, "accept"), (5, "refer")],
+    );
     picker(&mut hand, "fourth", &[(0, "accept"), (1, "accept"), (2, "accept"), (3, "accept"), (4, "refer")]);
     picker(&mut hand, "returned", &[(0, "accept"), (1, "accept"), (2, "accept"), (3, "accept"), (3, "refer")]);
     picker(&mut hand, "late", &[(0, "accept"), (1, "accept"), (2, "accept"), (3, "flag"), (4, "accept"), (5, "refer")]);
@@ -88,6 +92,8 @@ fn a_table_by_hand_is_counted_rightly() {
         ("/kinds/vin_swap/by_4th", 3),
         ("/kinds/vin_swap/by_5th", 4),
         ("/kinds/vin_swap/ever", 4),
+        ("/kinds/vin_swap/later", 2),
+        ("/kinds/vin_swap/later_priced", 1),
         ("/overall/eligible", 5),
         ("/poisoners/eligible", 2),
         ("/poisoners/referred_by_4th_variant", 1),

@@ -212,6 +212,35 @@ fn victims_come_from_their_own_device_with_the_copied_data() {
 }
 
 #[test]
+fn the_control_of_the_flood_is_the_flooded_picker_apart() {
+    let said = |kind: Kind| {
+        let own = LABELLED.iter().filter(move |(_, label)| label.kind == kind.name());
+        own.map(|(quote, label)| (label.at_ms, label.suspicious, facts(quote))).collect::<Vec<_>>()
+    };
+    assert!(!said(Kind::Flooding).is_empty());
+    assert_eq!(said(Kind::Flooding), said(Kind::Unflooded));
+    for (quote, label) in LABELLED.iter() {
+        assert_eq!(quote["tenant"].is_string(), label.kind == Kind::Unflooded.name(), "{quote}");
+    }
+}
+
+#[test]
+fn the_incognito_leaves_his_source_behind() {
+    let mut devices: BTreeMap<&str, Vec<(u32, String)>> = BTreeMap::new();
+    for (quote, label) in LABELLED.iter().filter(|(_, label)| label.kind == Kind::Incognito.name()) {
+        devices.entry(&label.actor).or_default().push((label.suspicious, quote["channel"]["session_id"].to_string()));
+    }
+    assert!(!devices.is_empty());
+    for attempts in devices.values() {
+        let early: BTreeSet<&str> = attempts.iter().filter(|(n, _)| *n < 4).map(|(_, session)| session.as_str()).collect();
+        let mut late: Vec<&str> = attempts.iter().filter(|(n, _)| *n > 4).map(|(_, session)| session.as_str()).collect();
+        assert!(late.iter().all(|session| !early.contains(session)), "{attempts:?}");
+        late.sort_unstable();
+        assert!(late.windows(2).all(|pair| pair[0] != pair[1]), "{attempts:?}");
+    }
+}
+
+#[test]
 fn retries_repeat_the_line_and_fan_outs_the_content() {
     let mut lines: BTreeMap<&str, u32> = BTreeMap::new();
     for record in NORMAL.iter() {

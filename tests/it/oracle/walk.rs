@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quoteguard::engine::evidence::WindowEvidence;
 use quoteguard::engine::facts::{
-    ANOTHER_PERSON, ANOTHER_PERSON_AGAIN, CORRECTION, DISGUISE, INSTEAD, LEFT_AGAIN, MOST, OTHERS, RETURN, again, change_weight,
-    favour, pace,
+    ANOTHER_PERSON, CORRECTION, DISGUISE, INSTEAD, LEFT_AGAIN, MOST, OTHERS, PUT_FORWARD, PUT_FORWARD_AGAIN, RETURN, again,
+    change_weight, favour, pace,
 };
 use quoteguard::engine::field::{Field, Level};
 use quoteguard::engine::fingerprint::{DriverPrint, Fingerprint, POLICYHOLDER, Text};
@@ -170,8 +170,8 @@ fn suspicion(steps: &[Step], i: usize, nearest: &Variant, contradictions: &Contr
         match level(Field::Phone).or(level(Field::Email)) {
             Some(_) => ANOTHER_PERSON,
             None if alone => ANOTHER_PERSON,
-            None if names.len() >= 2 && !known => ANOTHER_PERSON_AGAIN + favour(print, before),
-            None => ANOTHER_PERSON + favour(print, before),
+            None if names.len() >= 2 && !known => PUT_FORWARD_AGAIN + favour(print, before),
+            None => PUT_FORWARD + favour(print, before),
         }
     } else {
         // A form is compared with the last one of the same person.
