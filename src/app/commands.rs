@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Service, logs};
+use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
 use crate::contract::quote::decode;
 use crate::contract::rule_file::{compile, shipped};
@@ -19,7 +20,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::{ArrivalTime, Arrivals, SECOND};
-use crate::replay::{self, Depth, Options};
+use crate::replay::{self, Depth, Inputs, Options};
 use crate::rule_commands::{self, Decided, Report};
 
 #[derive(Args)]
@@ -116,7 +117,7 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let config = Config::load(&Flags { config, ..Flags::default() })?;
     let dir = rules.or_else(|| config.rules.dir.clone());
     let options = Options {
-        inputs: files,
+        inputs: inputs(files)?,
         decisions,
         rejects,
         rules: rule_book(dir.as_deref(), config.time.retention_secs)?,
@@ -128,6 +129,15 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let report = replay::run(options)?;
     writeln!(stdout(), "{report}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Files, or the log of one SQLite file.
+fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
+    match files.iter().find(|path| is_sqlite(path)) {
+        None => Ok(Inputs::Files(files)),
+        Some(path) if files.len() > 1 => Err(anyhow!("{} is a recorded log: replay it alone", path.display())),
+        Some(path) => Ok(Inputs::Log(Box::new(recorded_log(path).with_context(|| path.display().to_string())?))),
+    }
 }
 
 /// On stderr, and only where somebody looks at it.

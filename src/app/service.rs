@@ -62,7 +62,7 @@ impl Service {
         let (queue, jobs) = bounded(config.limits.queue_max);
         let shared = Arc::new(Shared {
             queue: queue.clone(),
-            reader: reader.clone(),
+            decisions: Arc::new(reader.clone()),
             metrics: metrics.clone(),
             health: health.clone(),
             keys: Keys::new(&config.http.keys),
@@ -165,7 +165,7 @@ fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
 fn write(parts: Parts) -> Result<()> {
     let Parts { mut store, settings, rules, metrics, health, pending, jobs } = parts;
     let began = std::time::Instant::now();
-    let recovered = recover(&mut store, &settings)?;
+    let recovered = recover(store.rule_books()?, &mut store, &settings)?;
     let live_attempts = recovered.state.live_attempts();
     tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
     let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, pending);

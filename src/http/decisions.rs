@@ -73,7 +73,7 @@ async fn find(
     };
     // Asked first: between the commit and this answer a pending quote becomes a stored one, never the other way.
     let is_pending = shared.queue.is_pending(&tenant, &quote_id);
-    match shared.reader.decision(&tenant, &quote_id).await {
+    match shared.decisions.newest(&tenant, &quote_id).await {
         Ok(Some(decision)) => Ok(reply::json_bytes(decision)),
         Ok(None) if is_pending => Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),
         Ok(None) => Err(Problem::not_found("no quote with this id was decided for this tenant").into()),

@@ -9,6 +9,10 @@ pub mod queue;
 pub mod recover;
 pub mod writer;
 
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::{ArrivalTime, EventTime};
 
@@ -146,7 +150,10 @@ pub struct Batch {
     pub horizon: EventTime,
 }
 
-/// Log, sink and checkpoint of one partition, committed together.
+/// Log, sink and checkpoint of one partition, as the writer sees them: one call that makes a batch durable.
+///
+/// Where the three are one file, it is one transaction. Where they are apart, the records are in the log already, and it is the
+/// sink first and the checkpoint last: a checkpoint is never past what has been emitted.
 pub trait Store: Send {
     /// Makes the batch durable. May be called again with the same batch after an error, which means "unknown": idempotent
     /// by offset.
@@ -161,14 +168,31 @@ pub struct LoggedBook {
     pub source: Vec<u8>,
 }
 
-/// What a restart needs back from the store.
-pub trait Recovery {
-    /// Every rule book of the log, in order.
-    fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError>;
+/// The log read back from its beginning: our own table, or a partition that others write.
+pub trait Log: Send {
+    /// What it was written under.
+    fn settings(&self) -> &Settings;
+    /// Records it held when it was opened.
+    fn records(&self) -> u64;
+    /// The next records in order, at most `limit`; empty at the end.
+    fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError>;
+}
+
+/// What a restart applies instead of deciding again.
+pub trait CheckpointStore {
     /// The kept segments in order of offset; stops at the first error of `each`.
     fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError>;
-    /// Next offset to write and the last arrival; zero for a new log.
+    /// Next offset to decide and the last arrival; zero for a new log.
     fn position(&mut self) -> Result<(u64, ArrivalTime), StoreError>;
+}
+
+/// What is read without holding up the caller's thread.
+pub type Reading<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Decisions as they were published: the sink's own table, or a copy fed from a topic.
+pub trait Decisions: Send + Sync {
+    /// The newest revision of the newest quote with this id.
+    fn newest(&self, tenant: &str, quote_id: &str) -> Reading<Option<Vec<u8>>>;
 }
 
 /// Gives the append time of the log.

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 
-use super::{LoggedBook, Recovery, Segment, StoreError};
+use super::{CheckpointStore, LoggedBook, Segment, StoreError};
 use crate::contract::rule_file::from_canonical;
 use crate::engine::decision::RuleBookRef;
 use crate::engine::delta::Delta;
@@ -18,13 +18,13 @@ pub struct Recovered {
     pub arrival: ArrivalTime,
 }
 
-/// Applies the kept segments in order.
+/// Applies the kept segments in order. `books` are all those of the log, oldest first.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] for a gap, a delta that does not decode, a rule book that no longer compiles, or a log and
 /// checkpoint that disagree: nothing is guessed.
-pub fn recover(store: &mut dyn Recovery, settings: &Settings) -> Result<Recovered, StoreError> {
-    let books = store.rule_books()?.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+pub fn recover(books: Vec<LoggedBook>, store: &mut dyn CheckpointStore, settings: &Settings) -> Result<Recovered, StoreError> {
+    let books = books.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
     let (next_offset, arrival) = store.position()?;
     let mut state = load_segments(store, settings, &books)?;
     state.loaded();
@@ -49,7 +49,7 @@ struct Decoded {
 const DECODED_WAITING_MAX: usize = 64;
 
 /// Reads and decodes on this thread, builds the state on another.
-fn load_segments(store: &mut dyn Recovery, settings: &Settings, books: &[(u64, RuleBook)]) -> Result<State, StoreError> {
+fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[(u64, RuleBook)]) -> Result<State, StoreError> {
     let (sender, receiver) = sync_channel::<Decoded>(DECODED_WAITING_MAX);
     std::thread::scope(|scope| {
         let builder = scope.spawn(move || {

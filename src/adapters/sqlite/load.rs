@@ -7,20 +7,23 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::commit::checksum;
 use super::{SqliteStore, from_sql, unavailable};
 use crate::engine::time::{ArrivalTime, EventTime};
-use crate::pipeline::{FileIdent, FilePosition, LoggedBook, Recovery, Segment, StoreError};
+use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError};
 
 const RULE_BOOKS: &str = "SELECT offset, body FROM log WHERE kind = 1 ORDER BY offset";
 const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas FROM segments ORDER BY from_offset";
 const POSITION: &str = "SELECT p.next_offset, p.arrival, (SELECT max(offset) FROM log) FROM position p WHERE p.id = 0";
 const FILES: &str = "SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM file_positions";
 
-impl Recovery for SqliteStore {
-    fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError> {
+impl SqliteStore {
+    /// Every rule book of the log, in order.
+    pub fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError> {
         let rows = sqlx::query(RULE_BOOKS).fetch_all(&mut self.connection);
         let rows = self.runtime.block_on(rows).map_err(unavailable)?;
         Ok(rows.iter().map(|row| LoggedBook { offset: from_sql(row.get(0)), source: row.get(1) }).collect())
     }
+}
 
+impl CheckpointStore for SqliteStore {
     /// SQLite steps rows on its own thread while `each` works on this one.
     fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let connection = &mut self.connection;

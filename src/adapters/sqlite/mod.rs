@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use open::{Opened, open};
-pub use read::{Reader, RecordedLog, log_records};
+pub use read::{Reader, is_sqlite, recorded_log};
 
 use crate::engine::time::EventTime;
 use crate::pipeline::StoreError;

@@ -9,7 +9,7 @@ use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::{
-    Batch, DeadLetter, Emitted, FileIdent, FilePosition, LogRecord, RecordKind, Recovery, Segment, Source, Store,
+    Batch, CheckpointStore, DeadLetter, Emitted, FileIdent, FilePosition, Log, LogRecord, RecordKind, Segment, Source, Store,
 };
 
 /// The store on a runtime of its own: its methods must be called from outside of one.
@@ -88,13 +88,12 @@ fn a_batch_committed_twice_is_there_once_and_survives_a_restart() {
         let row = store.runtime.clone().block_on(count.fetch_one(&mut store.connection)).expect("counts");
         assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (73, 1));
     });
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut log = runtime.block_on(log_records(&path)).expect("opens");
-    assert_eq!(log.len, 73);
-    let mut records = runtime.block_on(log.page(50)).expect("reads");
-    records.extend(runtime.block_on(log.page(50)).expect("reads"));
+    let mut log = recorded_log(&path).expect("opens");
+    assert_eq!(log.records(), 73);
+    let mut records = log.page(50).expect("reads");
+    records.extend(log.page(50).expect("reads"));
     assert_eq!(records, written.records);
-    assert_eq!(runtime.block_on(log.page(50)).expect("reads"), []);
+    assert_eq!(log.page(50).expect("reads"), []);
 }
 
 #[test]
