@@ -21,12 +21,12 @@ use crate::http::auth::Keys;
 use crate::http::server::{Bounds, serve};
 use crate::http::{Shared, router};
 use crate::metrics::Metrics;
-use crate::pipeline::FilePosition;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
-use crate::pipeline::recover::recover;
+use crate::pipeline::recover::{Recovered, recover};
 use crate::pipeline::writer::Writer;
+use crate::pipeline::{FilePosition, StoreError};
 
 /// How a stop went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl Service {
         let listener = TcpListener::bind(config.http.listen);
         let listener = listener.await.with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let addr = listener.local_addr()?;
-        let Opened { store, reader, settings, files } = open(&config.storage.path, config.settings()).await?;
+        let path = &config.storage.path;
+        let Opened { store, reader, settings, files } = open(path, config.settings()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
@@ -148,6 +149,10 @@ struct Parts {
     jobs: tokio::sync::mpsc::Receiver<Job>,
 }
 
+fn load(store: &mut SqliteStore, settings: &Settings) -> Result<Recovered, StoreError> {
+    recover(store.rule_books()?, store, settings)
+}
+
 /// Loads the window and runs the loop on a thread of its own; the receiver gets its end.
 fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
     let (ended, end) = oneshot::channel();
@@ -165,7 +170,7 @@ fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
 fn write(parts: Parts) -> Result<()> {
     let Parts { mut store, settings, rules, metrics, health, pending, jobs } = parts;
     let began = std::time::Instant::now();
-    let recovered = recover(store.rule_books()?, &mut store, &settings)?;
+    let recovered = load(&mut store, &settings).map_err(|error| error.at(store.path()))?;
     let live_attempts = recovered.state.live_attempts();
     tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
     let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, pending);

@@ -10,6 +10,7 @@ pub mod recover;
 pub mod writer;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 
 use crate::engine::state::Settings;
@@ -155,8 +156,8 @@ pub struct Batch {
 /// Where the three are one file, it is one transaction. Where they are apart, the records are in the log already, and it is the
 /// sink first and the checkpoint last: a checkpoint is never past what has been emitted.
 pub trait Store: Send {
-    /// Makes the batch durable. May be called again with the same batch after an error, which means "unknown": idempotent
-    /// by offset.
+    /// Makes the batch durable. After [`StoreError::Unavailable`], which means "unknown", it is called again with the same batch,
+    /// which is there once. After any other error nothing of the batch is there, and nothing more is to be tried.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 }
 
@@ -202,13 +203,25 @@ pub trait Clock: Send {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing is known about the last commit: try again.
+    /// It passes: nothing is known about the last commit, try again.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// The stored data contradicts itself; nothing is guessed.
+    /// It does not pass: the stored data contradicts itself. Nothing is guessed, and nothing was committed.
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// The store belongs to something else: another version, other settings, another process.
     #[error("{0}")]
     Refused(String),
+}
+
+impl StoreError {
+    /// The same error, with the file that it is about.
+    pub fn at(self, path: &Path) -> StoreError {
+        let named = |text: String| format!("{}: {text}", path.display());
+        match self {
+            StoreError::Unavailable(text) => StoreError::Unavailable(named(text)),
+            StoreError::Damaged(text) => StoreError::Damaged(named(text)),
+            StoreError::Refused(text) => StoreError::Refused(text),
+        }
+    }
 }

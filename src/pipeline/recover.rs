@@ -30,7 +30,7 @@ pub fn recover(books: Vec<LoggedBook>, store: &mut dyn CheckpointStore, settings
     state.loaded();
     if state.next_offset() != next_offset {
         return Err(StoreError::Damaged(format!(
-            "the checkpoint ends at offset {}, the log at {next_offset}; restore a whole copy of the file",
+            "the checkpoint ends at offset {}, the log at {next_offset}; run `quoteguard rebuild` to compute it from the log again",
             state.next_offset()
         )));
     }
@@ -126,9 +126,9 @@ fn check_book(state: &State, books: &[(u64, RuleBook)]) -> Result<(), StoreError
     if state.rule_book() == logged.as_ref() {
         return Ok(());
     }
-    Err(StoreError::Damaged("the rule book in force is not the last one of the log; restore a whole copy of the file".to_owned()))
+    Err(StoreError::Damaged("the rule book in force is not the last one of the log; run `quoteguard rebuild`".to_owned()))
 }
 
 fn damaged(from: u64, reason: &str) -> StoreError {
-    StoreError::Damaged(format!("segment at offset {from}: {reason}; restore a whole copy of the file"))
+    StoreError::Damaged(format!("segment at offset {from}: {reason}; run `quoteguard rebuild` to compute it from the log again"))
 }

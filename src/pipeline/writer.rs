@@ -27,6 +27,8 @@ use crate::metrics::Metrics;
 /// Wait after the first failed commit; doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// A store that stays down is told again this often.
+const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
@@ -35,6 +37,9 @@ pub enum WriterError {
     Diverged { offset: u64, reason: &'static str },
     #[error("the rule book does not compile: {0}")]
     RuleBook(String),
+    /// Trying again would not help; the batch was not committed and nobody was answered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 pub struct Writer<S, C> {
@@ -96,7 +101,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
         let position = self.next_position();
         open.batch.records.push(self.record(RecordKind::RuleBook, ArrivalClock::Log, Source::Control, "", None, source));
         self.step(&mut open, &Input::RuleBook { position, book: reference.clone() })?;
-        self.commit(open);
+        self.commit(open)?;
         self.metrics.rule_book(&reference);
         Ok(reference)
     }
@@ -113,11 +118,11 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 self.take(&mut open, job)?;
                 if open.batch.decisions.len() >= BATCH_DECISIONS_MAX {
                     let next = self.open();
-                    self.commit(std::mem::replace(&mut open, next));
+                    self.commit(std::mem::replace(&mut open, next))?;
                 }
             }
             self.metrics.stage("decide", began.elapsed());
-            self.commit(open);
+            self.commit(open)?;
             self.metrics.state(self.state.live_attempts(), self.state.resident_bytes());
         }
         Ok(self.store)
@@ -192,18 +197,16 @@ impl<S: Store, C: Clock> Writer<S, C> {
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
-    fn commit(&mut self, mut open: Open) {
+    ///
+    /// # Errors
+    /// One of the store's that does not pass.
+    fn commit(&mut self, mut open: Open) -> Result<(), StoreError> {
         if open.batch.records.is_empty() {
-            return;
+            return Ok(());
         }
         open.batch.segment.to = self.state.next_offset();
-        let mut wait = RETRY_MIN;
         let began = Instant::now();
-        while let Err(error) = self.store.commit(&open.batch) {
-            self.failed(&error);
-            std::thread::sleep(wait);
-            wait = (wait * 2).min(RETRY_MAX);
-        }
+        self.make_durable(&open.batch)?;
         self.health.set(Readiness::Ready);
         self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
         for (tenant, quote_id) in &open.taken {
@@ -213,12 +216,27 @@ impl<S: Store, C: Clock> Writer<S, C> {
             // A submitter past its deadline has gone; the decision is there for it to fetch.
             let _ = reply.send(answer);
         }
+        Ok(())
     }
 
-    fn failed(&self, error: &StoreError) {
-        self.health.set(Readiness::StoreDown);
-        self.metrics.commit_failed();
-        tracing::error!(%error, "commit failed; nothing is answered until it succeeds");
+    fn make_durable(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let mut wait = RETRY_MIN;
+        let mut told: Option<Instant> = None;
+        loop {
+            match self.store.commit(batch) {
+                Err(error @ StoreError::Unavailable(_)) => {
+                    self.health.set(Readiness::StoreDown);
+                    self.metrics.commit_failed();
+                    if told.is_none_or(|told| told.elapsed() >= FAILURE_LOGGED_EVERY) {
+                        tracing::error!(%error, "commit failed; it is tried again, nothing is answered until it succeeds");
+                        told = Some(Instant::now());
+                    }
+                    std::thread::sleep(wait);
+                    wait = (wait * 2).min(RETRY_MAX);
+                }
+                done => return done,
+            }
+        }
     }
 
     fn next_position(&self) -> Position {

@@ -4,6 +4,7 @@
 mod app;
 mod commands;
 mod contract;
+mod damage;
 mod demo;
 mod oracle;
 mod overload;

@@ -120,7 +120,11 @@ async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
         ("[time]\nretention_secs = 60\n", "SELECT 1", "a rule looks back 2592000 s and only 60 s are kept"),
         ("[time]\nretention_secs = 2600000\n", "SELECT 1", "time.retention_secs = 2592000, now it is 2600000"),
         ("", "UPDATE segments SET deltas = x'00' WHERE from_offset = 1", "segment at offset 1: its checksum does not match"),
-        ("", "DELETE FROM segments WHERE from_offset = 1", "the checkpoint ends at offset 0, the log at 2"),
+        (
+            "",
+            "DELETE FROM segments WHERE from_offset = 1",
+            "the checkpoint ends at offset 0, the log at 2; run `quoteguard rebuild`",
+        ),
         ("", "DELETE FROM log WHERE offset = 1", "the log ends at offset 1, its position says 2"),
     ] {
         let database = dir.path().join("quoteguard.db");

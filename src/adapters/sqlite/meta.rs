@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
-use super::unavailable;
+use super::fault::fault;
 use crate::contract::decision::ENGINE_VERSION;
 use crate::engine::state::Settings;
 use crate::pipeline::StoreError;
@@ -37,7 +37,7 @@ fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
 
 /// Writes the identity of a new file, checks that of an old one. Returns the log id.
 pub(super) async fn identify(connection: &mut SqliteConnection, path: &Path, settings: &Settings) -> Result<String, StoreError> {
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     let mut stored = read(&mut tx).await?;
     let expected = fixed(settings);
     if stored.is_empty() {
@@ -45,10 +45,10 @@ pub(super) async fn identify(connection: &mut SqliteConnection, path: &Path, set
         stored.insert(LOG_ID.to_owned(), random_id()?);
         for (key, value) in &stored {
             let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)").bind(key.as_str()).bind(value.as_str());
-            insert.execute(&mut *tx).await.map_err(unavailable)?;
+            insert.execute(&mut *tx).await.map_err(fault)?;
         }
     }
-    tx.commit().await.map_err(unavailable)?;
+    tx.commit().await.map_err(fault)?;
     for (key, value) in expected {
         let found = stored.get(key).map_or("nothing", String::as_str);
         if found != value {
@@ -90,8 +90,8 @@ pub(super) async fn recorded(connection: &mut SqliteConnection, path: &Path) -> 
 }
 
 async fn read(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, StoreError> {
-    let rows = sqlx::query("SELECT key, value FROM meta").fetch_all(connection).await.map_err(unavailable)?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let rows = sqlx::query("SELECT key, value FROM meta").fetch_all(connection).await.map_err(fault)?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>().map_err(fault)
 }
 
 fn no_id() -> StoreError {

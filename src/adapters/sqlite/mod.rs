@@ -5,6 +5,7 @@
 //! Nothing is pruned from `log` and `decisions`; segments go once they are out of the live window.
 
 mod commit;
+mod fault;
 mod load;
 mod meta;
 mod open;
@@ -12,6 +13,7 @@ mod read;
 mod rows;
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -22,12 +24,13 @@ pub use open::{Opened, open};
 pub use read::{Reader, is_sqlite, recorded_log};
 
 use crate::engine::time::EventTime;
-use crate::pipeline::StoreError;
 
 /// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
 pub struct SqliteStore {
     connection: SqliteConnection,
     runtime: Handle,
+    /// For messages.
+    path: PathBuf,
     /// Newest event time of the oldest segment, once known.
     oldest: Option<EventTime>,
     _checkpointer: Task,
@@ -36,6 +39,10 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Folds the WAL back, so that the file alone is the whole, and closes it; without this the next start does the folding.
     pub fn close(self) {
         let SqliteStore { mut connection, runtime, _checkpointer: checkpointer, .. } = self;
@@ -66,10 +73,6 @@ fn to_sql(value: u64) -> i64 {
 
 fn from_sql(value: i64) -> u64 {
     value.cast_unsigned()
-}
-
-fn unavailable(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 #[cfg(test)]

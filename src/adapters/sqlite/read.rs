@@ -8,7 +8,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow
 use sqlx::{Connection, Row};
 use tokio::runtime::Runtime;
 
-use super::{from_sql, meta, to_sql, unavailable};
+use super::fault::fault;
+use super::{from_sql, meta, to_sql};
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
@@ -41,8 +42,8 @@ impl Decisions for Reader {
         // In a task of its own: a request that goes away must not cancel SQL half-way.
         let read = tokio::spawn(async move { sqlx::query(LATEST).bind(tenant).bind(quote_id).fetch_optional(&pool).await });
         Box::pin(async move {
-            let row = read.await.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(unavailable)?;
-            Ok(row.map(|row| row.get(0)))
+            let row = read.await.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(fault)?;
+            row.map(|row| row.try_get(0)).transpose().map_err(fault)
         })
     }
 }
@@ -62,10 +63,10 @@ pub fn recorded_log(path: &Path) -> Result<RecordedLog, StoreError> {
     let runtime = runtime.map_err(|e| StoreError::Unavailable(e.to_string()))?;
     let (connection, settings, len) = runtime.block_on(async {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(unavailable)?;
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
         let settings = meta::recorded(&mut connection, path).await?;
-        let count = sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection).await.map_err(unavailable)?;
-        Ok::<_, StoreError>((connection, settings, from_sql(count.get(0))))
+        let count = sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection).await.map_err(fault)?;
+        Ok::<_, StoreError>((connection, settings, from_sql(count.try_get(0).map_err(fault)?)))
     })?;
     Ok(RecordedLog { runtime, connection, settings, len, next: 0 })
 }
@@ -87,7 +88,7 @@ impl Log for RecordedLog {
 
     fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError> {
         let query = sqlx::query(RECORDS).bind(to_sql(self.next)).bind(to_sql(limit as u64));
-        let rows = self.runtime.block_on(query.fetch_all(&mut self.connection)).map_err(unavailable)?;
+        let rows = self.runtime.block_on(query.fetch_all(&mut self.connection)).map_err(fault)?;
         let records = rows.iter().map(record).collect::<Result<Vec<_>, _>>()?;
         for record in &records {
             if record.offset != self.next {
@@ -100,17 +101,18 @@ impl Log for RecordedLog {
 }
 
 fn record(row: &SqliteRow) -> Result<LogRecord, StoreError> {
-    let offset = from_sql(row.get(0));
+    let number = |column: usize| row.try_get::<i64, _>(column).map_err(fault);
+    let offset = from_sql(number(0)?);
     let unknown = |what: &str| StoreError::Damaged(format!("the log record at offset {offset} has an unknown {what}"));
     Ok(LogRecord {
         offset,
-        kind: RecordKind::from_code(row.get(1)).ok_or_else(|| unknown("kind"))?,
-        clock: clock(row.get(2)).ok_or_else(|| unknown("clock"))?,
-        arrival: ArrivalTime(row.get(3)),
-        source: Source::from_code(row.get(4)).ok_or_else(|| unknown("source"))?,
-        tenant: row.get::<String, _>(5).into(),
-        client: row.get::<Option<String>, _>(6).map(Into::into),
-        body: row.get(7),
+        kind: RecordKind::from_code(number(1)?).ok_or_else(|| unknown("kind"))?,
+        clock: clock(number(2)?).ok_or_else(|| unknown("clock"))?,
+        arrival: ArrivalTime(number(3)?),
+        source: Source::from_code(number(4)?).ok_or_else(|| unknown("source"))?,
+        tenant: row.try_get::<String, _>(5).map_err(fault)?.into(),
+        client: row.try_get::<Option<String>, _>(6).map_err(fault)?.map(Into::into),
+        body: row.try_get(7).map_err(fault)?,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::{
     Batch, CheckpointStore, DeadLetter, Emitted, FileIdent, FilePosition, Log, LogRecord, RecordKind, Segment, Source, Store,
+    StoreError,
 };
 
 /// The store on a runtime of its own: its methods must be called from outside of one.
@@ -94,6 +95,32 @@ fn a_batch_committed_twice_is_there_once_and_survives_a_restart() {
     records.extend(log.page(50).expect("reads"));
     assert_eq!(records, written.records);
     assert_eq!(log.page(50).expect("reads"), []);
+}
+
+#[test]
+fn what_another_program_wrote_stops_the_commit_and_leaves_nothing_of_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for (i, foreign) in [
+        "INSERT INTO log VALUES (1, 0, 0, 0, 0, 'x', NULL, x'')",
+        "INSERT INTO decisions VALUES ('default', 'q-1', 1, 1, x'')",
+        "INSERT INTO segments VALUES (1, 2, 0, 0, x'')",
+        "INSERT INTO rejects VALUES (1, 'x', 'x', '', NULL, NULL, x'')",
+        "UPDATE position SET next_offset = 7",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        with_store(&dir.path().join(format!("{i}.db")), |store, _| {
+            store.commit(&batch(0, 1, 5, i64::MIN)).expect("commits");
+            let runtime = store.runtime.clone();
+            runtime.block_on(sqlx::query(foreign).execute(&mut store.connection)).expect("written");
+            let refused = store.commit(&batch(1, 3, 5, i64::MIN));
+            assert!(matches!(refused, Err(StoreError::Damaged(_))), "{foreign}: {refused:?}");
+            let ours = "SELECT (SELECT count(*) FROM decisions WHERE offset = 2) + (SELECT count(*) FROM log WHERE offset = 2)";
+            let row = runtime.block_on(sqlx::query(ours).fetch_one(&mut store.connection)).expect("counts");
+            assert_eq!(row.get::<i64, _>(0), 0, "{foreign}");
+        });
+    }
 }
 
 #[test]

@@ -15,10 +15,15 @@ type Attempts = Arc<Mutex<Vec<(u64, u64, usize, usize, bool)>>>;
 struct Flaky {
     attempts: Attempts,
     failures: usize,
+    /// What no second try mends, once the failures are over.
+    is_damaged: bool,
 }
 
 impl Store for Flaky {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if self.failures == 0 && self.is_damaged {
+            return Err(StoreError::Damaged("on command".to_owned()));
+        }
         let is_taken = self.failures == 0;
         self.failures = self.failures.saturating_sub(1);
         let (from, to) = (batch.segment.from, batch.segment.to);
@@ -42,7 +47,7 @@ impl Clock for Backwards {
 fn writer(failures: usize, pending: Arc<Pending>) -> (Writer<Flaky, Backwards>, Attempts, Arc<Health>) {
     let (attempts, health) = (Attempts::default(), Arc::new(Health::default()));
     let recovered = Recovered { state: State::new(Settings::default()), books: Vec::new(), arrival: ArrivalTime(0) };
-    let store = Flaky { attempts: attempts.clone(), failures };
+    let store = Flaky { attempts: attempts.clone(), failures, is_damaged: false };
     // 2026-03-02 12:00 UTC
     let clock = Backwards(Mutex::new(1_772_452_800_000_000));
     let metrics = Arc::new(Metrics::new().expect("registered"));
@@ -87,6 +92,19 @@ fn what_is_ready_is_one_commit_repeated_until_it_succeeds_and_answered_after() {
     let first = outcomes[0].decision.as_ref().expect("decided now").decision_id;
     assert!(matches!(&outcomes[2].outcome, Outcome::Duplicate(current) if current.decision_id == first));
     assert!(!pending.has("default", "a") && !pending.has("default", "b"));
+}
+
+#[test]
+fn a_damaged_store_ends_the_loop_and_answers_nobody() {
+    let (queue, jobs) = bounded(8);
+    let (mut writer, attempts, _) = writer(1, queue.pending());
+    writer.store.is_damaged = true;
+    let mut answer = submit(&queue, "a");
+    drop(queue);
+    let ended = writer.run(jobs).map(|_| ()).expect_err("it does not pass");
+    assert!(matches!(ended, WriterError::Store(StoreError::Damaged(_))), "{ended}");
+    assert_eq!(attempts.lock().expect("not poisoned").len(), 1, "the one that passes is tried again");
+    assert!(answer.try_recv().is_err());
 }
 
 #[test]
