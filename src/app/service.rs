@@ -22,6 +22,7 @@ use crate::http::server::{Bounds, serve};
 use crate::http::{Shared, router};
 use crate::metrics::Metrics;
 use crate::pipeline::clock::SystemClock;
+use crate::pipeline::fate::Fates;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Recovered, recover};
@@ -72,9 +73,9 @@ impl Service {
             body_timeout: Duration::from_millis(config.http.body_timeout_ms),
             answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
         });
-        let pending = queue.pending();
+        let fates = queue.fates();
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
-        let parts = Parts { store, settings, rules, metrics, health: health.clone(), pending, jobs };
+        let parts = Parts { store, settings, rules, metrics, health: health.clone(), fates, jobs };
         let writer = start_writer(parts)?;
         let (stop_http, stopped) = oneshot::channel::<()>();
         let bounds = bounds(config);
@@ -145,7 +146,7 @@ struct Parts {
     rules: RuleBook,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    pending: Arc<crate::pipeline::queue::Pending>,
+    fates: Arc<Fates>,
     jobs: tokio::sync::mpsc::Receiver<Job>,
 }
 
@@ -168,12 +169,12 @@ fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
 }
 
 fn write(parts: Parts) -> Result<()> {
-    let Parts { mut store, settings, rules, metrics, health, pending, jobs } = parts;
+    let Parts { mut store, settings, rules, metrics, health, fates, jobs } = parts;
     let began = std::time::Instant::now();
     let recovered = load(&mut store, &settings).map_err(|error| error.at(store.path()))?;
     let live_attempts = recovered.state.live_attempts();
     tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
-    let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, pending);
+    let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, fates);
     let book = writer.install(&rules)?;
     tracing::info!(version = book.version, hash = format!("{:016x}", book.hash), "the rule book is in force");
     writer.run(jobs)?.close();

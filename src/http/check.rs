@@ -63,8 +63,14 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
             return Err(Problem::unsupported_media_type().into());
         }
         let body = read_body(&shared, body).await?;
-        let (quote_id, answer) = submit(&shared, client, body)?;
-        match timeout(shared.answer_timeout, answer).await {
+        let (quote_id, mut answer) = submit(&shared, client, body)?;
+        let mut answered = timeout(shared.answer_timeout, &mut answer).await;
+        if answered.is_err() {
+            // From here on the writer sees that nobody waits; what it sent just before is told.
+            answer.close();
+            answered = answer.try_recv().map(Ok).or(answered);
+        }
+        match answered {
             Err(_) => Ok(pending(&quote_id)),
             // The writer has stopped; what is durable is told to the retry.
             Ok(Err(_)) => Err(Problem::unavailable("the service is stopping; send the same quote_id again").into()),
@@ -109,13 +115,12 @@ fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<s
     }
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
-    let (reply, answer) = oneshot::channel();
+    let (reply, answer) = shared.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
         payload: Payload::Quote {
             prepared: Arc::new(Prepared::new(&quote)),
             product: product_label(&quote.product),
             tenant: quote.tenant,
-            quote_id: quote.quote_id.clone(),
             body: body.into(),
         },
         clock: shared.clock,
@@ -137,13 +142,20 @@ fn told(quote_id: &str, answered: Answered, language: Language, max_age_secs: i6
     let (decision_id, verdict, referral_id) = match (answered.outcome, answered.decision) {
         (Outcome::Decided, Some(decision)) => (decision.decision_id, decision.answer, decision.referral_id),
         (Outcome::Duplicate(current), _) => (current.decision_id, current.stricter(), current.referral_id),
-        (Outcome::IdReused(_), _) => return Err(Problem::id_reused().into()),
-        (Outcome::TooOld { behind_secs }, _) => return Err(Problem::too_old(behind_secs, max_age_secs).into()),
-        (Outcome::TimeJump { setting }, _) => return Err(time_jump(setting).into()),
-        (Outcome::Decided | Outcome::Applied, _) => return Err(Problem::internal().into()),
+        (outcome, _) => return Err(refused(&outcome, max_age_secs).into()),
     };
     let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, language);
     Ok(reply::with_language(reply::json(StatusCode::OK, &answer), language.tag()))
+}
+
+/// The problem of an outcome that decides nothing.
+pub(super) fn refused(outcome: &Outcome, max_age_secs: i64) -> Problem {
+    match outcome {
+        Outcome::IdReused(_) => Problem::id_reused(),
+        Outcome::TooOld { behind_secs } => Problem::too_old(*behind_secs, max_age_secs),
+        Outcome::TimeJump { setting } => time_jump(setting),
+        Outcome::Decided | Outcome::Duplicate(_) | Outcome::Applied => Problem::internal(),
+    }
 }
 
 /// 422: only where HTTP quotes bring their own arrival clock (`time.arrival=event`).

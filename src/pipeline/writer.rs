@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::fate::Fates;
 use super::health::{Health, Readiness};
-use super::queue::{Answered, Job, Payload, Pending};
+use super::queue::{Answered, Job, Payload, Reply};
 use super::recover::Recovered;
 use super::{
     BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Source,
@@ -50,39 +51,31 @@ pub struct Writer<S, C> {
     clock: C,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    pending: Arc<Pending>,
+    fates: Arc<Fates>,
     /// Running maximum of the append clock.
     arrival: ArrivalTime,
 }
 
 /// A submitter waiting for the commit.
 struct Waiting {
-    reply: oneshot::Sender<Answered>,
+    reply: Reply,
     answer: Answered,
+    offset: u64,
 }
 
 /// A batch being filled, with everything that happens once it is durable.
 struct Open {
     batch: Batch,
     waiting: Vec<Waiting>,
-    /// Tenant and id of each quote, to clear from [`Pending`].
-    taken: Vec<(Box<str>, Box<str>)>,
 }
 
 impl<S: Store, C: Clock> Writer<S, C> {
-    pub fn new(
-        recovered: Recovered,
-        store: S,
-        clock: C,
-        metrics: Arc<Metrics>,
-        health: Arc<Health>,
-        pending: Arc<Pending>,
-    ) -> Self {
+    pub fn new(recovered: Recovered, store: S, clock: C, metrics: Arc<Metrics>, health: Arc<Health>, fates: Arc<Fates>) -> Self {
         let Recovered { state, books: logged, arrival } = recovered;
         let book_versions = logged.last().map_or(0, RuleBook::version);
         let mut books = Books::default();
         logged.into_iter().for_each(|book| books.add(Arc::new(book)));
-        Writer { state, books, book_versions, store, clock, metrics, health, pending, arrival }
+        Writer { state, books, book_versions, store, clock, metrics, health, fates, arrival }
     }
 
     /// Puts a rule book in force through the log, unless the one in force has the same content.
@@ -135,10 +128,9 @@ impl<S: Store, C: Clock> Writer<S, C> {
         let client = client.map(|name| Box::from(&*name));
         let mut product = "none";
         let input = match payload {
-            Payload::Quote { prepared, product: label, tenant, quote_id, body } => {
+            Payload::Quote { prepared, product: label, tenant, body } => {
                 product = label;
                 open.batch.records.push(self.record(RecordKind::Quote, clock, source, &tenant, client, body));
-                open.taken.push((tenant, quote_id));
                 self.metrics.event_lag(self.arrival.0.saturating_sub(prepared.submitted_at.0));
                 Input::Quote(LoggedQuote { position, arrival: self.arrival, clock, prepared })
             }
@@ -160,7 +152,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
         }
         if let Some(reply) = reply {
             let decision = if step.decisions.is_empty() { None } else { Some(step.decisions.swap_remove(0)) };
-            open.waiting.push(Waiting { reply, answer: Answered { outcome: step.outcome, decision } });
+            open.waiting.push(Waiting { reply, answer: Answered { outcome: step.outcome, decision }, offset: position.offset });
         }
         if let Some(progress) = progress {
             open.batch.files.retain(|file| file.name != progress.name);
@@ -193,7 +185,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             files: Vec::<FilePosition>::new(),
             horizon: self.state.expiry_horizon(),
         };
-        Open { batch, waiting: Vec::new(), taken: Vec::new() }
+        Open { batch, waiting: Vec::new() }
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
@@ -209,13 +201,11 @@ impl<S: Store, C: Clock> Writer<S, C> {
         self.make_durable(&open.batch)?;
         self.health.set(Readiness::Ready);
         self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
-        for (tenant, quote_id) in &open.taken {
-            self.pending.remove(tenant, quote_id);
+        for Waiting { reply: Reply { sender, mark }, answer, offset } in open.waiting {
+            // A submitter past its deadline has gone: a decision is there for it to fetch, a refusal must be kept for it.
+            mark.settle(offset, || sender.send(answer).map_err(|answer| answer.outcome));
         }
-        for Waiting { reply, answer } in open.waiting {
-            // A submitter past its deadline has gone; the decision is there for it to fetch.
-            let _ = reply.send(answer);
-        }
+        self.fates.decided(open.batch.decisions.iter().map(|d| (&*d.tenant, &*d.quote_id, d.offset)));
         Ok(())
     }
 

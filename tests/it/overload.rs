@@ -39,6 +39,39 @@ async fn a_stalled_store_delays_answers_sheds_the_rest_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_after_a_202_is_told_where_the_decision_would_have_been() {
+    let app = TestApp::start("[http]\nanswer_timeout_ms = 100\n").await;
+    let form = quote("q-1");
+    assert_eq!(app.check(&form).await.expect("answers").status, 200);
+    let mut blocker = connect(&app.database()).await;
+    let lock = blocker.begin_with("BEGIN IMMEDIATE").await.expect("locks the file");
+    let (mut other, mut old) = (form.clone(), quote("q-old"));
+    other["premium"] = json!(1);
+    old["submitted_at"] = json!("2001-01-01T00:00:00Z");
+    for form in [&other, &old] {
+        let answer = app.check(form).await.expect("answers");
+        let location = format!("/v1/decisions/{}", form["quote_id"].as_str().expect("an id"));
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (202, &*location));
+        assert_eq!(app.get(&location).await.expect("answers").status, 202, "not another body's decision");
+    }
+    lock.rollback().await.expect("unlocks");
+    for (id, status, kind) in [("q-1", 409, "id-reused"), ("q-old", 422, "invalid-fields")] {
+        let path = format!("/v1/decisions/{id}");
+        eventually("it is known", async || app.get(&path).await.is_ok_and(|a| a.status != 202)).await;
+        let answer = app.get(&path).await.expect("answers");
+        let problem = answer.json();
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "application/problem+json"), "{problem}");
+        assert_eq!(problem["type"], format!("urn:quoteguard:problem:{kind}"));
+    }
+    // The newest word on an id counts: the first form sent again, the old one put right.
+    assert_eq!(app.check(&form).await.expect("answers").status, 200);
+    assert_eq!(app.get("/v1/decisions/q-1").await.expect("answers").status, 200);
+    old["submitted_at"] = quote("q")["submitted_at"].clone();
+    assert_eq!(app.check(&old).await.expect("answers").status, 200);
+    assert_eq!(app.get("/v1/decisions/q-old").await.expect("answers").status, 200);
+}
+
+#[tokio::test]
 async fn two_services_do_not_share_a_file() {
     let app = TestApp::start("").await;
     let second = tokio::process::Command::new(crate::app::BINARY)

@@ -172,7 +172,6 @@ impl Watch {
                     prepared: Arc::new(Prepared::new(&quote)),
                     product: product_label(&quote.product),
                     tenant: quote.tenant,
-                    quote_id: quote.quote_id,
                     body: json.into_owned(),
                 },
                 Err(refused) => Payload::Skipped(dead_letter(refused, &position, &record)),
