@@ -40,7 +40,7 @@ pub struct Http {
     pub body_timeout_ms: u64,
     /// A check that takes longer is answered 202; its decision is made all the same.
     pub answer_timeout_ms: u64,
-    /// After this, what has not ended is cut off.
+    /// Of the whole stop: after this, what has not ended is cut off.
     pub shutdown_timeout_ms: u64,
     /// Open connections. Beyond: new ones wait in the system's backlog.
     pub connections_max: usize,
@@ -164,7 +164,7 @@ impl Default for Http {
             header_timeout_ms: 10_000,
             body_timeout_ms: 10_000,
             answer_timeout_ms: 2_000,
-            shutdown_timeout_ms: 20_000,
+            shutdown_timeout_ms: 10_000,
             connections_max: 4_096,
             keys: Vec::new(),
         }

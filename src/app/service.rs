@@ -29,6 +29,9 @@ use crate::pipeline::recover::{Recovered, recover};
 use crate::pipeline::writer::Writer;
 use crate::pipeline::{FilePosition, StoreError};
 
+/// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
+const WRITER_SHARE: u32 = 5;
+
 /// How a stop went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopReport {
@@ -43,7 +46,7 @@ pub struct Service {
     health: Arc<Health>,
     reader: Reader,
     http: tokio::task::JoinHandle<bool>,
-    stop_http: oneshot::Sender<()>,
+    stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
     writer: oneshot::Receiver<Result<()>>,
 }
@@ -77,12 +80,12 @@ impl Service {
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let parts = Parts { store, settings, rules, metrics, health: health.clone(), fates, jobs };
         let writer = start_writer(parts)?;
-        let (stop_http, stopped) = oneshot::channel::<()>();
-        let bounds = bounds(config);
-        let http = tokio::spawn(serve(listener, router(shared), bounds, async {
-            let _ = stopped.await;
+        let (stop_http, stopped) = oneshot::channel();
+        let http = tokio::spawn(serve(listener, router(shared), bounds(config), async {
+            // A service that was dropped has no time to give.
+            stopped.await.unwrap_or_else(|_| Instant::now())
         }));
-        let shutdown_timeout = bounds.shutdown_timeout;
+        let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer })
     }
 
@@ -98,30 +101,33 @@ impl Service {
         self.health.get()
     }
 
-    /// Takes no more, answers what was accepted, and closes the store; after `http.shutdown_timeout_ms` it cuts off.
+    /// Takes no more, answers what was accepted, and closes the store, all within `http.shutdown_timeout_ms`; then it cuts off.
     pub async fn stop(self) -> StopReport {
         let deadline = Instant::now() + self.shutdown_timeout;
+        // What a slow client takes must not be taken from the writer, which owes durability to all.
+        let http_deadline = deadline - self.shutdown_timeout / WRITER_SHARE;
         self.health.set(Readiness::Stopping);
-        if let Some((thread, stop)) = self.watch {
-            drop(stop);
-            let joined = tokio::task::spawn_blocking(move || thread.join());
-            let _ = timeout_at(deadline, joined).await;
-        }
-        let _ = self.stop_http.send(());
-        let answered = self.http.await.unwrap_or(false);
-        self.reader.close().await;
-        // The last queue is gone with HTTP: the writer drains what is left, folds the WAL back and ends.
-        let written = matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(()))));
+        let _ = self.stop_http.send(http_deadline);
+        let watched = async {
+            if let Some((thread, stop)) = self.watch {
+                drop(stop);
+                let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
+            }
+        };
+        let answered = async {
+            let answered = timeout_at(deadline, self.http).await;
+            let _ = timeout_at(deadline, self.reader.close()).await;
+            matches!(answered, Ok(Ok(true)))
+        };
+        // The last queue is gone with the folder and HTTP: the writer drains what is left, folds the WAL back and ends.
+        let written = async { matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(())))) };
+        let ((), answered, written) = tokio::join!(watched, answered, written);
         StopReport { is_complete: answered && written }
     }
 }
 
 fn bounds(config: &Config) -> Bounds {
-    Bounds {
-        connections_max: config.http.connections_max,
-        header_timeout: Duration::from_millis(config.http.header_timeout_ms),
-        shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
-    }
+    Bounds { connections_max: config.http.connections_max, header_timeout: Duration::from_millis(config.http.header_timeout_ms) }
 }
 
 fn start_watch(

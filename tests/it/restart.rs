@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -109,6 +110,40 @@ async fn a_stop_under_load_answers_everything_it_accepted() {
     answered.sort_unstable();
     let logged = column(&database, "SELECT quote_id FROM decisions WHERE revision = 1 ORDER BY quote_id").await;
     assert_eq!(logged, answered, "accepted and answered are the same set");
+}
+
+#[tokio::test]
+async fn a_stop_ends_within_its_one_deadline_whatever_holds_it_up() {
+    let deadline = Duration::from_secs(3);
+    let config = "[http]\nshutdown_timeout_ms = 3000\nheader_timeout_ms = 60000\nanswer_timeout_ms = 100\n[watch]\ndir = 'in'\npoll_ms = 20\n";
+    for is_stalled in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("in")).expect("a folder");
+        let app = TestApp::start_in(dir.into(), config).await;
+        let mut slow = tokio::net::TcpStream::connect(app.addr).await.expect("connects");
+        slow.write_all(b"POST /v1/quotes/check HTTP/1.1\r\nHost: x\r\n").await.expect("sent");
+        assert_eq!(app.check(&quote("q-1")).await.expect("answers").status, 200);
+        let mut blocker = None;
+        if is_stalled {
+            let connection = blocker.insert(crate::app::connect(&app.database()).await);
+            sqlx::query("BEGIN IMMEDIATE").execute(connection).await.expect("locks the file");
+            // The folder's thread waits for room, the writer for the file.
+            std::fs::write(app.dir.path().join("in/a.jsonl"), crate::quotes::lines(&history(3, 1_000))).expect("written");
+            eventually("the store is down", async || app.get("/readyz").await.is_ok_and(|a| a.status == 503)).await;
+        }
+        let began = std::time::Instant::now();
+        app.terminate();
+        let (dir, status, said) = app.wait_and_hear().await;
+        let took = began.elapsed();
+        assert!(took < deadline + Duration::from_millis(1_500), "{took:?} instead of {deadline:?}");
+        assert_eq!(status.code(), Some(1), "the slow client was cut off");
+        assert!(said.contains("http.shutdown_timeout_ms"), "{said}");
+        if !is_stalled {
+            let left = std::fs::metadata(dir.path().join("quoteguard.db-wal")).map_or(0, |wal| wal.len());
+            assert_eq!(left, 0, "the writer had its time to fold the WAL back");
+        }
+        drop(blocker);
+    }
 }
 
 #[tokio::test]
