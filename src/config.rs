@@ -137,6 +137,8 @@ pub struct Watch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     pub poll_ms: u64,
+    /// A file gone for so long is forgotten: when it comes back it is read from its beginning.
+    pub forget_after_secs: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,7 +201,7 @@ impl Default for Limits {
 
 impl Default for Watch {
     fn default() -> Self {
-        Watch { dir: None, poll_ms: 500 }
+        Watch { dir: None, poll_ms: 500, forget_after_secs: 86_400 }
     }
 }
 
@@ -273,6 +275,7 @@ impl Config {
             ("limits.live_attempts_max", self.limits.live_attempts_max as u64),
             ("limits.queue_max", self.limits.queue_max as u64),
             ("watch.poll_ms", self.watch.poll_ms),
+            ("watch.forget_after_secs", self.watch.forget_after_secs),
         ];
         for (key, value) in positive {
             if value == 0 {

@@ -140,7 +140,8 @@ fn start_watch(
         return Err(anyhow!("watch.dir: {} is not a folder", dir.display()));
     }
     let (stop, stopped) = mpsc::channel();
-    let watch = Watch::new(dir, Duration::from_millis(config.watch.poll_ms), queue, files);
+    let (poll, forget_after) = (Duration::from_millis(config.watch.poll_ms), Duration::from_secs(config.watch.forget_after_secs));
+    let watch = Watch::new(dir, poll, forget_after, queue, files);
     let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || watch.run(&stopped))?;
     Ok((thread, stop))
 }

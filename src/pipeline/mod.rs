@@ -3,6 +3,7 @@
 //! A source prepares quotes in parallel and submits them to a bounded [`queue`]; the single [`writer`] takes whatever is
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
+pub mod batch;
 pub mod clock;
 pub mod fate;
 pub mod health;
@@ -148,6 +149,8 @@ pub struct Batch {
     /// The checkpoint.
     pub segment: Segment,
     pub files: Vec<FilePosition>,
+    /// Names of watched files whose positions go; before `files`, should one have come back.
+    pub forgotten: Vec<Box<str>>,
     /// Segments with nothing newer than this may be dropped, oldest first.
     pub horizon: EventTime,
 }

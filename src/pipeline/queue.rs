@@ -37,6 +37,8 @@ pub enum Payload {
     },
     /// A record that is no quote; its `offset` is set by the writer.
     Skipped(DeadLetter),
+    /// No record: the position of a watched file that is gone is dropped.
+    Forget(Box<str>),
 }
 
 #[derive(Debug)]

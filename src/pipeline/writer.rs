@@ -5,24 +5,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::batch::{self, Diverged};
 use super::fate::Fates;
 use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, Payload, Reply};
 use super::recover::Recovered;
-use super::{
-    BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Source,
-    Store, StoreError,
-};
-use crate::contract;
+use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, RecordKind, Source, Store, StoreError};
 use crate::contract::rule_file::canonical_source;
-use crate::engine::decide::{Books, decide};
-use crate::engine::decision::{Decision, RuleBookRef};
-use crate::engine::delta::CorruptDelta;
+use crate::engine::decide::Books;
+use crate::engine::decision::RuleBookRef;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::State;
-use crate::engine::step::{ArrivalClock, Input, LoggedQuote, Outcome, Step};
-use crate::engine::time::{ArrivalTime, EventTime};
+use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
+use crate::engine::time::ArrivalTime;
 use crate::metrics::Metrics;
 
 /// Wait after the first failed commit; doubled up to [`RETRY_MAX`].
@@ -33,9 +29,8 @@ const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
-    /// The engine refused its own delta: a defect, and going on would diverge from the log.
-    #[error("the engine's state refused a delta at offset {offset}: {reason}; stopped to keep the log true")]
-    Diverged { offset: u64, reason: &'static str },
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
     #[error("the rule book does not compile: {0}")]
     RuleBook(String),
     /// Trying again would not help; the batch was not committed and nobody was answered.
@@ -93,7 +88,8 @@ impl<S: Store, C: Clock> Writer<S, C> {
         let mut open = self.open();
         let position = self.next_position();
         open.batch.records.push(self.record(RecordKind::RuleBook, ArrivalClock::Log, Source::Control, "", None, source));
-        self.step(&mut open, &Input::RuleBook { position, book: reference.clone() })?;
+        let input = Input::RuleBook { position, book: reference.clone() };
+        batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
         self.commit(open)?;
         self.metrics.rule_book(&reference);
         Ok(reference)
@@ -141,14 +137,18 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 open.batch.records.push(self.record(RecordKind::Skipped, clock, source, "", client, Vec::new()));
                 Input::Skipped { position }
             }
+            Payload::Forget(name) => {
+                open.batch.files.retain(|file| file.name != name);
+                open.batch.forgotten.push(name);
+                return Ok(());
+            }
         };
-        let mut step = self.step(open, &input)?;
+        let mut step = batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
         self.metrics.step(source, product, &step);
-        if let Some((error, reason, pointer)) = refusal(&step.outcome) {
-            let file = progress.as_ref().map(|p| (p.name.clone(), p.lines));
-            self.metrics.dead_letter(reason);
-            let pointer = pointer.to_owned();
-            open.batch.dead_letters.push(DeadLetter { offset: position.offset, reason, error, pointer, file, raw: Vec::new() });
+        let file = progress.as_ref().map(|p| (p.name.clone(), p.lines));
+        if let Some(letter) = batch::dead_letter(position.offset, &step.outcome, file) {
+            self.metrics.dead_letter(letter.reason);
+            open.batch.dead_letters.push(letter);
         }
         if let Some(reply) = reply {
             let decision = if step.decisions.is_empty() { None } else { Some(step.decisions.swap_remove(0)) };
@@ -161,42 +161,18 @@ impl<S: Store, C: Clock> Writer<S, C> {
         Ok(())
     }
 
-    /// Decides, applies and collects what one input changes.
-    fn step(&mut self, open: &mut Open, input: &Input) -> Result<Step, WriterError> {
-        let step = decide(&self.state, input, &self.books);
-        let offset = self.state.next_offset();
-        self.state.apply(&step.delta).map_err(|CorruptDelta(reason)| WriterError::Diverged { offset, reason })?;
-        step.delta.encode(&mut open.batch.segment.deltas);
-        for decision in &step.decisions {
-            open.batch.segment.max_event_time = open.batch.segment.max_event_time.max(decision.event_time);
-            open.batch.decisions.push(emitted(decision));
-        }
-        Ok(step)
-    }
-
     fn open(&self) -> Open {
-        let from = self.state.next_offset();
-        let segment = Segment { from, to: from, max_event_time: EventTime(i64::MIN), deltas: Vec::new() };
-        let batch = Batch {
-            records: Vec::new(),
-            decisions: Vec::new(),
-            dead_letters: Vec::new(),
-            segment,
-            files: Vec::<FilePosition>::new(),
-            horizon: self.state.expiry_horizon(),
-        };
-        Open { batch, waiting: Vec::new() }
+        Open { batch: batch::open(&self.state), waiting: Vec::new() }
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
     ///
     /// # Errors
     /// One of the store's that does not pass.
-    fn commit(&mut self, mut open: Open) -> Result<(), StoreError> {
-        if open.batch.records.is_empty() {
+    fn commit(&mut self, open: Open) -> Result<(), StoreError> {
+        if open.batch.records.is_empty() && open.batch.forgotten.is_empty() {
             return Ok(());
         }
-        open.batch.segment.to = self.state.next_offset();
         let began = Instant::now();
         self.make_durable(&open.batch)?;
         self.health.set(Readiness::Ready);
@@ -244,40 +220,6 @@ impl<S: Store, C: Clock> Writer<S, C> {
     ) -> LogRecord {
         let offset = self.state.next_offset();
         LogRecord { offset, kind, clock, arrival: self.arrival, source, tenant: tenant.into(), client, body }
-    }
-}
-
-fn emitted(decision: &Decision) -> Emitted {
-    let mut json = Vec::with_capacity(1024);
-    contract::decision::write_decision(decision, &mut json);
-    Emitted {
-        offset: decision.position.offset,
-        revision: decision.revision,
-        tenant: decision.tenant.clone(),
-        quote_id: decision.quote_id.clone(),
-        json,
-    }
-}
-
-/// The dead letter of an outcome that decides nothing: error with its fix, reason code, JSON pointer.
-pub fn refusal(outcome: &Outcome) -> Option<(String, &'static str, &'static str)> {
-    match outcome {
-        Outcome::IdReused(_) => Some((
-            "this quote_id was used with another body; send a changed form under a new quote_id".to_owned(),
-            "id_reused",
-            "/quote_id",
-        )),
-        Outcome::TooOld { behind_secs } => Some((
-            format!("submitted_at is {behind_secs} s behind arrival, beyond time.max_age_secs; send quotes as they are made"),
-            "too_old",
-            "/submitted_at",
-        )),
-        Outcome::TimeJump { setting } => Some((
-            format!("submitted_at lies outside what `{setting}` allows; correct the time or the setting"),
-            "time_jump",
-            "/submitted_at",
-        )),
-        Outcome::Decided | Outcome::Duplicate(_) | Outcome::Applied => None,
     }
 }
 

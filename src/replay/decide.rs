@@ -16,8 +16,8 @@ use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote, Outcome};
 use crate::engine::time::{ArrivalTime, Arrivals};
+use crate::pipeline::batch::refusal;
 use crate::pipeline::recover::join;
-use crate::pipeline::writer::refusal;
 
 pub struct Decider {
     state: State,

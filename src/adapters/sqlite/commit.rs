@@ -31,6 +31,7 @@ static FILES: LazyLock<Insert> = LazyLock::new(|| {
          byte_offset = excluded.byte_offset, lines = excluded.lines",
     )
 });
+const FORGET: &str = "DELETE FROM file_positions WHERE name = ?";
 const SEGMENT: &str = "INSERT INTO segments (from_offset, to_offset, max_event_time, checksum, deltas) VALUES (?, ?, ?, ?, ?)";
 /// Only from the front: what is kept stays contiguous, and the newest segment always stays.
 const EXPIRE: &str = "DELETE FROM segments WHERE from_offset < coalesce(\
@@ -44,6 +45,7 @@ impl Store for SqliteStore {
         let done = self.runtime.block_on(write(&mut self.connection, batch, self.oldest, expire));
         match done.map_err(|error| error.at(&self.path))? {
             Some(oldest) => self.oldest = Some(oldest),
+            None if batch.records.is_empty() => {}
             None => tracing::info!(to = batch.segment.to, "the commit before had succeeded after all"),
         }
         Ok(())
@@ -58,6 +60,13 @@ async fn write(
     expire: bool,
 ) -> Result<Option<EventTime>, StoreError> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+    for name in &batch.forgotten {
+        sqlx::query(FORGET).bind(name.clone()).execute(&mut *tx).await.map_err(fault)?;
+    }
+    if batch.records.is_empty() {
+        tx.commit().await.map_err(fault)?;
+        return Ok(oldest);
+    }
     if !move_position(&mut tx, batch).await? {
         return Ok(None);
     }

@@ -55,6 +55,7 @@ fn batch(from: u64, to: u64, event_time: i64, horizon: i64) -> Batch {
         dead_letters: vec![dead_letter],
         segment: Segment { from, to, max_event_time: EventTime(event_time), deltas: vec![1, 2, 3] },
         files: vec![FilePosition { name: "a.jsonl".into(), ident, byte_offset: to * 10, lines: to }],
+        forgotten: Vec::new(),
         horizon: EventTime(horizon),
     }
 }
@@ -95,6 +96,27 @@ fn a_batch_committed_twice_is_there_once_and_survives_a_restart() {
     records.extend(log.page(50).expect("reads"));
     assert_eq!(records, written.records);
     assert_eq!(log.page(50).expect("reads"), []);
+}
+
+#[test]
+fn a_position_that_is_forgotten_goes_alone_and_may_come_back() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("q.db");
+    let mut forget = batch(3, 3, 5, i64::MIN);
+    (forget.forgotten, forget.files, forget.dead_letters) = (vec!["a.jsonl".into()], Vec::new(), Vec::new());
+    with_store(&path, |store, _| {
+        store.commit(&batch(0, 3, 5, i64::MIN)).expect("commits");
+        store.commit(&forget).expect("commits");
+        store.commit(&forget).expect("commits again");
+        assert_eq!(store.position().expect("reads"), (3, ArrivalTime(1_002)), "no record moved it");
+    });
+    let mut back = batch(3, 4, 5, i64::MIN);
+    back.forgotten = vec!["a.jsonl".into()];
+    with_store(&path, |store, files| {
+        assert_eq!(files, []);
+        store.commit(&back).expect("commits");
+    });
+    with_store(&path, |_, files| assert_eq!(files, back.files));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::contract::quote::decode;
 use crate::contract::rule_file::shipped;
 use crate::engine::decide::Prepared;
 use crate::engine::state::Settings;
+use crate::engine::step::Outcome;
 use tokio::sync::oneshot;
 
 use crate::pipeline::fate::Fate;
