@@ -120,6 +120,8 @@ pub struct Limits {
     pub live_attempts_max: usize,
     /// Quotes waiting for the writer. Beyond: HTTP answers 503, files wait.
     pub queue_max: usize,
+    /// Of one API key. Beyond: 429, so that one client leaves room to the others.
+    pub queue_client_max: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,7 +197,7 @@ impl Default for Time {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { live_attempts_max: 2_000_000, queue_max: 4_096 }
+        Limits { live_attempts_max: 2_000_000, queue_max: 4_096, queue_client_max: 2_048 }
     }
 }
 
@@ -274,6 +276,7 @@ impl Config {
             ("http.connections_max", self.http.connections_max as u64),
             ("limits.live_attempts_max", self.limits.live_attempts_max as u64),
             ("limits.queue_max", self.limits.queue_max as u64),
+            ("limits.queue_client_max", self.limits.queue_client_max as u64),
             ("watch.poll_ms", self.watch.poll_ms),
             ("watch.forget_after_secs", self.watch.forget_after_secs),
         ];

@@ -48,7 +48,8 @@ pub struct Service {
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
-    writer: oneshot::Receiver<Result<()>>,
+    /// `None` once its end is known.
+    writer: Option<oneshot::Receiver<Result<()>>>,
 }
 
 impl Service {
@@ -70,7 +71,7 @@ impl Service {
             decisions: Arc::new(reader.clone()),
             metrics: metrics.clone(),
             health: health.clone(),
-            keys: Keys::new(&config.http.keys),
+            keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
             clock: config.time.arrival.clock(),
             max_age_secs: settings.max_age_secs,
             body_timeout: Duration::from_millis(config.http.body_timeout_ms),
@@ -86,12 +87,17 @@ impl Service {
             stopped.await.unwrap_or_else(|_| Instant::now())
         }));
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
-        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer })
+        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer: Some(writer) })
     }
 
     /// Ends when the writer does, which it does by itself only on an error.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.writer).await {
+        let ended = match &mut self.writer {
+            Some(writer) => writer.await,
+            None => Ok(Ok(())),
+        };
+        self.writer = None;
+        match ended {
             Ok(Err(error)) => error,
             Ok(Ok(())) | Err(_) => anyhow!("the writer has stopped"),
         }
@@ -120,7 +126,12 @@ impl Service {
             matches!(answered, Ok(Ok(true)))
         };
         // The last queue is gone with the folder and HTTP: the writer drains what is left, folds the WAL back and ends.
-        let written = async { matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(())))) };
+        let written = async {
+            match self.writer {
+                Some(writer) => matches!(timeout_at(deadline, writer).await, Ok(Ok(Ok(())))),
+                None => false,
+            }
+        };
         let ((), answered, written) = tokio::join!(watched, answered, written);
         StopReport { is_complete: answered && written }
     }

@@ -48,6 +48,8 @@ use crate::pipeline::queue::{Answered, Job, NotTaken, Payload};
         (status = 413, description = "More than 64 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Invalid fields, each named", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many quotes of this API key are waiting; nothing was accepted, come again after `Retry-After`",
+            body = Problem, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 500, description = "The service failed", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nothing was accepted; come again after `Retry-After`", body = Problem,
             content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
@@ -115,6 +117,9 @@ fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<s
     }
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
+    // Given back when the quote is stepped.
+    let room = client.as_ref().map(|client| client.room.clone().try_acquire_owned());
+    let room = room.transpose().map_err(|_| Problem::too_many_requests())?;
     let (reply, answer) = shared.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
         payload: Payload::Quote {
@@ -128,7 +133,7 @@ fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<s
         client: client.map(|client| client.name),
         progress: None,
         reply: Some(reply),
-        room: None,
+        room,
         submitted: Instant::now(),
     };
     shared.queue.try_submit(job).map_err(|not_taken| match not_taken {

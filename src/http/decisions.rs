@@ -64,7 +64,7 @@ async fn find(
 ) -> Result<Response<Body>, Refusal> {
     let asked = |tenant: Option<String>| tenant.filter(|tenant| !tenant.is_empty());
     let caller = shared.keys.caller(headers);
-    if caller == Caller::Unknown {
+    if matches!(caller, Caller::Unknown) {
         return Err(Problem::unauthorized().into());
     }
     let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
