@@ -76,7 +76,11 @@ pub fn serve(flags: &Flags) -> Result<ExitCode> {
         tracing::info!(address = %service.addr, "listening");
         tokio::select! {
             () = interrupt.next() => {}
-            error = service.failed() => return Err(error),
+            error = service.failed() => {
+                // Whoever waits is told that nothing was accepted.
+                service.stop().await;
+                return Err(error);
+            }
         }
         tracing::info!("stopping: no new quotes, answering what was accepted");
         let report = tokio::select! {
@@ -124,7 +128,7 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
         settings: config.settings(),
         depth: Depth::Full,
         preparers: replay::preparers(),
-        progress: progress_bar(),
+        progress: progress_bar(BYTES),
     };
     let report = replay::run(options)?;
     writeln!(stdout(), "{report}")?;
@@ -140,12 +144,13 @@ fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
     }
 }
 
+const BYTES: &str = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+
 /// On stderr, and only where somebody looks at it.
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar(template: &str) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::no_length().with_style(style)
 }
@@ -171,7 +176,7 @@ pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
 }
 
 /// The book of a folder, or the shipped one, if the window that is kept is long enough for it.
-fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
+pub(super) fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
     let book = read_book(dir)?;
     let longest = book.longest() / SECOND;
     if longest > retention_secs {

@@ -57,10 +57,10 @@ fn emitted(decision: &Decision) -> Emitted {
     }
 }
 
-/// The dead letter of an outcome that decides nothing; `file` is its name and line.
-pub fn dead_letter(offset: u64, outcome: &Outcome, file: Option<(Box<str>, u64)>) -> Option<DeadLetter> {
+/// The dead letter of an outcome that decides nothing.
+pub fn dead_letter(offset: u64, outcome: &Outcome) -> Option<DeadLetter> {
     let (error, reason, pointer) = refusal(outcome)?;
-    Some(DeadLetter { offset, reason, error, pointer: pointer.to_owned(), file, raw: Vec::new() })
+    Some(DeadLetter { offset, reason, error, pointer: pointer.to_owned(), file: None, raw: Vec::new() })
 }
 
 /// The dead letter of an outcome that decides nothing: error with its fix, reason code, JSON pointer.

@@ -107,7 +107,7 @@ fn load(state: &mut State, segment: &Decoded) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn compile(logged: LoggedBook) -> Result<(u64, RuleBook), StoreError> {
+pub(super) fn compile(logged: LoggedBook) -> Result<(u64, RuleBook), StoreError> {
     let LoggedBook { offset, source } = logged;
     let unreadable = |e: String| StoreError::Damaged(format!("the rule book at offset {offset} does not compile: {e}"));
     let text = std::str::from_utf8(&source).map_err(|e| unreadable(e.to_string()))?;

@@ -10,6 +10,7 @@ mod oracle;
 mod overload;
 mod properties;
 mod quotes;
+mod rebuild;
 mod restart;
 mod tidy;
 mod watch;

@@ -16,7 +16,9 @@ const RESTORE: &str = "restore a whole copy of the file";
 
 const RULE_BOOKS: &str = "SELECT offset, body FROM log WHERE kind = 1 ORDER BY offset";
 const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas FROM segments ORDER BY from_offset";
-const POSITION: &str = "SELECT p.next_offset, p.arrival, (SELECT max(offset) FROM log) FROM position p WHERE p.id = 0";
+const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
+                        coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
+                        coalesce((SELECT arrival FROM position WHERE id = 0), 0)";
 const FILES: &str = "SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM file_positions";
 
 impl SqliteStore {
@@ -43,17 +45,36 @@ impl CheckpointStore for SqliteStore {
     }
 
     fn position(&mut self) -> Result<(u64, ArrivalTime), StoreError> {
-        let row = sqlx::query(POSITION).fetch_optional(&mut self.connection);
-        let Some(row) = self.runtime.block_on(row).map_err(fault)? else { return Ok((0, ArrivalTime(0))) };
-        let read = || Ok::<(i64, i64, Option<i64>), sqlx::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-        let (next, arrival, last) = read().map_err(fault)?;
-        let logged = last.map_or(0, |offset| offset + 1);
+        let Ends { logged, next, arrival } = self.runtime.block_on(ends(&mut self.connection))?;
         if logged != next {
             let remedy = if logged < next { RESTORE } else { REBUILD };
-            return Err(StoreError::Damaged(format!("the log ends at offset {logged}, its position says {next}; {remedy}")));
+            return Err(disagreement(logged, next, remedy));
         }
         Ok((from_sql(next), ArrivalTime(arrival)))
     }
+}
+
+/// Where the log ends and where the position stands.
+struct Ends {
+    logged: i64,
+    next: i64,
+    arrival: i64,
+}
+
+async fn ends(connection: &mut SqliteConnection) -> Result<Ends, StoreError> {
+    let row = sqlx::query(POSITION).fetch_one(connection).await.map_err(fault)?;
+    let read = || Ok::<_, sqlx::Error>(Ends { logged: row.try_get(0)?, next: row.try_get(1)?, arrival: row.try_get(2)? });
+    read().map_err(fault)
+}
+
+fn disagreement(logged: i64, next: i64, remedy: &str) -> StoreError {
+    StoreError::Damaged(format!("the log ends at offset {logged}, its position says {next}; {remedy}"))
+}
+
+/// A log that ends before the position has lost records that were answered: nothing can be computed from what is not there.
+pub(super) async fn check_end(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let Ends { logged, next, .. } = ends(connection).await?;
+    if logged < next { Err(disagreement(logged, next, RESTORE)) } else { Ok(()) }
 }
 
 /// How far each watched file has been read.

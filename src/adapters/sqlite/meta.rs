@@ -36,13 +36,20 @@ fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
 }
 
 /// Writes the identity of a new file, checks that of an old one. Returns the log id.
-pub(super) async fn identify(connection: &mut SqliteConnection, path: &Path, settings: &Settings) -> Result<String, StoreError> {
+///
+/// A new file gets `log_id`, or else a random one.
+pub(super) async fn identify(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    settings: &Settings,
+    log_id: Option<&str>,
+) -> Result<String, StoreError> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     let mut stored = read(&mut tx).await?;
     let expected = fixed(settings);
     if stored.is_empty() {
         stored = expected.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        stored.insert(LOG_ID.to_owned(), random_id()?);
+        stored.insert(LOG_ID.to_owned(), log_id.map_or_else(random_id, |id| Ok(id.to_owned()))?);
         for (key, value) in &stored {
             let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)").bind(key.as_str()).bind(value.as_str());
             insert.execute(&mut *tx).await.map_err(fault)?;
@@ -53,12 +60,18 @@ pub(super) async fn identify(connection: &mut SqliteConnection, path: &Path, set
         let found = stored.get(key).map_or("nothing", String::as_str);
         if found != value {
             return Err(StoreError::Refused(format!(
-                "{} was written with {key} = {found}, now it is {value}: put it back, or name a new file in storage.path",
+                "{} was written with {key} = {found}, now it is {value}: put it back, run `quoteguard rebuild` to decide the whole log again under the new value, or name a new file in \
+                 storage.path",
                 path.display()
             )));
         }
     }
     stored.remove(LOG_ID).ok_or_else(no_id)
+}
+
+/// The identity alone, whatever the file was written under.
+pub(super) async fn log_id(connection: &mut SqliteConnection) -> Result<String, StoreError> {
+    read(connection).await?.remove(LOG_ID).ok_or_else(no_id)
 }
 
 /// The settings a recorded log was written under.

@@ -10,6 +10,7 @@ mod load;
 mod meta;
 mod open;
 mod read;
+mod rebuild;
 mod rows;
 
 use std::fs::File;
@@ -21,7 +22,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use open::{Opened, open};
-pub use read::{Reader, is_sqlite, recorded_log};
+pub use read::{Reader, RecordedLog, is_sqlite, recorded_log};
+pub use rebuild::{Rebuild, Replaced};
 
 use crate::engine::time::EventTime;
 

@@ -38,7 +38,12 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`StoreError::Refused`] when another process holds it, a newer or other version wrote it, or a fixed setting differs.
-pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreError> {
+pub async fn open(path: &Path, settings: Settings) -> Result<Opened, StoreError> {
+    open_as(path, settings, None).await
+}
+
+/// [`open`]; a file that is created gets the given log id, or else a random one.
+pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<&str>) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
     private().open(path).map_err(|e| StoreError::Unavailable(e.to_string()))?;
     let options = SqliteConnectOptions::new()
@@ -50,7 +55,7 @@ pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreEr
         .pragma("wal_autocheckpoint", WAL_PAGES_MAX);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(|e| migration(path, e))?;
-    settings.log_id = meta::identify(&mut connection, path, &settings).await?.into();
+    settings.log_id = meta::identify(&mut connection, path, &settings, log_id).await?.into();
     let files = load::file_positions(&mut connection).await?;
     let read_only = options.clone().read_only(true);
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(read_only).await.map_err(fault)?;
@@ -72,7 +77,7 @@ fn private() -> OpenOptions {
 }
 
 /// Held beside the database until the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let at = |e: std::io::Error| StoreError::Unavailable(e.to_string());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(at)?;

@@ -59,16 +59,39 @@ pub struct RecordedLog {
 
 /// Opens a service's file for replay; the service may be running. Call it, and what it gives, from outside of a runtime.
 pub fn recorded_log(path: &Path) -> Result<RecordedLog, StoreError> {
+    let (runtime, mut connection) = connect(path)?;
+    let settings = runtime.block_on(meta::recorded(&mut connection, path))?;
+    RecordedLog::new(runtime, connection, settings)
+}
+
+fn connect(path: &Path) -> Result<(Runtime, SqliteConnection), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| StoreError::Unavailable(e.to_string()))?;
-    let (connection, settings, len) = runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
-        let settings = meta::recorded(&mut connection, path).await?;
-        let count = sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection).await.map_err(fault)?;
-        Ok::<_, StoreError>((connection, settings, from_sql(count.try_get(0).map_err(fault)?)))
-    })?;
-    Ok(RecordedLog { runtime, connection, settings, len, next: 0 })
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let connection = runtime.block_on(SqliteConnection::connect_with(&options)).map_err(fault)?;
+    Ok((runtime, connection))
+}
+
+impl RecordedLog {
+    /// To be decided again under other settings than it was.
+    pub(super) fn open(path: &Path, settings: Settings) -> Result<RecordedLog, StoreError> {
+        let (runtime, connection) = connect(path)?;
+        RecordedLog::new(runtime, connection, settings)
+    }
+
+    fn new(runtime: Runtime, mut connection: SqliteConnection, settings: Settings) -> Result<RecordedLog, StoreError> {
+        let count = runtime.block_on(sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection));
+        let len = count.and_then(|row| row.try_get(0)).map(from_sql).map_err(fault)?;
+        Ok(RecordedLog { runtime, connection, settings, len, next: 0 })
+    }
+
+    /// Waits until the file is let go.
+    pub(super) fn close(self) {
+        let RecordedLog { runtime, connection, .. } = self;
+        if let Err(error) = runtime.block_on(connection.close()) {
+            tracing::warn!(%error, "the log was not closed cleanly");
+        }
+    }
 }
 
 /// Whether a file is one of SQLite's.

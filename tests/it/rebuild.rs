@@ -1,0 +1,158 @@
+//! The log is the only truth: everything else is computed from it again, and is the same.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+
+use sqlx::Connection;
+use tempfile::TempDir;
+
+use crate::app::{BINARY, TestApp, column, connect, eventually};
+use crate::quotes::{history, lines};
+
+const CONFIG: &str = "[time]\narrival = 'event'\n[watch]\ndir = 'in'\npoll_ms = 20\n";
+
+/// What users and a restart read, in order.
+const TABLES: [&str; 6] = [
+    "SELECT CAST(json AS TEXT) || tenant || quote_id || offset || revision FROM decisions ORDER BY rowid",
+    "SELECT hex(body) || offset || kind || clock || arrival || source || tenant || coalesce(client, '-') FROM log ORDER BY offset",
+    "SELECT offset || reason || error || pointer || coalesce(file, '-') || coalesce(line, 0) || hex(raw) FROM rejects ORDER BY offset",
+    "SELECT name || prefix_bytes || prefix_hash || byte_offset || lines FROM file_positions ORDER BY name",
+    "SELECT next_offset || ' ' || arrival FROM position",
+    "SELECT key || value FROM meta ORDER BY key",
+];
+
+async fn tables(database: &Path) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for sql in TABLES {
+        all.push(column(database, sql).await);
+    }
+    all
+}
+
+async fn run(dir: &Path, args: &[&str]) -> Output {
+    let run = tokio::process::Command::new(BINARY).args(args).current_dir(dir).kill_on_drop(true).output();
+    tokio::time::timeout(std::time::Duration::from_secs(60), run).await.expect("ends").expect("runs")
+}
+
+async fn rebuild(dir: &Path) -> Output {
+    run(dir, &["rebuild", "--data", "quoteguard.db"]).await
+}
+
+fn heard(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A service that took quotes by HTTP and from a file with bad lines, killed.
+async fn killed() -> Arc<TempDir> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(dir.path().join("in")).expect("a folder");
+    let app = TestApp::start_in(dir.into(), CONFIG).await;
+    let quotes = history(7, 400);
+    let (first, second) = quotes.split_at(200);
+    for form in first {
+        assert_eq!(app.check(form).await.expect("answers").status, 200);
+    }
+    let mut reused = first[0].clone();
+    reused["premium"] = 1.into();
+    let file = format!("{}no quote\n{}{reused}\n", lines(&second[..100]), lines(&second[100..]));
+    fs::write(app.dir.path().join("in/a.jsonl"), file).expect("written");
+    let rejects = "SELECT reason FROM rejects ORDER BY offset";
+    eventually("the file is read", async || column(&app.database(), rejects).await == ["not_json", "id_reused"]).await;
+    app.kill().await
+}
+
+async fn damage(dir: &TempDir, sql: &'static str) {
+    let mut connection = connect(&dir.path().join("quoteguard.db")).await;
+    sqlx::query(sql).execute(&mut connection).await.expect("damaged");
+    connection.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_rebuilt_after_a_kill_is_the_same_and_is_served() {
+    let dir = killed().await;
+    let database = dir.path().join("quoteguard.db");
+    let before = tables(&database).await;
+    assert!(before[0].iter().any(|json| json.contains(r#""revision":2,"#)), "there are amendments");
+
+    let done = rebuild(dir.path()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", heard(&done));
+    assert!(
+        heard(&done).lines().any(|line| line.split_whitespace().eq(["otherwise", "than", "published", "0"])),
+        "{}",
+        heard(&done)
+    );
+    assert_eq!(tables(&database).await, before);
+    assert_eq!(tables(&dir.path().join("quoteguard.db.bak")).await, before);
+
+    let again = rebuild(dir.path()).await;
+    assert!(again.status.code() == Some(1) && heard(&again).contains("quoteguard.db.bak is there"), "{}", heard(&again));
+    let app = TestApp::start_in(dir, CONFIG).await;
+    let busy = rebuild(app.dir.path()).await;
+    assert!(busy.status.code() == Some(1) && heard(&busy).contains("in use"), "{}", heard(&busy));
+    for form in history(7, 400) {
+        assert_eq!(app.check(&form).await.expect("answers").status, 200);
+    }
+    assert_eq!(column(&app.database(), TABLES[0]).await, before[0], "all of them are duplicates");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_explains_comes_back() {
+    let dir = killed().await;
+    let database = dir.path().join("quoteguard.db");
+    let before = tables(&database).await;
+    for (i, sql) in [
+        "UPDATE segments SET deltas = x'00' WHERE from_offset = (SELECT max(from_offset) FROM segments)",
+        "DELETE FROM segments",
+        "DELETE FROM decisions",
+        "DELETE FROM position",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        damage(&dir, sql).await;
+        if !sql.contains("decisions") {
+            let refused = run(dir.path(), &["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"]).await;
+            assert!(
+                refused.status.code() == Some(1) && heard(&refused).contains("run `quoteguard rebuild`"),
+                "{}",
+                heard(&refused)
+            );
+        }
+        let done = rebuild(dir.path()).await;
+        assert_eq!(done.status.code(), Some(0), "{sql}: {}", heard(&done));
+        assert_eq!(tables(&database).await, before, "{sql}");
+        fs::rename(dir.path().join("quoteguard.db.bak"), dir.path().join(format!("{i}.bak"))).expect("moved away");
+    }
+    let (dir, status) = TestApp::start_in(dir, CONFIG).await.stop().await;
+    assert_eq!(status.code(), Some(0));
+
+    // Of what the log itself has lost nothing is made up, and the file stays.
+    for sql in ["DELETE FROM log WHERE offset = 40", "DELETE FROM log WHERE offset = (SELECT max(offset) FROM log)"] {
+        damage(&dir, sql).await;
+        let kept = fs::read(&database).expect("reads");
+        let refused = rebuild(dir.path()).await;
+        assert!(refused.status.code() == Some(1) && heard(&refused).contains("is as it was"), "{sql}: {}", heard(&refused));
+        assert_eq!(fs::read(&database).expect("reads"), kept, "{sql}");
+        assert!(!dir.path().join("quoteguard.db.bak").exists(), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fixed_setting_changes_through_a_rebuild_only() {
+    let dir = killed().await;
+    let config = format!("{CONFIG}[limits]\nlive_attempts_max = 50\n");
+    fs::write(dir.path().join("quoteguard.toml"), &config).expect("written");
+    let refused = run(dir.path(), &["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(heard(&refused).contains("limits.live_attempts_max") && heard(&refused).contains("quoteguard rebuild"));
+
+    let done = rebuild(dir.path()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", heard(&done));
+    let app = TestApp::start_in(dir, &config).await;
+    eventually("the window is loaded", async || app.check(&crate::quotes::quote("new")).await.is_ok()).await;
+    assert!(app.metric("quoteguard_live_attempts").await <= 50.0);
+    let truncated = column(&app.database(), "SELECT quote_id FROM decisions WHERE json LIKE '%\"truncated\"%'").await;
+    assert!(!truncated.is_empty(), "decided again under the new limit");
+}
