@@ -1,6 +1,7 @@
 //! The log is the only truth: everything else is computed from it again, and is the same.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
@@ -95,6 +96,48 @@ async fn a_file_rebuilt_after_a_kill_is_the_same_and_is_served() {
         assert_eq!(app.check(&form).await.expect("answers").status, 200);
     }
     assert_eq!(column(&app.database(), TABLES[0]).await, before[0], "all of them are duplicates");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_judged_by_the_clock_are_judged_by_the_stored_arrival() {
+    let app = TestApp::start("").await;
+    for (i, minutes) in [0, 10, 3, 60, 2_000].into_iter().enumerate() {
+        let at = time::OffsetDateTime::now_utc() - time::Duration::minutes(minutes);
+        let expected = if minutes > 24 * 60 { 422 } else { 200 };
+        let answer = app.check(&crate::quotes::quote_at(&format!("q-{i}"), at, 1)).await.expect("answers");
+        assert_eq!(answer.status, expected, "{minutes} minutes ago");
+    }
+    let dir = app.kill().await;
+    let database = dir.path().join("quoteguard.db");
+    let before = tables(&database).await;
+    let suspect = before[0].iter().filter(|json| json.contains("time_suspect")).count();
+    assert_eq!((suspect, before[2].len()), (3, 1), "clamped to the arrival, and too old");
+    let done = rebuild(dir.path()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", heard(&done));
+    assert_eq!(tables(&database).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_corrupt_outside_of_the_log_are_left_behind() {
+    let dir = killed().await;
+    let database = dir.path().join("quoteguard.db");
+    let before = tables(&database).await;
+    damage(&dir, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let roots = "SELECT CAST(rootpage AS TEXT) FROM sqlite_schema WHERE type = 'table' AND name IN ('segments', 'decisions')";
+    let pages = column(&database, roots).await;
+    let file = fs::OpenOptions::new().write(true).open(&database).expect("opens");
+    for page in &pages {
+        let page: u64 = page.parse().expect("a number");
+        file.write_all_at(&[0xA5; 4096], (page - 1) * 4096).expect("written");
+    }
+    assert_eq!(pages.len(), 2);
+    let refused = run(dir.path(), &["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"]).await;
+    assert!(refused.status.code() == Some(1) && heard(&refused).contains("the file is corrupt"), "{}", heard(&refused));
+    let done = rebuild(dir.path()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", heard(&done));
+    let unknown = ["otherwise", "than", "published", "unknown"];
+    assert!(heard(&done).lines().any(|line| line.split_whitespace().eq(unknown)), "{}", heard(&done));
+    assert_eq!(tables(&database).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
