@@ -111,8 +111,9 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 }
             }
             self.metrics.stage("decide", began.elapsed());
-            self.commit(open)?;
+            // Before anybody is answered, who might look.
             self.metrics.state(self.state.live_attempts(), self.state.resident_bytes());
+            self.commit(open)?;
         }
         Ok(self.store)
     }

@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use http_body_util::Full;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Connection;
 
 use crate::app::{TestApp, column, connect, eventually};
@@ -44,32 +44,35 @@ async fn a_stalled_store_delays_answers_sheds_the_rest_and_loses_nothing() {
 async fn a_client_that_floods_is_shed_and_another_finds_room() {
     let keys = "[[http.keys]]\nname = 'flood'\ntenant = 'a'\nkey = 'flooding-battery'\n\
                 [[http.keys]]\nname = 'other'\ntenant = 'b'\nkey = 'patient-battery-1'\n";
-    let limits = "[http]\nanswer_timeout_ms = 100\n[limits]\nqueue_max = 8\nqueue_client_max = 2\n";
+    let limits = "[http]\nanswer_timeout_ms = 20\n[limits]\nqueue_max = 8\nqueue_client_max = 2\n";
     let app = TestApp::start(&format!("{limits}{keys}")).await;
-    let send = async |id: &str, key: &str| {
+    let send = async |form: &Value, key: &str| {
         let request = Request::post(app.url("/v1/quotes/check")).header("content-type", "application/json");
-        let request = request.header("x-api-key", key).body(Full::new(quote(id).to_string().into())).expect("a request");
+        let request = request.header("x-api-key", key).body(Full::new(form.to_string().into())).expect("a request");
         app.send(request).await.expect("answers")
     };
     let mut blocker = connect(&app.database()).await;
     let lock = blocker.begin_with("BEGIN IMMEDIATE").await.expect("locks the file");
-    // The first is in the writer's hands when it is answered, the next two wait.
-    for id in ["q-1", "q-2", "q-3"] {
-        assert_eq!(send(id, "flooding-battery").await.status, 202, "{id}");
+    // The first in the writer's hands, the next two wait.
+    assert_eq!(send(&quote("q-1"), "flooding-battery").await.status, 202);
+    eventually("the writer has it", async || app.metric("quoteguard_queue_jobs").await < 1.0).await;
+    for id in ["q-2", "q-3"] {
+        assert_eq!(send(&quote(id), "flooding-battery").await.status, 202, "{id}");
     }
-    let shed = send("q-4", "flooding-battery").await;
+    let form = quote("q-4");
+    let shed = send(&form, "flooding-battery").await;
     assert_eq!((shed.status.as_u16(), shed.header("retry-after")), (429, "1"), "{}", shed.json());
     assert_eq!(shed.json()["type"], "urn:quoteguard:problem:too-many-requests");
-    assert_eq!(send("q-5", "patient-battery-1").await.status, 202);
+    assert_eq!(send(&quote("q-5"), "patient-battery-1").await.status, 202);
     lock.rollback().await.expect("unlocks");
-    eventually("the queue is empty", async || send("q-4", "flooding-battery").await.status == 200).await;
+    eventually("the queue is empty", async || send(&form, "flooding-battery").await.status == 200).await;
     let logged = column(&app.database(), "SELECT quote_id FROM decisions ORDER BY offset").await;
     assert_eq!(logged, ["q-1", "q-2", "q-3", "q-5", "q-4"]);
 }
 
 #[tokio::test]
 async fn a_refusal_after_a_202_is_told_where_the_decision_would_have_been() {
-    let app = TestApp::start("[http]\nanswer_timeout_ms = 100\n").await;
+    let app = TestApp::start("[http]\nanswer_timeout_ms = 200\n").await;
     let form = quote("q-1");
     assert_eq!(app.check(&form).await.expect("answers").status, 200);
     let mut blocker = connect(&app.database()).await;
