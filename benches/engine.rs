@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench engine -- [LIVE]`; one line a figure, with the floor it is measured beside.
 
+#[path = "engine/late.rs"]
+mod late;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +34,7 @@ fn main() {
     })
     .expect("the workload generates");
     bench.report(before);
+    late::report();
 }
 
 struct Bench {

@@ -8,7 +8,8 @@ use super::decision::{Cause, Decision, Flag, Flags, ReferralId, RuleBookRef, Ver
 use super::delta::{Amended, Delta};
 use super::evaluate::{Evaluated, evaluate};
 use super::fingerprint::Fingerprint;
-use super::gather::{Extra, Gathered, Later, Reach, View};
+use super::gather::{Extra, Gathered, Reach, View};
+use super::later::Later;
 use super::quote::{Position, Quote};
 use super::rules::RuleBook;
 use super::state::{Attempt, Standing, State, id_hash};

@@ -7,7 +7,7 @@ use quoteguard::engine::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX, LINKED_SHOWN
 use quoteguard::engine::quote::Quote;
 use quoteguard::engine::state::Settings;
 use quoteguard::engine::step::{Gauges, Step};
-use quoteguard::engine::time::{EventTime, SECOND};
+use quoteguard::engine::time::{Date, EventTime, SECOND};
 
 use super::LATE;
 use crate::oracle::assert_agree;
@@ -160,6 +160,104 @@ fn strange(mut quote: Quote) -> Quote {
     quote.vehicle.plate = None;
     quote.drivers.clear();
     seal(quote)
+}
+
+/// Strangers who share one thing each with the late form: it is no candidate of theirs, and enters their evidence only as a further
+/// surname seen with the thing. The one in each block for whom it is one too many learns that the block is saturated.
+#[test]
+fn a_late_quote_decides_nobody_again_for_one_shared_block() {
+    for (namesakes, most) in [(true, 4), (false, 4 * (BLOCK_NEWEST_MAX + 1))] {
+        let random = &mut Random::new(5);
+        let mut late = form(0, 0, &mut Random::new(7));
+        (late.quote_id, late.submitted_at) = ("z".into(), EventTime(START - SECOND));
+        late.channel.session_id = text("session");
+        let mut run = Run::new(book());
+        for i in 0..600 {
+            let mut quote = one_tenant(i, random);
+            match i % 4 {
+                0 => quote.channel.device_id = late.channel.device_id.clone(),
+                1 => quote.channel.session_id = late.channel.session_id.clone(),
+                2 => quote.policyholder.email = late.policyholder.email.clone(),
+                _ => quote.policyholder.address = late.policyholder.address.clone(),
+            }
+            if namesakes {
+                quote.policyholder.last_name = late.policyholder.last_name.clone();
+            }
+            run.submit(&seal(quote));
+        }
+        let step = run.submit(&seal(late));
+        assert!(step.decisions[0].flags.has(Flag::Late));
+        let redecided = step.gauges.redecided as usize;
+        assert!((most / 2..=most).contains(&redecided), "{redecided} decided again");
+    }
+}
+
+/// A crowd on one device, of few surnames and many: late quotes change who is counted, and who is still asked.
+#[test]
+fn late_quotes_are_counted_where_a_device_is_shared() {
+    let (mut amended, mut hubs) = (0, 0);
+    for (seed, surnames, crowd) in (0..12).flat_map(|seed| [(seed, 2, 40), (seed, 4, 126), (seed, 10, 126)]) {
+        let random = &mut Random::new(seed);
+        let mut quotes: Vec<Quote> = (0..crowd).map(|i| one_tenant(i, random)).collect();
+        for (i, quote) in quotes.iter_mut().enumerate() {
+            quote.submitted_at = EventTime(START + i as i64 * 20 * SECOND);
+            quote.channel.device_id = text("broker");
+            quote.policyholder.last_name =
+                text(&format!("{}{}", random.pick(&SYLLABLES[..surnames]), random.pick(&SYLLABLES[..surnames])));
+            if random.percent(20) {
+                // The same applicant again and again: the share of the device in the weight shows.
+                let mut again = form(1, 1, &mut Random::new(seed));
+                again.policyholder.driver_licence = text(&format!("7712 11{:04}", random.below(10_000)));
+                (again.quote_id, again.submitted_at) = (quote.quote_id.clone(), quote.submitted_at);
+                (again.tenant, again.channel.device_id) = (quote.tenant.clone(), text("broker"));
+                *quote = again;
+            }
+            if random.percent(5) {
+                quote.policyholder.last_name = None;
+            }
+            *quote = seal(quote.clone());
+        }
+        let mut run = Run::new(book());
+        for i in arrivals(seed, &quotes, LATE) {
+            run.submit(&quotes[i]);
+        }
+        let logged: Vec<Logged> = quotes.iter().map(Logged::new).collect();
+        for subject in &logged {
+            let got = &run.finals[&subject.id()];
+            assert!(!got.flags.has(Flag::Saturated));
+            let mut expected = judge_earlier(subject, &logged, &book());
+            expected.linked.truncate(LINKED_SHOWN_MAX);
+            assert_agree(&said(got), &expected, &format!("seed {seed}, {surnames} surnames: {:?}", subject.id()));
+            amended += usize::from(got.revision > 1);
+            hubs += usize::from(got.features.iter().any(|(name, n)| name == "source_applicants" && *n > 6.0));
+        }
+    }
+    assert!(amended > 500 && hubs > 500, "{amended} amended, {hubs} at a hub");
+}
+
+const SYLLABLES: [&str; 10] = ["бар", "вок", "гул", "дем", "жит", "зор", "кап", "лам", "мин", "рус"];
+
+/// The late quote that is one more than a block offers leaves the evidence as it is, and the decision says so all the same: the
+/// next one that pushes something out would find it silent.
+#[test]
+fn a_block_filled_by_a_late_quote_says_so() {
+    let random = &mut Random::new(1);
+    let mut run = Run::new(book());
+    let newest = BLOCK_NEWEST_MAX + 1;
+    for i in 1..=newest {
+        run.submit(&flood(i, "same", random));
+    }
+    let id = ("default".into(), format!("f{newest}").into());
+    assert!(!run.finals[&id].flags.has(Flag::Saturated), "128 before it");
+    run.submit(&flood(0, "same", random));
+    assert!(run.finals[&id].flags.has(Flag::Saturated), "129 before it");
+}
+
+/// Shares nothing with the others but the tenant.
+fn one_tenant(i: usize, random: &mut Random) -> Quote {
+    let mut quote = Quote { tenant: "default".into(), ..stranger(i, random) };
+    quote.policyholder.birth_date = Date::NONE;
+    quote
 }
 
 /// All different in everything: memory follows the cap, not the number of keys seen.
