@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::blocking::{Family, Key};
+use super::decide::MissingBook;
 use super::gather::{HUB_NEWEST, View, is_candidate, same_thing};
 use super::index::{Block, Slot};
 use super::limits::{BLOCK_NEWEST_MAX, REDECIDED_MAX};
@@ -66,14 +67,19 @@ struct Late<'a> {
 
 impl View<'_> {
     /// What a late quote means for those later than it. `longest` is the look-back of one of them, microseconds.
-    pub(super) fn later(&self, late: &Attempt, keys: &[Key], longest: impl Fn(&Attempt) -> i64) -> Later {
+    pub(super) fn later(
+        &self,
+        late: &Attempt,
+        keys: &[Key],
+        longest: impl Fn(&Attempt) -> Result<i64, MissingBook>,
+    ) -> Result<Later, MissingBook> {
         let mut meetings: Vec<Meeting> = Vec::new();
         let mut any = false;
         for key in keys {
             let block = self.state.index.get(*key);
             let from = block.prefix(|slot| self.state.earlier(slot, late));
             any |= from < block.len();
-            self.meet(&Late { attempt: late, key: *key, block, from }, &longest, &mut meetings);
+            self.meet(&Late { attempt: late, key: *key, block, from }, &longest, &mut meetings)?;
         }
         meetings.sort_unstable();
         let groups = meetings.chunk_by(|a, b| a.slot() == b.slot()).filter(|group| self.enters(late, group));
@@ -86,17 +92,22 @@ impl View<'_> {
             met.truncate(REDECIDED_MAX);
         }
         met.sort_by(|a, b| order(a.1).cmp(&order(b.1)));
-        Later { redecided: met.into_iter().map(|(_, slot)| slot).collect(), any, cut }
+        Ok(Later { redecided: met.into_iter().map(|(_, slot)| slot).collect(), any, cut })
     }
 
     /// Meets the attempts for which the late quote is among the newest before them in the block, and the one for which it is the
     /// first beyond: for that one it may saturate the block.
-    fn meet(&self, late: &Late, longest: impl Fn(&Attempt) -> i64, meetings: &mut Vec<Meeting>) {
+    fn meet(
+        &self,
+        late: &Late,
+        longest: impl Fn(&Attempt) -> Result<i64, MissingBook>,
+        meetings: &mut Vec<Meeting>,
+    ) -> Result<(), MissingBook> {
         let mut crowd = Crowd::default();
         for i in late.from..late.block.len().min(late.from + BLOCK_NEWEST_MAX + 1) {
             let slot = late.block.get(i);
             let Some(attempt) = self.attempt(slot) else { continue };
-            let since = EventTime(attempt.event_time.0 - longest(attempt));
+            let since = EventTime(attempt.event_time.0 - longest(attempt)?);
             let counted = late.key.source && crowd.changes(late, i, attempt);
             // Beyond the look-back of one attempt says nothing of the next: it may be under another book.
             if late.attempt.event_time <= since || attempt.print.tenant() != late.attempt.print.tenant() {
@@ -112,6 +123,7 @@ impl View<'_> {
             let bits = u64::from(hit) * HIT | u64::from(open) * OPEN | u64::from(open && (counted || saturates)) * COUNTS;
             meetings.push(Meeting::new(slot, late.key.family, bits));
         }
+        Ok(())
     }
 
     /// Does the late quote enter the evidence of the attempt it meets so? Hubs only take from a weight: what does not link without

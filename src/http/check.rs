@@ -142,7 +142,7 @@ fn told(quote_id: &str, answered: Answered, language: Language, max_age_secs: i6
         (Outcome::TimeJump { setting }, _) => return Err(time_jump(setting).into()),
         (Outcome::Decided | Outcome::Applied, _) => return Err(Problem::internal().into()),
     };
-    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, language);
+    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, answered.text.as_ref(), language);
     Ok(reply::with_language(reply::json(StatusCode::OK, &answer), language.tag()))
 }
 

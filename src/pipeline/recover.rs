@@ -101,7 +101,7 @@ fn load(state: &mut State, segment: &Decoded) -> Result<(), StoreError> {
     if state.next_offset() != segment.to {
         return Err(damaged(segment.from, "it does not end where it says"));
     }
-    if state.live_attempts() > state.settings().max_live_attempts {
+    if state.is_over_cap() {
         state.loaded(); // Keeps a capped state capped while it loads.
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::contract;
 use crate::contract::rule_file::canonical_source;
-use crate::engine::decide::{Books, decide};
+use crate::engine::decide::{Books, MissingBook, decide};
 use crate::engine::decision::{Decision, RuleBookRef};
 use crate::engine::delta::CorruptDelta;
 use crate::engine::quote::Position;
@@ -35,6 +35,8 @@ pub enum WriterError {
     Diverged { offset: u64, reason: &'static str },
     #[error("the rule book does not compile: {0}")]
     RuleBook(String),
+    #[error(transparent)]
+    MissingBook(#[from] MissingBook),
 }
 
 pub struct Writer<S, C> {
@@ -104,6 +106,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
     /// Runs until every [`super::queue::Queue`] is dropped and the queue is empty; gives the store back.
     pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<S, WriterError> {
         self.health.set(Readiness::Ready);
+        self.metrics.state(&self.state);
         let mut ready = Vec::with_capacity(BATCH_MAX);
         while jobs.blocking_recv_many(&mut ready, BATCH_MAX) > 0 {
             let began = Instant::now();
@@ -118,7 +121,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             }
             self.metrics.stage("decide", began.elapsed());
             self.commit(open);
-            self.metrics.state(self.state.live_attempts(), self.state.resident_bytes());
+            self.metrics.state(&self.state);
         }
         Ok(self.store)
     }
@@ -155,7 +158,8 @@ impl<S: Store, C: Clock> Writer<S, C> {
         }
         if let Some(reply) = reply {
             let decision = if step.decisions.is_empty() { None } else { Some(step.decisions.swap_remove(0)) };
-            open.waiting.push(Waiting { reply, answer: Answered { outcome: step.outcome, decision } });
+            let text = open.taken.last().and_then(|(tenant, id)| self.books.applicant_text(&self.state, tenant, id)).cloned();
+            open.waiting.push(Waiting { reply, answer: Answered { outcome: step.outcome, decision, text } });
         }
         if let Some(progress) = progress {
             open.batch.files.retain(|file| file.name != progress.name);
@@ -166,7 +170,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
 
     /// Decides, applies and collects what one input changes.
     fn step(&mut self, open: &mut Open, input: &Input) -> Result<Step, WriterError> {
-        let step = decide(&self.state, input, &self.books);
+        let step = decide(&self.state, input, &self.books)?;
         let offset = self.state.next_offset();
         self.state.apply(&step.delta).map_err(|CorruptDelta(reason)| WriterError::Diverged { offset, reason })?;
         step.delta.encode(&mut open.batch.segment.deltas);

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use quoteguard::engine::decision::{Flag, Verdict};
-use quoteguard::engine::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX, LINKED_SHOWN_MAX, REDECIDED_MAX, VARIANTS_COMPARED_MAX};
-use quoteguard::engine::quote::Quote;
+use quoteguard::engine::limits::{
+    BLOCK_NEWEST_MAX, COMPARISONS_MAX, DRIVERS_MAX, LINKED_SHOWN_MAX, PRODUCT_CHARS_MAX, QUOTE_ID_CHARS_MAX, REDECIDED_MAX,
+    STRING_CHARS_MAX, TENANT_CHARS_MAX, VARIANTS_COMPARED_MAX,
+};
+use quoteguard::engine::quote::{Driver, Quote};
 use quoteguard::engine::state::Settings;
 use quoteguard::engine::step::{Gauges, Step};
 use quoteguard::engine::time::{Date, EventTime, SECOND};
@@ -279,6 +282,70 @@ fn many_distinct_keys_are_held_up_to_the_cap() {
     let now = run.state.resident_bytes();
     assert!(now <= at_cap * 3 / 2, "{now} B at the end, {at_cap} B when the cap was reached");
     assert!(run.state.look_back_secs() <= CAP as i64 * PACE / SECOND + 60);
+}
+
+/// Forms as large as the contract allows: the cap on bytes holds what it counts, and it counts what is held.
+#[test]
+fn the_largest_forms_are_held_up_to_the_cap_on_bytes() {
+    const CAP: usize = 4_000_000;
+    // The parts of the index at their smallest, which a small state does not fill.
+    const TABLE: usize = 4096 * 400;
+    let random = &mut Random::new(9);
+    let mut run = Run::with(book(), Settings { max_live_bytes: CAP, ..Settings::default() });
+    let mut cut = 0;
+    for i in 0..4_000 {
+        // Every third is an ordinary one.
+        let quote = if i % 3 == 0 { stranger(i, random) } else { largest(i, random) };
+        let step = run.submit(&quote);
+        cut += usize::from(step.decisions[0].flags.has(Flag::Truncated));
+        assert!(run.state.live_bytes() <= CAP, "{i}: {} B", run.state.live_bytes());
+        run.finals.clear();
+    }
+    let (attempts, counted, held) = (run.state.live_attempts(), run.state.live_bytes(), run.state.resident_bytes());
+    assert!(counted > CAP * 99 / 100 && cut > 1_000, "{counted} B, {cut} cut");
+    assert!(attempts > 1_000 && counted / attempts > 1_500, "{} B each", counted / attempts);
+    assert!(held < CAP * 9 / 8 + TABLE, "{held} B held, {counted} B counted");
+}
+
+/// Every text and list at its bound, and every value new.
+fn largest(i: usize, random: &mut Random) -> Quote {
+    let mut filled = |chars: usize| {
+        let letters = "абвгдежзиклмнопрстуф".chars().collect::<Vec<_>>();
+        text(&(0..chars).map(|_| random.pick(&letters)).collect::<String>())
+    };
+    let mut quote = Quote { product: "p".repeat(PRODUCT_CHARS_MAX).into(), ..Quote::default() };
+    quote.quote_id = format!("{i:0width$}", width = QUOTE_ID_CHARS_MAX).into();
+    (quote.tenant, quote.submitted_at) = (format!("{:0width$}", i % 7, width = TENANT_CHARS_MAX).into(), at(i));
+    let who = &mut quote.policyholder;
+    let address = &mut who.address;
+    for value in [
+        &mut who.last_name,
+        &mut who.first_name,
+        &mut who.middle_name,
+        &mut who.id_document,
+        &mut who.driver_licence,
+        &mut who.phone,
+        &mut who.email,
+        &mut address.city,
+        &mut address.street,
+        &mut address.house,
+        &mut address.flat,
+        &mut quote.vehicle.vin,
+        &mut quote.vehicle.plate,
+        &mut quote.vehicle.make,
+        &mut quote.vehicle.model,
+        &mut quote.channel.device_id,
+        &mut quote.channel.session_id,
+        &mut quote.channel.ip,
+        &mut quote.channel.agent_id,
+    ] {
+        *value = filled(STRING_CHARS_MAX);
+    }
+    who.birth_date = Date::new(1960 + i as u32 % 40, 1 + i as u32 % 12, 1 + i as u32 % 28).unwrap_or_default();
+    quote.drivers = (0..DRIVERS_MAX)
+        .map(|_| Driver { first_name: filled(STRING_CHARS_MAX), driver_licence: filled(STRING_CHARS_MAX), ..Driver::default() })
+        .collect();
+    seal(quote)
 }
 
 fn stranger(i: usize, random: &mut Random) -> Quote {
