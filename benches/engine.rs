@@ -119,9 +119,10 @@ impl Bench {
         }
         let resident = resident_bytes().saturating_sub(before);
         println!(
-            "memory               {} B an attempt resident, {} B by our own account",
+            "memory               {} B an attempt resident, {} B by our own account, {} B towards limits.live_bytes_max",
             resident / live.max(1),
-            self.state.resident_bytes() / live.max(1)
+            self.state.resident_bytes() / live.max(1),
+            self.state.live_bytes() / live.max(1)
         );
     }
 }

@@ -200,7 +200,7 @@ impl Default for Time {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { live_attempts_max: 2_000_000, live_bytes_max: 2_400_000_000, queue_max: 4_096 }
+        Limits { live_attempts_max: 2_000_000, live_bytes_max: 3_000_000_000, queue_max: 4_096 }
     }
 }
 

@@ -120,7 +120,8 @@ impl View<'_> {
                 None => false,
             };
             let hit = i < late.from + BLOCK_NEWEST_MAX;
-            let bits = u64::from(hit) * HIT | u64::from(open) * OPEN | u64::from(open && (counted || saturates)) * COUNTS;
+            let bit = |is: bool, bit: u64| if is { bit } else { 0 };
+            let bits = bit(hit, HIT) | bit(open, OPEN) | bit(open && (counted || saturates), COUNTS);
             meetings.push(Meeting::new(slot, late.key.family, bits));
         }
         Ok(())

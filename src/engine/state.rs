@@ -46,7 +46,7 @@ impl Default for Settings {
             partition: 0,
             retention_secs: 30 * 24 * 3600,
             max_live_attempts: 2_000_000,
-            max_live_bytes: 2_400_000_000,
+            max_live_bytes: 3_000_000_000,
             lateness_http_secs: 30,
             lateness_stream_secs: 3600,
             max_skew_secs: 120,

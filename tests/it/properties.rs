@@ -3,6 +3,7 @@
 mod hostile;
 mod resume;
 mod time;
+mod volume;
 
 use std::collections::BTreeMap;
 

@@ -23,12 +23,12 @@ use crate::oracle::said;
 /// One flood quote in so many microseconds of event time.
 const PACE: i64 = SECOND / 50;
 
-fn at(i: usize) -> EventTime {
+pub(super) fn at(i: usize) -> EventTime {
     EventTime(START + i as i64 * PACE)
 }
 
 /// The same form again and again but for one thing; `late`: in no order within five seconds.
-fn flood(i: usize, kind: &str, random: &mut Random) -> Quote {
+pub(super) fn flood(i: usize, kind: &str, random: &mut Random) -> Quote {
     let mut quote = form(0, 0, &mut Random::new(7));
     quote.quote_id = format!("f{i}").into();
     quote.submitted_at = at(i);
@@ -44,7 +44,7 @@ fn flood(i: usize, kind: &str, random: &mut Random) -> Quote {
     seal(quote)
 }
 
-fn assert_bounded(step: &Step, whose: &str) {
+pub(super) fn assert_bounded(step: &Step, whose: &str) {
     let Gauges { comparisons, candidates, redecided, .. } = step.gauges;
     assert!(comparisons as usize <= COMPARISONS_MAX, "{whose}: {comparisons} comparisons");
     assert!(candidates as usize <= 44 * BLOCK_NEWEST_MAX, "{whose}: {candidates} candidates");
@@ -153,7 +153,7 @@ fn a_flood_changes_no_decision_of_others() {
     }
 }
 
-fn strange(mut quote: Quote) -> Quote {
+pub(super) fn strange(mut quote: Quote) -> Quote {
     let who = &mut quote.policyholder;
     (who.last_name, who.first_name, who.middle_name) = (text("Гусев"), text("Тимур"), text("Маратович"));
     (who.id_document, who.driver_licence, who.phone) = (text("6011 998877"), text("6022 554433"), text("+7 905 000-00-01"));
@@ -161,6 +161,8 @@ fn strange(mut quote: Quote) -> Quote {
     (who.address.house, who.address.flat) = (text("99"), None);
     quote.channel.device_id = text("flood");
     quote.vehicle.plate = None;
+    // Another make: a hundred thousand serials of this one would be neighbours of everybody's.
+    quote.vehicle.vin = quote.vehicle.vin.map(|vin| vin.replace("XTA219010", "WDB123456").into());
     quote.drivers.clear();
     seal(quote)
 }
@@ -348,7 +350,7 @@ fn largest(i: usize, random: &mut Random) -> Quote {
     seal(quote)
 }
 
-fn stranger(i: usize, random: &mut Random) -> Quote {
+pub(super) fn stranger(i: usize, random: &mut Random) -> Quote {
     let mut number = |digits: usize| (0..digits).map(|_| char::from(b'0' + random.below(10) as u8)).collect::<String>();
     let mut quote = form(0, 0, &mut Random::new(i as u64));
     let who = &mut quote.policyholder;
