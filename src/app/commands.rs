@@ -212,7 +212,7 @@ fn decide_all(book: &RuleBook, bodies: &[Vec<u8>]) -> Result<Vec<Decided>, Strin
         // Each arrives when it was submitted: tests may leap weeks ahead, which the event clock refuses.
         let arrival = ArrivalTime(quote.submitted_at.0);
         let logged = LoggedQuote { position, arrival, clock: ArrivalClock::Stream, prepared };
-        let step = decide(&state, &Input::Quote(logged), &books);
+        let step = decide(&state, &Input::Quote(logged), &books).map_err(|error| error.to_string())?;
         let decision = step.decisions.first().ok_or_else(|| format!("quote {number} was not decided: {:?}", step.outcome))?;
         let rules = decision.reasons.iter().map(|reason| reason.rule.to_string()).collect();
         decided.push(Decided { decision: decision.answer, rules });

@@ -149,7 +149,7 @@ fn told(quote_id: &str, answered: Answered, language: Language, max_age_secs: i6
         (Outcome::Duplicate(current), _) => (current.decision_id, current.stricter(), current.referral_id),
         (outcome, _) => return Err(refused(&outcome, max_age_secs).into()),
     };
-    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, language);
+    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, answered.text.as_ref(), language);
     Ok(reply::with_language(reply::json(StatusCode::OK, &answer), language.tag()))
 }
 

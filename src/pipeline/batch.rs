@@ -1,6 +1,7 @@
 //! A batch being filled: what the live writer and a rebuild do alike with a record.
 
-use super::{Batch, DeadLetter, Emitted, Segment};
+use super::writer::WriterError;
+use super::{Batch, DeadLetter, Emitted, Segment, StoreError};
 use crate::contract;
 use crate::engine::decide::{Books, decide};
 use crate::engine::decision::Decision;
@@ -8,14 +9,6 @@ use crate::engine::delta::CorruptDelta;
 use crate::engine::state::State;
 use crate::engine::step::{Input, Outcome, Step};
 use crate::engine::time::EventTime;
-
-/// The engine refused its own delta: a defect, and going on would diverge from the log.
-#[derive(Debug, thiserror::Error)]
-#[error("the engine's state refused a delta at offset {offset}: {reason}; stopped to keep the log true")]
-pub struct Diverged {
-    pub offset: u64,
-    pub reason: &'static str,
-}
 
 /// An empty batch that begins where the state stands.
 pub fn open(state: &State) -> Batch {
@@ -32,10 +25,13 @@ pub fn open(state: &State) -> Batch {
 }
 
 /// Decides, applies and collects what one input changes; its record is pushed by the caller.
-pub fn step(state: &mut State, books: &Books, batch: &mut Batch, input: &Input) -> Result<Step, Diverged> {
-    let step = decide(state, input, books);
+///
+/// # Errors
+/// A rule book that the log does not hold: [`StoreError::Damaged`]. A delta that the state refuses: [`WriterError::Diverged`].
+pub fn step(state: &mut State, books: &Books, batch: &mut Batch, input: &Input) -> Result<Step, WriterError> {
+    let step = decide(state, input, books).map_err(StoreError::from)?;
     let offset = state.next_offset();
-    state.apply(&step.delta).map_err(|CorruptDelta(reason)| Diverged { offset, reason })?;
+    state.apply(&step.delta).map_err(|CorruptDelta(reason)| WriterError::Diverged { offset, reason })?;
     step.delta.encode(&mut batch.segment.deltas);
     batch.segment.to = state.next_offset();
     for decision in &step.decisions {

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 
+use crate::engine::decide::MissingBook;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::{ArrivalTime, EventTime};
@@ -217,6 +218,12 @@ pub enum StoreError {
     /// The store belongs to something else: another version, other settings, another process.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<MissingBook> for StoreError {
+    fn from(missing: MissingBook) -> StoreError {
+        StoreError::Damaged(format!("{missing}; run `quoteguard rebuild` to compute the checkpoint from the log again"))
+    }
 }
 
 impl StoreError {

@@ -9,6 +9,7 @@ use super::fate::{Fate, Fates, Mark};
 use super::{DeadLetter, FilePosition, Source};
 use crate::engine::decide::Prepared;
 use crate::engine::decision::Decision;
+use crate::engine::rules::source::ApplicantText;
 use crate::engine::step::{ArrivalClock, Outcome};
 
 /// What the writer tells a submitter once the batch is durable.
@@ -17,6 +18,8 @@ pub struct Answered {
     pub outcome: Outcome,
     /// The quote's own decision when it was decided now.
     pub decision: Option<Decision>,
+    /// What the rule that led to the answer has to tell the applicant.
+    pub text: Option<ApplicantText>,
 }
 
 /// Where the answer goes. If nobody waits there any more, what must not be lost is left at the mark.

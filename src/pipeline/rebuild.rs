@@ -26,7 +26,7 @@ pub struct Rebuilt {
 /// records each page had.
 ///
 /// # Errors
-/// A log with a hole or a rule book that does not compile, and whatever the store says: nothing is tried twice.
+/// A log with a hole, or with a rule book that is missing or does not compile, and whatever the store says: nothing is tried twice.
 pub fn rebuild(log: &mut dyn Log, store: &mut dyn Store, mut progress: impl FnMut(u64)) -> Result<Rebuilt, WriterError> {
     let mut state = State::new(log.settings().clone());
     let (mut books, mut rebuilt) = (Books::default(), Rebuilt::default());
@@ -62,14 +62,19 @@ fn commit(store: &mut dyn Store, batch: Batch) -> Result<u64, StoreError> {
 
 fn input(record: &LogRecord, state: &State, books: &mut Books, batch: &mut Batch) -> Result<Input, StoreError> {
     let position = Position { partition: state.settings().partition, offset: record.offset };
+    let next_version = state.rule_book().map_or(1, |book| book.version + 1);
     match record.kind {
         RecordKind::Skipped => Ok(Input::Skipped { position }),
         RecordKind::RuleBook => {
             let (_, book) = compile(LoggedBook { offset: record.offset, source: record.body.clone() })?;
+            if book.version() != next_version {
+                return Err(lacks_book(next_version, record.offset));
+            }
             let reference = book.reference();
             books.add(Arc::new(book));
             Ok(Input::RuleBook { position, book: reference })
         }
+        RecordKind::Quote if state.rule_book().is_none() => Err(lacks_book(next_version, record.offset)),
         RecordKind::Quote => match decode(&record.body, Some(&record.tenant)) {
             Ok(decoded) => {
                 let prepared = Arc::new(Prepared::new(&decoded.quote));
@@ -88,4 +93,11 @@ fn input(record: &LogRecord, state: &State, books: &mut Books, batch: &mut Batch
             }
         },
     }
+}
+
+/// Deciding under another book than was in force would make up a past.
+fn lacks_book(version: u32, before: u64) -> StoreError {
+    StoreError::Damaged(format!(
+        "the log has no rule book of version {version} before offset {before}; restore a whole copy of the file"
+    ))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::batch::{self, Diverged};
+use super::batch;
 use super::fate::Fates;
 use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, Payload, Reply};
@@ -16,6 +16,7 @@ use crate::engine::decide::Books;
 use crate::engine::decision::RuleBookRef;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
+use crate::engine::rules::source::ApplicantText;
 use crate::engine::state::State;
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::ArrivalTime;
@@ -29,8 +30,9 @@ const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
-    #[error(transparent)]
-    Diverged(#[from] Diverged),
+    /// The engine refused its own delta: a defect, and going on would diverge from the log.
+    #[error("the engine's state refused a delta at offset {offset}: {reason}; stopped to keep the log true")]
+    Diverged { offset: u64, reason: &'static str },
     #[error("the rule book does not compile: {0}")]
     RuleBook(String),
     /// Trying again would not help; the batch was not committed and nobody was answered.
@@ -97,6 +99,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
 
     /// Runs until every [`super::queue::Queue`] is dropped and the queue is empty; gives the store back.
     pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<S, WriterError> {
+        self.metrics.state(&self.state);
         self.health.set(Readiness::Ready);
         let mut ready = Vec::with_capacity(BATCH_MAX);
         while jobs.blocking_recv_many(&mut ready, BATCH_MAX) > 0 {
@@ -112,7 +115,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             }
             self.metrics.stage("decide", began.elapsed());
             // Before anybody is answered, who might look.
-            self.metrics.state(self.state.live_attempts(), self.state.resident_bytes());
+            self.metrics.state(&self.state);
             self.commit(open)?;
         }
         Ok(self.store)
@@ -153,13 +156,24 @@ impl<S: Store, C: Clock> Writer<S, C> {
         }
         if let Some(reply) = reply {
             let decision = if step.decisions.is_empty() { None } else { Some(step.decisions.swap_remove(0)) };
-            open.waiting.push(Waiting { reply, answer: Answered { outcome: step.outcome, decision }, offset: position.offset });
+            let text = self.text(&input);
+            open.waiting.push(Waiting {
+                reply,
+                answer: Answered { outcome: step.outcome, decision, text },
+                offset: position.offset,
+            });
         }
         if let Some(progress) = progress {
             open.batch.files.retain(|file| file.name != progress.name);
             open.batch.files.push(progress);
         }
         Ok(())
+    }
+
+    /// What the rule has to tell the applicant of a quote that was just stepped.
+    fn text(&self, input: &Input) -> Option<ApplicantText> {
+        let Input::Quote(LoggedQuote { prepared, .. }) = input else { return None };
+        self.books.applicant_text(&self.state, prepared.print.tenant(), prepared.print.quote_id()).cloned()
     }
 
     fn open(&self) -> Open {

@@ -172,30 +172,62 @@ async fn what_the_log_explains_comes_back() {
     assert_eq!(status.code(), Some(0));
 
     // Of what the log itself has lost nothing is made up, and the file stays.
-    for sql in ["DELETE FROM log WHERE offset = 40", "DELETE FROM log WHERE offset = (SELECT max(offset) FROM log)"] {
+    let whole = fs::read(&database).expect("reads");
+    for (sql, expected) in [
+        ("UPDATE log SET kind = 2 WHERE kind = 1", "no rule book of version 1 before offset 1"),
+        ("DELETE FROM log WHERE offset = 40", "no record at offset 40"),
+        ("DELETE FROM log WHERE offset = (SELECT max(offset) FROM log)", "its position says"),
+    ] {
         damage(&dir, sql).await;
         let kept = fs::read(&database).expect("reads");
         let refused = rebuild(dir.path()).await;
-        assert!(refused.status.code() == Some(1) && heard(&refused).contains("is as it was"), "{sql}: {}", heard(&refused));
+        assert_eq!(refused.status.code(), Some(1), "{sql}");
+        assert!(heard(&refused).contains("is as it was") && heard(&refused).contains(expected), "{sql}: {}", heard(&refused));
         assert_eq!(fs::read(&database).expect("reads"), kept, "{sql}");
         assert!(!dir.path().join("quoteguard.db.bak").exists(), "{sql}");
+        fs::write(&database, &whole).expect("written");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fixed_setting_changes_through_a_rebuild_only() {
-    let dir = killed().await;
-    let config = format!("{CONFIG}[limits]\nlive_attempts_max = 50\n");
-    fs::write(dir.path().join("quoteguard.toml"), &config).expect("written");
+/// Refused under the settings of `config` until it is rebuilt under them; then served.
+async fn rebuilt_under(dir: Arc<TempDir>, config: &str, key: &str) -> TestApp {
+    fs::write(dir.path().join("quoteguard.toml"), config).expect("written");
     let refused = run(dir.path(), &["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"]).await;
     assert_eq!(refused.status.code(), Some(1));
-    assert!(heard(&refused).contains("limits.live_attempts_max") && heard(&refused).contains("quoteguard rebuild"));
-
+    assert!(heard(&refused).contains(key) && heard(&refused).contains("quoteguard rebuild"), "{}", heard(&refused));
     let done = rebuild(dir.path()).await;
     assert_eq!(done.status.code(), Some(0), "{}", heard(&done));
-    let app = TestApp::start_in(dir, &config).await;
-    eventually("the window is loaded", async || app.check(&crate::quotes::quote("new")).await.is_ok()).await;
-    assert!(app.metric("quoteguard_live_attempts").await <= 50.0);
-    let truncated = column(&app.database(), "SELECT quote_id FROM decisions WHERE json LIKE '%\"truncated\"%'").await;
-    assert!(!truncated.is_empty(), "decided again under the new limit");
+    TestApp::start_in(dir, config).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_lowered_through_a_rebuild_only() {
+    for (key, value, metric_max) in [("live_attempts_max", 50, 50.0), ("live_bytes_max", 60_000, 110.0)] {
+        let config = format!("{CONFIG}[limits]\n{key} = {value}\n");
+        let app = rebuilt_under(killed().await, &config, &format!("limits.{key}")).await;
+        eventually("the window is loaded", async || app.check(&crate::quotes::quote("new")).await.is_ok()).await;
+        let live = app.metric("quoteguard_live_attempts").await;
+        assert!((1.0..=metric_max).contains(&live), "{key}: {live} attempts");
+        let truncated = column(&app.database(), "SELECT quote_id FROM decisions WHERE json LIKE '%\"truncated\"%'").await;
+        assert!(!truncated.is_empty(), "{key}: decided again under the new limit");
+    }
+}
+
+/// One wrong year at the head of a file makes all that follows too old; the log holds it, so a start given later mends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_of_the_clock_given_later_decides_what_a_wrong_first_record_had_shut_out() {
+    let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+    fs::create_dir(dir.path().join("in")).expect("a folder");
+    let app = TestApp::start_in(dir, CONFIG).await;
+    let mut quotes = history(7, 20);
+    quotes[0]["submitted_at"] = "2090-01-01T00:00:00Z".into();
+    fs::write(app.dir.path().join("in/a.jsonl"), lines(&quotes)).expect("written");
+    let reasons = "SELECT reason || ' ' || offset FROM rejects ORDER BY offset";
+    eventually("the file is read", async || column(&app.database(), reasons).await.len() == 19).await;
+    assert!(column(&app.database(), reasons).await.iter().all(|reason| reason.starts_with("too_old")));
+    let config = CONFIG.replace("[time]", &format!("[time]\nevent_start = {}", quotes[1]["submitted_at"]));
+    let app = rebuilt_under(app.kill().await, &config, "time.event_start").await;
+    assert_eq!(column(&app.database(), reasons).await, ["time_jump 1"]);
+    let decided = "SELECT DISTINCT quote_id FROM decisions";
+    assert_eq!(column(&app.database(), decided).await.len(), 19);
 }

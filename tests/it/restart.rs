@@ -160,6 +160,13 @@ async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
             "DELETE FROM segments WHERE from_offset = 1",
             "the checkpoint ends at offset 0, the log at 2; run `quoteguard rebuild`",
         ),
+        (
+            "",
+            "UPDATE log SET kind = 2 WHERE kind = 1",
+            "a rule book is missing in the log or in its checkpoint; run `quoteguard rebuild`",
+        ),
+        ("[time]\nevent_start = '2026-01-01T00:00:00Z'\n", "SELECT 1", "time.event_start = none, now it is 2026-01-01T00:00:00Z"),
+        ("[limits]\nlive_bytes_max = 7\n", "SELECT 1", "limits.live_bytes_max = 3000000000, now it is 7"),
         ("", "DELETE FROM log WHERE offset = 1", "the log ends at offset 1, its position says 2"),
     ] {
         let database = dir.path().join("quoteguard.db");

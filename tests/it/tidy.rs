@@ -126,10 +126,12 @@ fn nothing_is_left_over() {
         concat!("/wo", "rk/"),
         concat!("<<<<", "<<< "),
     ];
+    // The one reason to skip a test: a command of its own runs it.
+    let volume = concat!("#[ig", "nore = \"make test-volume\"]");
     let mut findings = Vec::new();
     for file in files(Path::new(ROOT)) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
-        for (number, line) in (1..).zip(text.lines()) {
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| line.trim() != volume) {
             findings.extend(
                 banned
                     .iter()

@@ -8,6 +8,7 @@ use sqlx::{Connection, Row};
 
 use super::fault::fault;
 use crate::contract::decision::ENGINE_VERSION;
+use crate::contract::instant::{self, Utc};
 use crate::engine::state::Settings;
 use crate::pipeline::StoreError;
 
@@ -19,10 +20,15 @@ const LATENESS_STREAM: &str = "time.lateness_stream_secs";
 const MAX_SKEW: &str = "time.max_skew_secs";
 const MAX_AGE: &str = "time.max_age_secs";
 const MAX_JUMP: &str = "time.max_jump_secs";
+const EVENT_START: &str = "time.event_start";
 const LIVE_ATTEMPTS: &str = "limits.live_attempts_max";
+const LIVE_BYTES: &str = "limits.live_bytes_max";
+
+/// Stored where a setting is not given.
+const NONE: &str = "none";
 
 /// What may not change under recorded state, by configuration key.
-fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
+fn fixed(settings: &Settings) -> [(&'static str, String); 10] {
     [
         (ENGINE, ENGINE_VERSION.to_owned()),
         (RETENTION, settings.retention_secs.to_string()),
@@ -31,7 +37,9 @@ fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
         (MAX_SKEW, settings.max_skew_secs.to_string()),
         (MAX_AGE, settings.max_age_secs.to_string()),
         (MAX_JUMP, settings.max_jump_secs.to_string()),
+        (EVENT_START, settings.event_start.map_or(NONE.to_owned(), |start| Utc(start).to_string())),
         (LIVE_ATTEMPTS, settings.max_live_attempts.to_string()),
+        (LIVE_BYTES, settings.max_live_bytes.to_string()),
     ]
 }
 
@@ -60,8 +68,8 @@ pub(super) async fn identify(
         let found = stored.get(key).map_or("nothing", String::as_str);
         if found != value {
             return Err(StoreError::Refused(format!(
-                "{} was written with {key} = {found}, now it is {value}: put it back, run `quoteguard rebuild` to decide the whole log again under the new value, or name a new file in \
-                 storage.path",
+                "{} was written with {key} = {found}, now it is {value}: put it back, run `quoteguard rebuild` to decide the whole \
+                 log again under the new value, or name a new file in storage.path",
                 path.display()
             )));
         }
@@ -85,20 +93,25 @@ pub(super) async fn recorded(connection: &mut SqliteConnection, path: &Path) -> 
             ENGINE_VERSION
         )));
     }
-    let number = |key: &str| {
-        let value = stored.get(key).and_then(|text| text.parse().ok());
-        value.ok_or_else(|| StoreError::Damaged(format!("the file has no {key}")))
+    let lacks = |key: &str| StoreError::Damaged(format!("the file has no {key}"));
+    let number = |key: &str| stored.get(key).and_then(|text| text.parse().ok()).ok_or_else(|| lacks(key));
+    let event_start = match stored.get(EVENT_START).map(String::as_str) {
+        Some(NONE) => None,
+        Some(start) => Some(instant::parse(start).map_err(|_| lacks(EVENT_START))?),
+        None => return Err(lacks(EVENT_START)),
     };
     Ok(Settings {
         log_id: stored.get(LOG_ID).ok_or_else(no_id)?.as_str().into(),
         partition: 0,
         retention_secs: number(RETENTION)?,
         max_live_attempts: usize::try_from(number(LIVE_ATTEMPTS)?).unwrap_or(usize::MAX),
+        max_live_bytes: usize::try_from(number(LIVE_BYTES)?).unwrap_or(usize::MAX),
         lateness_http_secs: number(LATENESS_HTTP)?,
         lateness_stream_secs: number(LATENESS_STREAM)?,
         max_skew_secs: number(MAX_SKEW)?,
         max_age_secs: number(MAX_AGE)?,
         max_jump_secs: number(MAX_JUMP)?,
+        event_start,
     })
 }
 

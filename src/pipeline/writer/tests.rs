@@ -8,6 +8,7 @@ use crate::contract::rule_file::shipped;
 use crate::engine::decide::Prepared;
 use crate::engine::state::Settings;
 use crate::engine::step::Outcome;
+use crate::engine::time::Arrivals;
 use tokio::sync::oneshot;
 
 use crate::pipeline::fate::Fate;
@@ -139,6 +140,18 @@ fn a_rule_book_enters_the_log_once() {
     drop(queue);
     writer.run(jobs).expect("runs");
     assert_eq!(*attempts.lock().expect("not poisoned"), [(0, 1, 1, 0, true)]);
+}
+
+#[test]
+fn a_rule_book_that_the_log_lacks_ends_the_loop() {
+    let (queue, jobs) = bounded(1);
+    let (mut writer, attempts, _) = writer(0, queue.fates());
+    writer.state.restore(0, Arrivals::default(), vec![(0, shipped().reference())]);
+    let mut answer = submit(&queue, "a");
+    drop(queue);
+    let ended = writer.run(jobs).map(|_| ()).expect_err("nothing says how to decide");
+    assert!(matches!(&ended, WriterError::Store(StoreError::Damaged(text)) if text.contains("quoteguard rebuild")), "{ended}");
+    assert!(attempts.lock().expect("not poisoned").is_empty() && answer.try_recv().is_err());
 }
 
 #[test]
