@@ -8,10 +8,10 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # For `make run`: flags of scripts/run.sh, such as --once or --port 9000.
 ARGS ?=
 
-.PHONY: help setup run test bench lint fmt audit
+.PHONY: help setup run test test-volume bench lint fmt audit
 
 help: ## This list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## Install what a bare Debian machine lacks for all commands below
 	@scripts/setup.sh compiler python deny
@@ -24,6 +24,10 @@ test: ## Every test, then schemathesis against a running service
 	@scripts/setup.sh compiler python
 	cargo test --workspace --locked
 	scripts/schemathesis.sh
+
+test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted
+	@scripts/setup.sh compiler
+	cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
 
 bench: ## Every target with its floor: detection, replay, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
 	@scripts/setup.sh compiler curl python

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use quoteguard::contract::rule_file::shipped;
 use quoteguard::engine::state::Settings;
-use quoteguard::replay::{Depth, Options, Report, preparers, run};
+use quoteguard::replay::{Depth, Inputs, Options, Report, preparers, run};
 
 fn main() {
     let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
@@ -24,7 +24,7 @@ fn main() {
         let mut reports: Vec<Report> = (0..runs.max(1))
             .map(|_| {
                 run(Options {
-                    inputs: vec![input.clone()],
+                    inputs: Inputs::Files(vec![input.clone()]),
                     decisions: scratch.path().join("decisions.jsonl"),
                     rejects: None,
                     rules: shipped(),

@@ -34,7 +34,7 @@ title "machine"
 printf '%s, %s cores, %s\n' "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(uname -r)"
 "$loadtest" fdatasync --dir "$work" --secs 5
 
-title "engine step and memory"
+title "engine step, memory, and the dearest step: a late quote into hot blocks"
 cargo bench --locked -q --bench engine -- "$live"
 
 title "replay"

@@ -2,7 +2,9 @@
 
 mod commands;
 mod logs;
+mod rebuild;
 mod service;
 
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, replay, rules, serve};
+pub use rebuild::{RebuildArgs, rebuild};
 pub use service::{Service, StopReport};

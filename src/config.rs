@@ -9,6 +9,7 @@ use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::contract::instant;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
@@ -40,7 +41,7 @@ pub struct Http {
     pub body_timeout_ms: u64,
     /// A check that takes longer is answered 202; its decision is made all the same.
     pub answer_timeout_ms: u64,
-    /// After this, what has not ended is cut off.
+    /// Of the whole stop: after this, what has not ended is cut off.
     pub shutdown_timeout_ms: u64,
     /// Open connections. Beyond: new ones wait in the system's backlog.
     pub connections_max: usize,
@@ -95,6 +96,9 @@ pub struct Time {
     pub max_skew_secs: i64,
     pub max_age_secs: i64,
     pub max_jump_secs: i64,
+    /// RFC 3339. The first file record is held to `max_age_secs` and `max_jump_secs` of it; without it the first sets the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_start: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +122,12 @@ impl Arrival {
 pub struct Limits {
     /// Attempts held, about 1.2 KB each. Beyond: the oldest go and decisions that would have seen them are flagged.
     pub live_attempts_max: usize,
+    /// Bytes they are counted with; beyond: the same.
+    pub live_bytes_max: usize,
     /// Quotes waiting for the writer. Beyond: HTTP answers 503, files wait.
     pub queue_max: usize,
+    /// Of one API key. Beyond: 429, so that one client leaves room to the others.
+    pub queue_client_max: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +145,8 @@ pub struct Watch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     pub poll_ms: u64,
+    /// A file gone for so long is forgotten: when it comes back it is read from its beginning.
+    pub forget_after_secs: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +174,7 @@ impl Default for Http {
             header_timeout_ms: 10_000,
             body_timeout_ms: 10_000,
             answer_timeout_ms: 2_000,
-            shutdown_timeout_ms: 20_000,
+            shutdown_timeout_ms: 10_000,
             connections_max: 4_096,
             keys: Vec::new(),
         }
@@ -187,19 +197,20 @@ impl Default for Time {
             max_skew_secs: 120,
             max_age_secs: 86_400,
             max_jump_secs: 7 * 86_400,
+            event_start: None,
         }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { live_attempts_max: 2_000_000, queue_max: 4_096 }
+        Limits { live_attempts_max: 2_000_000, live_bytes_max: 3_000_000_000, queue_max: 4_096, queue_client_max: 2_048 }
     }
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Watch { dir: None, poll_ms: 500 }
+        Watch { dir: None, poll_ms: 500, forget_after_secs: 86_400 }
     }
 }
 
@@ -271,8 +282,11 @@ impl Config {
             ("http.answer_timeout_ms", self.http.answer_timeout_ms),
             ("http.connections_max", self.http.connections_max as u64),
             ("limits.live_attempts_max", self.limits.live_attempts_max as u64),
+            ("limits.live_bytes_max", self.limits.live_bytes_max as u64),
             ("limits.queue_max", self.limits.queue_max as u64),
+            ("limits.queue_client_max", self.limits.queue_client_max as u64),
             ("watch.poll_ms", self.watch.poll_ms),
+            ("watch.forget_after_secs", self.watch.forget_after_secs),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -294,6 +308,9 @@ impl Config {
             if !(0..=RETENTION_SECS_MAX).contains(&value) {
                 return Err(wrong(key, format!("must lie between 0 and {RETENTION_SECS_MAX} (90 days)")));
             }
+        }
+        if let Some(start) = &time.event_start {
+            instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
         }
         self.check_keys()
     }
@@ -335,11 +352,13 @@ impl Config {
             partition: 0,
             retention_secs: self.time.retention_secs,
             max_live_attempts: self.limits.live_attempts_max,
+            max_live_bytes: self.limits.live_bytes_max,
             lateness_http_secs: self.time.lateness_http_secs,
             lateness_stream_secs: self.time.lateness_stream_secs,
             max_skew_secs: self.time.max_skew_secs,
             max_age_secs: self.time.max_age_secs,
             max_jump_secs: self.time.max_jump_secs,
+            event_start: self.time.event_start.as_deref().and_then(|start| instant::parse(start).ok()),
         }
     }
 
@@ -418,6 +437,7 @@ mod tests {
             ("[http]\nlisten = 'nowhere'", "http.listen: "),
             ("[time]\nretention_secs = 0", "time.retention_secs: must lie between"),
             ("[time]\narrival = 'soon'", "time.arrival: "),
+            ("[time]\nevent_start = '2026-11-01'", "time.event_start: write the time as RFC 3339"),
             ("[limits]\nqueue_max = 0", "limits.queue_max: must be at least 1"),
             ("[http]\nlisten = '0.0.0.0:1'", "http.keys: 0.0.0.0:1 can be reached by others"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'", "http.keys.0.key: give exactly one"),

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quoteguard::app::{self, ConfigCommand, ReplayArgs, RulesCommand};
+use quoteguard::app::{self, ConfigCommand, RebuildArgs, ReplayArgs, RulesCommand};
 use quoteguard::config::Flags;
 
 /// A quote is many small allocations that cross threads: a replay is 1.4 times as fast as with the system allocator.
@@ -22,6 +22,8 @@ enum Command {
     Serve(Flags),
     /// Decide on recorded submissions, as fast as the machine allows
     Replay(ReplayArgs),
+    /// Compute a service's SQLite file from its own log again: after damage, or to change a fixed setting
+    Rebuild(RebuildArgs),
     /// Check or test a folder of rule files
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => app::serve(&flags),
         Command::Replay(args) => app::replay(args),
+        Command::Rebuild(args) => app::rebuild(args),
         Command::Rules(command) => app::rules(&command),
         Command::Config(command) => app::config(&command),
     };

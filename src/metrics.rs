@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use crate::engine::decision::{Decision, RuleBookRef};
+use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::pipeline::Source;
 
@@ -32,6 +33,7 @@ pub struct Metrics {
     blocks_saturated: IntCounter,
     live_attempts: IntGauge,
     state_bytes: IntGauge,
+    look_back_seconds: IntGauge,
     rule_hits: IntCounterVec,
     ruleset_info: IntGaugeVec,
     dead_letters: IntCounterVec,
@@ -64,6 +66,7 @@ impl Metrics {
             blocks_saturated: counter(&r, "blocks_saturated", "Blocking keys met that held more than is compared.")?,
             live_attempts: gauge(&r, "live_attempts", "Attempts held in the window.")?,
             state_bytes: gauge(&r, "state_bytes", "Memory of the keyed state with its indexes.")?,
+            look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule gave a reason for.", &["rule", "mode"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
             dead_letters: counters(&r, "dead_letters_total", "Records that could not be decided.", &["reason"])?,
@@ -113,9 +116,10 @@ impl Metrics {
         self.ruleset_info.with_label_values(&[&book.version.to_string(), &format!("{:016x}", book.hash)]).set(1);
     }
 
-    pub fn state(&self, live_attempts: usize, bytes: usize) {
-        self.live_attempts.set(signed(live_attempts));
-        self.state_bytes.set(signed(bytes));
+    pub fn state(&self, state: &State) {
+        self.live_attempts.set(signed(state.live_attempts()));
+        self.state_bytes.set(signed(state.resident_bytes()));
+        self.look_back_seconds.set(state.look_back_secs());
     }
 
     pub fn committed(&self, records: usize, checkpoint_bytes: usize, took: Duration) {

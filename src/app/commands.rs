@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Service, logs};
+use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
 use crate::contract::quote::decode;
 use crate::contract::rule_file::{compile, shipped};
@@ -19,7 +20,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::{ArrivalTime, Arrivals, SECOND};
-use crate::replay::{self, Depth, Options};
+use crate::replay::{self, Depth, Inputs, Options};
 use crate::rule_commands::{self, Decided, Report};
 
 #[derive(Args)]
@@ -75,7 +76,11 @@ pub fn serve(flags: &Flags) -> Result<ExitCode> {
         tracing::info!(address = %service.addr, "listening");
         tokio::select! {
             () = interrupt.next() => {}
-            error = service.failed() => return Err(error),
+            error = service.failed() => {
+                // Whoever waits is told that nothing was accepted.
+                service.stop().await;
+                return Err(error);
+            }
         }
         tracing::info!("stopping: no new quotes, answering what was accepted");
         let report = tokio::select! {
@@ -116,26 +121,36 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let config = Config::load(&Flags { config, ..Flags::default() })?;
     let dir = rules.or_else(|| config.rules.dir.clone());
     let options = Options {
-        inputs: files,
+        inputs: inputs(files)?,
         decisions,
         rejects,
         rules: rule_book(dir.as_deref(), config.time.retention_secs)?,
         settings: config.settings(),
         depth: Depth::Full,
         preparers: replay::preparers(),
-        progress: progress_bar(),
+        progress: progress_bar(BYTES),
     };
     let report = replay::run(options)?;
     writeln!(stdout(), "{report}")?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Files, or the log of one SQLite file.
+fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
+    match files.iter().find(|path| is_sqlite(path)) {
+        None => Ok(Inputs::Files(files)),
+        Some(path) if files.len() > 1 => Err(anyhow!("{} is a recorded log: replay it alone", path.display())),
+        Some(path) => Ok(Inputs::Log(Box::new(recorded_log(path).with_context(|| path.display().to_string())?))),
+    }
+}
+
+const BYTES: &str = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+
 /// On stderr, and only where somebody looks at it.
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar(template: &str) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::no_length().with_style(style)
 }
@@ -161,7 +176,7 @@ pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
 }
 
 /// The book of a folder, or the shipped one, if the window that is kept is long enough for it.
-fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
+pub(super) fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
     let book = read_book(dir)?;
     let longest = book.longest() / SECOND;
     if longest > retention_secs {
@@ -197,7 +212,7 @@ fn decide_all(book: &RuleBook, bodies: &[Vec<u8>]) -> Result<Vec<Decided>, Strin
         // Each arrives when it was submitted: tests may leap weeks ahead, which the event clock refuses.
         let arrival = ArrivalTime(quote.submitted_at.0);
         let logged = LoggedQuote { position, arrival, clock: ArrivalClock::Stream, prepared };
-        let step = decide(&state, &Input::Quote(logged), &books);
+        let step = decide(&state, &Input::Quote(logged), &books).map_err(|error| error.to_string())?;
         let decision = step.decisions.first().ok_or_else(|| format!("quote {number} was not decided: {:?}", step.outcome))?;
         let rules = decision.reasons.iter().map(|reason| reason.rule.to_string()).collect();
         decided.push(Decided { decision: decision.answer, rules });

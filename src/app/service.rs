@@ -21,12 +21,16 @@ use crate::http::auth::Keys;
 use crate::http::server::{Bounds, serve};
 use crate::http::{Shared, router};
 use crate::metrics::Metrics;
-use crate::pipeline::FilePosition;
 use crate::pipeline::clock::SystemClock;
+use crate::pipeline::fate::Fates;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
-use crate::pipeline::recover::recover;
+use crate::pipeline::recover::{Recovered, recover};
 use crate::pipeline::writer::Writer;
+use crate::pipeline::{FilePosition, StoreError};
+
+/// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
+const WRITER_SHARE: u32 = 5;
 
 /// How a stop went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +46,10 @@ pub struct Service {
     health: Arc<Health>,
     reader: Reader,
     http: tokio::task::JoinHandle<bool>,
-    stop_http: oneshot::Sender<()>,
+    stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
-    writer: oneshot::Receiver<Result<()>>,
+    /// `None` once its end is known.
+    writer: Option<oneshot::Receiver<Result<()>>>,
 }
 
 impl Service {
@@ -56,37 +61,43 @@ impl Service {
         let listener = TcpListener::bind(config.http.listen);
         let listener = listener.await.with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let addr = listener.local_addr()?;
-        let Opened { store, reader, settings, files } = open(&config.storage.path, config.settings()).await?;
+        let path = &config.storage.path;
+        let Opened { store, reader, settings, files } = open(path, config.settings()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
         let shared = Arc::new(Shared {
             queue: queue.clone(),
-            reader: reader.clone(),
+            decisions: Arc::new(reader.clone()),
             metrics: metrics.clone(),
             health: health.clone(),
-            keys: Keys::new(&config.http.keys),
+            keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
             clock: config.time.arrival.clock(),
             max_age_secs: settings.max_age_secs,
             body_timeout: Duration::from_millis(config.http.body_timeout_ms),
             answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
         });
-        let pending = queue.pending();
+        let fates = queue.fates();
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
-        let parts = Parts { store, settings, rules, metrics, health: health.clone(), pending, jobs };
+        let parts = Parts { store, settings, rules, metrics, health: health.clone(), fates, jobs };
         let writer = start_writer(parts)?;
-        let (stop_http, stopped) = oneshot::channel::<()>();
-        let bounds = bounds(config);
-        let http = tokio::spawn(serve(listener, router(shared), bounds, async {
-            let _ = stopped.await;
+        let (stop_http, stopped) = oneshot::channel();
+        let http = tokio::spawn(serve(listener, router(shared), bounds(config), async {
+            // A service that was dropped has no time to give.
+            stopped.await.unwrap_or_else(|_| Instant::now())
         }));
-        let shutdown_timeout = bounds.shutdown_timeout;
-        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer })
+        let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
+        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer: Some(writer) })
     }
 
     /// Ends when the writer does, which it does by itself only on an error.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.writer).await {
+        let ended = match &mut self.writer {
+            Some(writer) => writer.await,
+            None => Ok(Ok(())),
+        };
+        self.writer = None;
+        match ended {
             Ok(Err(error)) => error,
             Ok(Ok(())) | Err(_) => anyhow!("the writer has stopped"),
         }
@@ -96,30 +107,38 @@ impl Service {
         self.health.get()
     }
 
-    /// Takes no more, answers what was accepted, and closes the store; after `http.shutdown_timeout_ms` it cuts off.
+    /// Takes no more, answers what was accepted, and closes the store, all within `http.shutdown_timeout_ms`; then it cuts off.
     pub async fn stop(self) -> StopReport {
         let deadline = Instant::now() + self.shutdown_timeout;
+        // What a slow client takes must not be taken from the writer, which owes durability to all.
+        let http_deadline = deadline - self.shutdown_timeout / WRITER_SHARE;
         self.health.set(Readiness::Stopping);
-        if let Some((thread, stop)) = self.watch {
-            drop(stop);
-            let joined = tokio::task::spawn_blocking(move || thread.join());
-            let _ = timeout_at(deadline, joined).await;
-        }
-        let _ = self.stop_http.send(());
-        let answered = self.http.await.unwrap_or(false);
-        self.reader.close().await;
-        // The last queue is gone with HTTP: the writer drains what is left, folds the WAL back and ends.
-        let written = matches!(timeout_at(deadline, self.writer).await, Ok(Ok(Ok(()))));
+        let _ = self.stop_http.send(http_deadline);
+        let watched = async {
+            if let Some((thread, stop)) = self.watch {
+                drop(stop);
+                let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
+            }
+        };
+        let answered = async {
+            let answered = timeout_at(deadline, self.http).await;
+            let _ = timeout_at(deadline, self.reader.close()).await;
+            matches!(answered, Ok(Ok(true)))
+        };
+        // The last queue is gone with the folder and HTTP: the writer drains what is left, folds the WAL back and ends.
+        let written = async {
+            match self.writer {
+                Some(writer) => matches!(timeout_at(deadline, writer).await, Ok(Ok(Ok(())))),
+                None => false,
+            }
+        };
+        let ((), answered, written) = tokio::join!(watched, answered, written);
         StopReport { is_complete: answered && written }
     }
 }
 
 fn bounds(config: &Config) -> Bounds {
-    Bounds {
-        connections_max: config.http.connections_max,
-        header_timeout: Duration::from_millis(config.http.header_timeout_ms),
-        shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
-    }
+    Bounds { connections_max: config.http.connections_max, header_timeout: Duration::from_millis(config.http.header_timeout_ms) }
 }
 
 fn start_watch(
@@ -132,7 +151,8 @@ fn start_watch(
         return Err(anyhow!("watch.dir: {} is not a folder", dir.display()));
     }
     let (stop, stopped) = mpsc::channel();
-    let watch = Watch::new(dir, Duration::from_millis(config.watch.poll_ms), queue, files);
+    let (poll, forget_after) = (Duration::from_millis(config.watch.poll_ms), Duration::from_secs(config.watch.forget_after_secs));
+    let watch = Watch::new(dir, poll, forget_after, queue, files);
     let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || watch.run(&stopped))?;
     Ok((thread, stop))
 }
@@ -144,8 +164,12 @@ struct Parts {
     rules: RuleBook,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    pending: Arc<crate::pipeline::queue::Pending>,
+    fates: Arc<Fates>,
     jobs: tokio::sync::mpsc::Receiver<Job>,
+}
+
+fn load(store: &mut SqliteStore, settings: &Settings) -> Result<Recovered, StoreError> {
+    recover(store.rule_books()?, store, settings)
 }
 
 /// Loads the window and runs the loop on a thread of its own; the receiver gets its end.
@@ -163,12 +187,12 @@ fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
 }
 
 fn write(parts: Parts) -> Result<()> {
-    let Parts { mut store, settings, rules, metrics, health, pending, jobs } = parts;
+    let Parts { mut store, settings, rules, metrics, health, fates, jobs } = parts;
     let began = std::time::Instant::now();
-    let recovered = recover(&mut store, &settings)?;
+    let recovered = load(&mut store, &settings).map_err(|error| error.at(store.path()))?;
     let live_attempts = recovered.state.live_attempts();
     tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
-    let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, pending);
+    let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, fates);
     let book = writer.install(&rules)?;
     tracing::info!(version = book.version, hash = format!("{:016x}", book.hash), "the rule book is in force");
     writer.run(jobs)?.close();

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::decision::VerdictV1;
 use crate::engine::decision::{DecisionId, ReferralId, Verdict};
+use crate::engine::rules::source::ApplicantText;
 
 /// The answer of `POST /v1/quotes/check`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,19 +23,25 @@ pub struct CheckAnswer {
 }
 
 impl CheckAnswer {
-    /// The answer to a decided quote. `verdict` is the stricter of the record's answer and current decision.
+    /// The answer to a decided quote. `verdict` is the stricter of the record's answer and current decision; `text` that of the rule
+    /// that led to it, where it has one.
     pub fn decided(
         quote_id: &str,
         decision_id: DecisionId,
         verdict: Verdict,
         referral_id: Option<ReferralId>,
+        text: Option<&ApplicantText>,
         language: Language,
     ) -> CheckAnswer {
+        let own = text.map(|text| match language {
+            Language::Ru => &*text.ru,
+            Language::En => &*text.en,
+        });
         CheckAnswer {
             quote_id: quote_id.to_owned(),
             decision_id: Some(decision_id.to_string()),
             decision: verdict.into(),
-            message: message(verdict, language).to_owned(),
+            message: own.unwrap_or_else(|| message(verdict, language)).to_owned(),
             // A case may stay open beside a quote that is no longer referred: the applicant has no need of it.
             referral_id: referral_id.filter(|_| verdict == Verdict::Refer).map(|id| id.to_string()),
             degraded: false,
@@ -158,8 +165,12 @@ mod tests {
                 (VerdictV1::Refer, "Чтобы продолжить, обратитесь к андеррайтеру.", Some("R-0000000000000002")),
             ),
         ] {
-            let answer = CheckAnswer::decided("q", id, verdict, case, language);
+            let answer = CheckAnswer::decided("q", id, verdict, case, None, language);
             assert_eq!((answer.decision, answer.message.as_str(), answer.referral_id.as_deref()), expected);
+        }
+        let text = ApplicantText { ru: "Позвоните.".into(), en: "Call us.".into() };
+        for (language, expected) in [(Language::En, "Call us."), (Language::Ru, "Позвоните.")] {
+            assert_eq!(CheckAnswer::decided("q", id, Verdict::Refer, case, Some(&text), language).message, expected);
         }
     }
 

@@ -107,7 +107,12 @@ impl Problem {
 
     /// 429; the header `Retry-After` says when.
     pub fn too_many_requests() -> Problem {
-        Problem::new(429, "too-many-requests", "Too many requests", "nothing was accepted; repeat after the header Retry-After")
+        Problem::new(
+            429,
+            "too-many-requests",
+            "Too many requests",
+            "too many quotes of this API key are waiting; nothing was accepted, repeat after the header Retry-After",
+        )
     }
 
     /// 500: ours alone, the cause is in our log.

@@ -187,12 +187,19 @@ fn address_level(a: &Fingerprint, b: &Fingerprint) -> Level {
 }
 
 fn model_level(a: &Fingerprint, b: &Fingerprint) -> Level {
-    let (x, y) = (a.text(Text::Model), b.text(Text::Model));
+    words_level(a.text(Text::Model), b.text(Text::Model))
+}
+
+/// Make and model are typed in many ways: a slip of the pen is the same car, and a form that gives fewer of the words says less of
+/// it. Another number is another model, however near: an X5 is no X3.
+fn words_level(x: &str, y: &str) -> Level {
     if x.is_empty() || y.is_empty() {
         return Level::Missing;
     }
     let subset = |x: &str, y: &str| x.split(' ').all(|word| y.split(' ').any(|other| other == word));
-    if x == y || subset(x, y) || subset(y, x) || within(x, y, 2) { Level::Same } else { Level::Different }
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).collect::<Vec<u8>>();
+    let slip = || within(x, y, if x.len().min(y.len()) >= 8 { 2 } else { 1 }) && digits(x) == digits(y);
+    if x == y || subset(x, y) || subset(y, x) || slip() { Level::Same } else { Level::Different }
 }
 
 fn year_level(a: u16, b: u16) -> Level {
@@ -333,6 +340,24 @@ mod tests {
             ("A123BC 69", "K777KK 69", false),
         ] {
             assert_eq!((plate_near(x, y), plate_near(y, x)), (expected, expected), "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn models_by_their_words_and_numbers() {
+        for (x, y, expected) in [
+            ("LADA GRANTA", "GRANTA LADA", Level::Same),
+            ("LADA GRANTA", "LADA GRNATA", Level::Same),
+            ("LADA GRANTA", "LADA", Level::Same),
+            ("LADA GRANTA", "LADA VESTA", Level::Different),
+            ("BMW X5", "BMW X3", Level::Different),
+            ("MAZDA 3", "MAZDA 6", Level::Different),
+            ("MAZDA 3", "MZADA 3", Level::Same),
+            ("LADA 2107", "LADA 2170", Level::Different),
+            ("VW UP", "VW ID", Level::Different),
+            ("LADA", "", Level::Missing),
+        ] {
+            assert_eq!((words_level(x, y), words_level(y, x)), (expected, expected), "{x} {y}");
         }
     }
 

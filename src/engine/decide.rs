@@ -8,9 +8,11 @@ use super::decision::{Cause, Decision, Flag, Flags, ReferralId, RuleBookRef, Ver
 use super::delta::{Amended, Delta};
 use super::evaluate::{Evaluated, evaluate};
 use super::fingerprint::Fingerprint;
-use super::gather::{Extra, Gathered, Later, Reach, View};
+use super::gather::{Extra, Gathered, Reach, View};
+use super::later::Later;
 use super::quote::{Position, Quote};
 use super::rules::RuleBook;
+use super::rules::source::ApplicantText;
 use super::state::{Attempt, Standing, State, id_hash};
 use super::step::{ArrivalClock, Gauges, Input, LoggedQuote, Outcome, Step};
 use super::time::{Arrivals, EventTime, SECOND};
@@ -56,22 +58,39 @@ impl Books {
         self.by_hash.get(&hash)
     }
 
-    /// The book in force; before any took effect, the empty one, which accepts everything.
-    fn in_force(&self, reference: Option<&RuleBookRef>) -> &RuleBook {
-        reference.and_then(|r| self.by_hash.get(&r.hash)).map_or(&self.empty, |book| book)
+    /// The book in force for the record at an offset; before any took effect, the empty one, which accepts everything.
+    fn in_force(&self, state: &State, offset: u64) -> Result<&RuleBook, MissingBook> {
+        let Some(reference) = state.rule_book_at(offset) else { return Ok(&self.empty) };
+        self.by_hash.get(&reference.hash).map(|book| &**book).ok_or_else(|| MissingBook(reference.clone()))
+    }
+
+    /// What the applicant of a live quote is told beside its decision; `None` where the rule that led to it has no text of its own.
+    pub fn applicant_text(&self, state: &State, tenant: &str, quote_id: &str) -> Option<&ApplicantText> {
+        let slot = state.find(tenant, quote_id)?;
+        let standing = state.standing(slot);
+        let book = self.in_force(state, state.attempt(slot)?.offset).ok()?;
+        book.applicant_text(standing.told?, standing.verdict.max(standing.answer))
     }
 }
 
+/// The driver did not give the engine a rule book that the log put in force: it cannot decide as the log says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rule book {} ({:016x}) is in force in the log and not loaded", .0.version, .0.hash)]
+pub struct MissingBook(pub RuleBookRef);
+
 /// The same state, input and books give the same step, whatever the machine, the clock or the batch.
-pub fn decide(state: &State, input: &Input, books: &Books) -> Step {
+///
+/// # Errors
+/// A book that the log put in force, for the quote or for a later one that it is evidence for, is not among `books`.
+pub fn decide(state: &State, input: &Input, books: &Books) -> Result<Step, MissingBook> {
     match input {
         Input::Quote(logged) => decide_quote(state, logged, books),
         Input::RuleBook { position, book } => {
             let mut step = unchanged(state, position.offset, Outcome::Applied);
             step.delta.rule_book = Some(book.clone());
-            step
+            Ok(step)
         }
-        Input::Skipped { position } => unchanged(state, position.offset, Outcome::Applied),
+        Input::Skipped { position } => Ok(unchanged(state, position.offset, Outcome::Applied)),
     }
 }
 
@@ -81,7 +100,7 @@ fn unchanged(state: &State, offset: u64, outcome: Outcome) -> Step {
     Step { outcome, decisions: Vec::new(), delta, gauges: Gauges::default() }
 }
 
-fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Step {
+fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Result<Step, MissingBook> {
     let prepared = &logged.prepared;
     let offset = logged.position.offset;
     let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
@@ -89,11 +108,11 @@ fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Step {
         let current = state.current_of(slot);
         let same_body = state.attempt(slot).is_some_and(|a| a.body_hash == prepared.body_hash);
         let outcome = if same_body { Outcome::Duplicate(current) } else { Outcome::IdReused(current) };
-        return moved(state, logged, offset, outcome);
+        return Ok(moved(state, logged, offset, outcome));
     }
     match judge_time(state, logged) {
         Ok(timed) => decide_new(state, logged, timed, books),
-        Err(outcome) => moved(state, logged, offset, outcome),
+        Err(outcome) => Ok(moved(state, logged, offset, outcome)),
     }
 }
 
@@ -130,11 +149,11 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
             if !YEARS.contains(&submitted) {
                 return Err(Outcome::TimeJump { setting: "the years 2000 to 2100" });
             }
-            let ahead = state.arrivals().event.map_or(0, |before| submitted - before);
-            if ahead > settings.max_jump_secs * SECOND {
+            let before = state.arrivals().event.or(settings.event_start.map(|start| start.0));
+            if before.is_some_and(|before| submitted - before > settings.max_jump_secs * SECOND) {
                 return Err(Outcome::TimeJump { setting: "time.max_jump_secs" });
             }
-            (running(state.arrivals().event, submitted), settings.lateness_stream_secs)
+            (running(before, submitted), settings.lateness_stream_secs)
         }
     };
     let behind = arrival.saturating_sub(submitted);
@@ -145,7 +164,7 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
     Ok(Timed { event_time: EventTime(believed), arrival, suspect: believed != submitted })
 }
 
-fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) -> Step {
+fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) -> Result<Step, MissingBook> {
     let prepared = &logged.prepared;
     let offset = logged.position.offset;
     let attempt = Arc::new(Attempt {
@@ -156,12 +175,12 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         id_hash: id_hash(prepared.print.tenant(), prepared.print.quote_id()),
     });
     let keys = state.placed(&prepared.keys);
-    let book = books.in_force(state.rule_book_at(offset));
+    let book = books.in_force(state, offset)?;
     let own = subject_evidence(state, None, &attempt, &keys, Reach::Earlier, book);
     let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
-    let longest = |other: &Attempt| books.in_force(state.rule_book_at(other.offset)).longest();
+    let longest = |other: &Attempt| books.in_force(state, other.offset).map(RuleBook::longest);
     let in_time = newest < attempt.event_time.0;
-    let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, longest) };
+    let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, longest)? };
     let late = newest > attempt.event_time.0 || later.any;
     let as_newest = later.any.then(|| subject_evidence(state, None, &attempt, &keys, Reach::All, book));
     let answer = as_newest.as_ref().map_or(Verdict::Accept, |judged| judged.evaluated.verdict).max(own.evaluated.verdict);
@@ -172,9 +191,13 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         Amendments { state, books, extra: Extra::new(&attempt, &keys), decisions: Vec::new(), amended: Vec::new() };
     for slot in &later.redecided {
         if let Some(other) = state.attempt(*slot) {
-            amendments.redecide(other, state.standing(*slot));
+            amendments.redecide(other, state.standing(*slot))?;
         }
     }
+    let told = match &as_newest {
+        Some(judged) if judged.evaluated.verdict > own.evaluated.verdict => judged.evaluated.told,
+        _ => own.evaluated.told,
+    };
     // Whoever is told to contact the underwriter finds a case there, even when only the answer is a referral.
     let referral = own.referral(state, offset).or_else(|| as_newest.and_then(|judged| judged.referral(state, offset)));
     let standing = Standing {
@@ -184,6 +207,7 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         verdict: own.evaluated.verdict,
         answer,
         flags: arrived,
+        told,
     };
     let gauges = Gauges {
         candidates: own.candidates,
@@ -206,7 +230,7 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         keys: prepared.keys.clone(),
         amended: amendments.amended,
     };
-    Step { outcome: Outcome::Decided, decisions, delta, gauges }
+    Ok(Step { outcome: Outcome::Decided, decisions, delta, gauges })
 }
 
 fn view<'a>(state: &'a State, extra: Option<&'a Extra>) -> View<'a> {
@@ -322,13 +346,13 @@ struct Amendments<'a> {
 
 impl Amendments<'_> {
     /// Decides again, under the book of the attempt's own position; a changed decision is an amendment.
-    fn redecide(&mut self, attempt: &Arc<Attempt>, before: Standing) {
+    fn redecide(&mut self, attempt: &Arc<Attempt>, before: Standing) -> Result<(), MissingBook> {
         let state = self.state;
-        let book = self.books.in_force(state.rule_book_at(attempt.offset));
+        let book = self.books.in_force(state, attempt.offset)?;
         let keys = state.keys_of(&attempt.print);
         let judged = subject_evidence(state, Some(&self.extra), attempt, &keys, Reach::Earlier, book);
         if judged.evaluated.content == before.content {
-            return;
+            return Ok(());
         }
         let referral = before.referral.or_else(|| judged.referral(state, attempt.offset));
         let standing = Standing {
@@ -338,11 +362,13 @@ impl Amendments<'_> {
             verdict: judged.evaluated.verdict,
             answer: before.answer,
             flags: before.flags,
+            told: if judged.evaluated.verdict < before.answer { before.told } else { judged.evaluated.told },
         };
         self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash, standing });
         let position = Position { partition: state.settings().partition, offset: self.extra.attempt.offset };
         let cause = Cause { quote_id: self.extra.attempt.print.quote_id().into(), position };
         let flags = Flags(judged.flags.0 | before.flags.0);
         self.decisions.push(judged.decision(state, attempt, standing, flags, book, Some(cause)));
+        Ok(())
     }
 }

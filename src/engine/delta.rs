@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::blocking::{KEYS_MAX, Key, derive};
 use super::codec::Reader;
 use super::decision::{Flags, ReferralId, RuleBookRef, Verdict};
+use super::rules::book::LiveHit;
 use super::state::{Attempt, Standing, id_hash};
 use super::time::{Arrivals, EventTime};
 
@@ -43,6 +44,9 @@ const HAS_LOG_ARRIVAL: u8 = 1;
 const HAS_BOOK: u8 = 2;
 const HAS_INSERT: u8 = 4;
 const HAS_EVENT_ARRIVAL: u8 = 8;
+
+/// Stored for a rule where none is told; a book holds fewer.
+const NOTHING_TOLD: u16 = u16::MAX;
 
 impl Delta {
     /// Appends the stored form.
@@ -122,6 +126,7 @@ fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
     out.push(u8::from(standing.referral.is_some()));
     out.extend_from_slice(&standing.revision.to_le_bytes());
     out.extend_from_slice(&[standing.verdict as u8, standing.answer as u8, standing.flags.0]);
+    out.extend_from_slice(&standing.told.map_or(NOTHING_TOLD, |rule| rule.0).to_le_bytes());
 }
 
 fn read_standing(reader: &mut Reader) -> Result<Standing, CorruptDelta> {
@@ -130,7 +135,9 @@ fn read_standing(reader: &mut Reader) -> Result<Standing, CorruptDelta> {
     let referral = (reader.u8()? != 0).then_some(referral);
     let revision = reader.u32()?;
     let (verdict, answer) = (read_verdict(reader)?, read_verdict(reader)?);
-    Ok(Standing { content, referral, revision, verdict, answer, flags: Flags(reader.u8()?) })
+    let flags = Flags(reader.u8()?);
+    let told = Some(reader.u16()?).filter(|rule| *rule != NOTHING_TOLD).map(LiveHit);
+    Ok(Standing { content, referral, revision, verdict, answer, flags, told })
 }
 
 fn read_verdict(reader: &mut Reader) -> Result<Verdict, CorruptDelta> {

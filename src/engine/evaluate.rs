@@ -11,6 +11,7 @@ use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX, VARIANTS_COMPARED_MAX};
 use super::normalise::hash64;
 use super::owner::rightful;
 use super::rules::RuleBook;
+use super::rules::book::LiveHit;
 use super::state::Attempt;
 use super::time::EventTime;
 
@@ -25,7 +26,9 @@ pub(super) struct Evaluated {
     pub linked: Vec<Linked>,
     pub linked_total: u32,
     pub flags: Flags,
-    /// Hash of everything above but the flags, of which only saturation enters.
+    /// The first of the live rules that matched.
+    pub told: Option<LiveHit>,
+    /// Hash of everything above but the flags, of which only saturation enters, and the rule that is told.
     pub content: u64,
 }
 
@@ -44,6 +47,7 @@ pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, b
         linked: gathered.links.iter().rev().take(LINKED_SHOWN_MAX).map(linked).collect(),
         linked_total: gathered.links.len() as u32,
         flags: flags(attempt, gathered, &evidence),
+        told: evaluation.live.first().copied(),
         content: 0,
     };
     evaluated.content = content(&evaluated, gathered);

@@ -51,11 +51,8 @@ pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
     let mut oscillations = 0;
     for i in 0..steps.len() {
         walk.take(i);
-        let newest = walk.variants.len() - 1;
-        let before = i.checked_sub(1).map(|j| walk.joined[j]);
-        if walk.joined[i] != newest && before.is_some_and(|before| before != walk.joined[i]) {
-            oscillations += 1;
-        }
+        let opened = usize::from(walk.variants[walk.joined[i]].opened) == i;
+        oscillations += u32::from(i > 0 && !opened && walk.joined[i] != walk.joined[i - 1]);
     }
     let mut evidence = walk.evidence(oscillations);
     evidence.foreign_form = walk.foreign_form(sources);
@@ -368,8 +365,8 @@ pub(super) fn gives(print: &Fingerprint, field: Field) -> bool {
     }
 }
 
-/// How much of a fact a form gives. A joining form that gives more of an address or of the drivers fills them in: a town
-/// alone, or a list without the second driver, would agree with every later tweak of the rest.
+/// How much of a fact a form gives. A joining form that gives more of an address, the drivers or the model fills them in: a town
+/// alone, a list without the second driver or a make alone would agree with every later tweak of the rest.
 fn pieces(print: &Fingerprint, field: Field) -> usize {
     match field {
         Field::Address => {
@@ -379,6 +376,7 @@ fn pieces(print: &Fingerprint, field: Field) -> usize {
             let data = |d: &DriverPrint| [d.name, d.licence, d.birth_date.0, d.licensed_since.0];
             print.drivers.iter().map(|d| 1 + data(d).iter().filter(|n| **n != 0).count()).sum()
         }
+        Field::MakeModel => print.text(Text::Model).split(' ').filter(|word| !word.is_empty()).count(),
         field => usize::from(gives(print, field)),
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::blocking::{Family, Key};
 use super::fingerprint::{Fingerprint, Text};
-use super::index::{Block, Slot};
-use super::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX, REDECIDED_MAX};
+use super::index::Slot;
+use super::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX};
 use super::link::{Hubs, Pair, hub_share, judge};
 use super::state::{Attempt, State};
 use super::time::EventTime;
 
 /// Newest attempts of a shared thing that are asked for their surnames.
-const HUB_NEWEST: usize = 64;
+pub(super) const HUB_NEWEST: usize = 64;
 
 /// The state, and beside it an attempt that is not in it yet: what the state would be after a late quote.
 pub(super) struct View<'a> {
@@ -60,18 +60,6 @@ pub(super) struct Gathered<'a> {
     pub truncated: bool,
 }
 
-/// The attempts that a late quote is earlier than.
-#[derive(Default)]
-pub(super) struct Later {
-    /// Those whose evidence it enters, in (event time, id) order: in each block the ones that have it among the newest before them,
-    /// unless the block was saturated for them already: then their decision says so, and stands.
-    pub redecided: Vec<Slot>,
-    /// There is one in some block of the late quote.
-    pub any: bool,
-    /// There were more than one late quote may re-decide, and some were left out.
-    pub cut: bool,
-}
-
 /// A slot met in a block, packed as slot, family, size of the block: one sort of numbers groups a slot's meetings by family.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Meeting(u64);
@@ -105,11 +93,11 @@ struct Candidate {
 const EXTRA: Slot = (1 << 31) - 1;
 
 impl<'a> View<'a> {
-    fn attempt(&self, slot: Slot) -> Option<&'a Arc<Attempt>> {
+    pub(super) fn attempt(&self, slot: Slot) -> Option<&'a Arc<Attempt>> {
         if slot == EXTRA { self.extra.map(|extra| &extra.attempt) } else { self.state.attempt(slot) }
     }
 
-    fn seen(&self, slot: Slot) -> (EventTime, u32) {
+    pub(super) fn seen(&self, slot: Slot) -> (EventTime, u32) {
         match (slot, self.extra) {
             (EXTRA, Some(extra)) => (extra.attempt.event_time, extra.attempt.print.surname_code),
             _ => {
@@ -184,44 +172,21 @@ impl<'a> View<'a> {
         let has = |slot: Slot| self.attempt(slot).is_some_and(|a| same_thing(key.family, &a.print, subject));
         Shared { family: key.family, seen: within.filter(|(slot, _)| has(*slot)).map(|(_, seen)| seen).collect() }
     }
-
-    /// What a late quote means for those later than it. `longest` is the look-back of one of them, microseconds.
-    pub(super) fn later(&self, subject: &Attempt, keys: &[Key], longest: impl Fn(&Attempt) -> i64) -> Later {
-        let mut slots: Vec<Slot> = Vec::new();
-        let mut any = false;
-        for key in keys {
-            let block: Block = self.state.index.get(*key);
-            let from = block.prefix(|slot| self.state.earlier(slot, subject));
-            any |= from < block.len();
-            let saturated = |i: usize| {
-                let cut = i.checked_sub(BLOCK_NEWEST_MAX + 1).map(|cut| self.seen(block.get(cut)).0);
-                cut.zip(self.attempt(block.get(i))).is_some_and(|(cut, a)| cut > EventTime(a.event_time.0 - longest(a)))
-            };
-            let reached = (from..block.len()).take(BLOCK_NEWEST_MAX).filter(|i| !saturated(*i));
-            slots.extend(reached.map(|i| block.get(i)));
-        }
-        slots.sort_unstable();
-        // Attempts met in most blocks are the likeliest to be linked: they go first.
-        let mut met: Vec<(usize, Slot)> = slots.chunk_by(|a, b| a == b).map(|group| (group.len(), group[0])).collect();
-        met.retain(|(_, slot)| self.attempt(*slot).is_some_and(|a| a.print.tenant() == subject.print.tenant()));
-        let cut = met.len() > REDECIDED_MAX;
-        let order = |slot: Slot| self.attempt(slot).map(|a| a.order());
-        if cut {
-            met.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| order(a.1).cmp(&order(b.1))));
-            met.truncate(REDECIDED_MAX);
-        }
-        met.sort_by(|a, b| order(a.1).cmp(&order(b.1)));
-        Later { redecided: met.into_iter().map(|(_, slot)| slot).collect(), any, cut }
-    }
 }
 
-/// The gate: hits in two key families, or three hits. Over budget the rarest block goes first, then the newest, then the id.
+/// The gate: hits in two key families, or three hits. Families of the hits in ascending order.
+pub(super) fn is_candidate(mut hits: impl Iterator<Item = u16>) -> bool {
+    let (Some(first), Some(second)) = (hits.next(), hits.next()) else { return false };
+    first != second || hits.next().is_some()
+}
+
+/// Those that pass the gate. Over budget the rarest block goes first, then the newest, then the id.
 fn candidates(meetings: &mut [Meeting], gathered: &mut Gathered, view: &View) -> Vec<Candidate> {
     meetings.sort_unstable();
     let mut candidates: Vec<Candidate> = Vec::new();
     for group in meetings.chunk_by(|a, b| a.slot() == b.slot()) {
         gathered.candidates += 1;
-        if group.len() >= 3 || group[0].family() != group[group.len() - 1].family() {
+        if is_candidate(group.iter().map(|meeting| meeting.family())) {
             let rarest = group.iter().map(|meeting| meeting.block()).min().unwrap_or(0);
             candidates.push(Candidate { slot: group[0].slot(), rarest });
         }
@@ -236,7 +201,7 @@ fn candidates(meetings: &mut [Meeting], gathered: &mut Gathered, view: &View) ->
 }
 
 /// Do two forms give the same device, phone, address ...?
-fn same_thing(family: Family, a: &Fingerprint, b: &Fingerprint) -> bool {
+pub(super) fn same_thing(family: Family, a: &Fingerprint, b: &Fingerprint) -> bool {
     let same = |slot: Text| a.text(slot) == b.text(slot);
     match family {
         Family::Phone => same(Text::Phone),
@@ -262,15 +227,15 @@ fn hubs(shared: &[Shared], subject: &Attempt) -> Hubs {
     }
 }
 
-/// Distinct surnames, the subject's own among them.
+/// Distinct surnames, the subject's own among them. A form without one names nobody: alone it counts as one applicant.
 pub(super) fn surnames(seen: impl Iterator<Item = u32>, own: u32) -> usize {
-    let mut distinct = vec![own];
-    for surname in seen {
+    let mut distinct = Vec::with_capacity(8);
+    for surname in std::iter::once(own).chain(seen).filter(|surname| *surname != 0) {
         if !distinct.contains(&surname) {
             distinct.push(surname);
         }
     }
-    distinct.len()
+    distinct.len().max(1)
 }
 
 /// Do two linked attempts come from one source: a device, a session, an agent, or an address of the network? Between strangers an

@@ -16,6 +16,7 @@ pub mod field;
 pub mod fingerprint;
 pub mod gather;
 pub mod index;
+mod later;
 pub mod limits;
 pub mod link;
 pub mod normalise;

@@ -10,11 +10,12 @@ use hashbrown::HashTable;
 
 use super::blocking::{self, KEYS_MAX, Key};
 use super::decision::{DecisionId, Flags, ReferralId, RuleBookRef, Verdict};
-use super::delta::{CorruptDelta, Delta};
+use super::delta::{Amended, CorruptDelta, Delta};
 use super::fingerprint::Fingerprint;
 use super::index::{Index, Slot};
 use super::normalise::hash64;
 use super::quote::Position;
+use super::rules::book::LiveHit;
 use super::step::Current;
 use super::time::{Arrivals, EventTime, MINUTE, SECOND};
 
@@ -26,13 +27,16 @@ pub struct Settings {
     pub partition: u32,
     /// Longest window of a rule.
     pub retention_secs: i64,
-    /// At the cap the oldest by (event time, id) goes.
+    /// At either cap, attempts or the bytes they are counted with, the oldest by (event time, id) goes.
     pub max_live_attempts: usize,
+    pub max_live_bytes: usize,
     pub lateness_http_secs: i64,
     pub lateness_stream_secs: i64,
     pub max_skew_secs: i64,
     pub max_age_secs: i64,
     pub max_jump_secs: i64,
+    /// Where the `event` clock stands before its first record; without it, the first record sets it.
+    pub event_start: Option<EventTime>,
 }
 
 impl Default for Settings {
@@ -42,11 +46,13 @@ impl Default for Settings {
             partition: 0,
             retention_secs: 30 * 24 * 3600,
             max_live_attempts: 2_000_000,
+            max_live_bytes: 3_000_000_000,
             lateness_http_secs: 30,
             lateness_stream_secs: 3600,
             max_skew_secs: 120,
             max_age_secs: 24 * 3600,
             max_jump_secs: 7 * 24 * 3600,
+            event_start: None,
         }
     }
 }
@@ -80,6 +86,8 @@ pub struct Standing {
     pub answer: Verdict,
     /// `late` and `time_suspect` of revision 1: amendments keep them.
     pub flags: Flags,
+    /// The rule, by its number in the book of the attempt, that led to the stricter of verdict and answer: its text is told.
+    pub told: Option<LiveHit>,
 }
 
 /// What gathering evidence reads of an attempt without opening it.
@@ -101,9 +109,11 @@ struct Slab {
     hot: Vec<Hot>,
     standings: Vec<Standing>,
     free: Vec<Slot>,
-    /// Attempts held, and bytes of their text and drivers.
+    /// Attempts held, and what they count towards the cap.
     held: usize,
-    text_bytes: usize,
+    live_bytes: usize,
+    /// Of the attempts as allocated.
+    boxed_bytes: usize,
 }
 
 impl Slab {
@@ -139,10 +149,21 @@ pub fn id_hash(tenant: &str, quote_id: &str) -> u64 {
     hash64(quote_id.as_bytes()) ^ hash64(tenant.as_bytes()).rotate_left(17)
 }
 
-fn bytes_of(attempt: &Attempt) -> usize {
+/// Bytes an attempt is counted with beside its text, drivers and keys: the attempt, its slot, standing, id and place in the calendar.
+const ATTEMPT_BYTES: usize = 512;
+/// Bytes of one key: its entry with the room of a table that has just grown, and a place in a block.
+const KEY_BYTES: usize = 14;
+
+/// What an attempt counts towards `max_live_bytes`. It follows from the form alone: the same on every machine, for whoever is cut by
+/// the cap is a matter of the log.
+fn bytes_of(attempt: &Attempt, keys: usize) -> usize {
     let drivers = std::mem::size_of_val(&*attempt.print.drivers);
-    // 16 for the counts of the Arc, 16 of allocator overhead for each of up to three blocks.
-    size_of::<Attempt>() + 16 + attempt.print.arena.len() + drivers + 3 * 16
+    ATTEMPT_BYTES + attempt.print.arena.len() + drivers + keys * KEY_BYTES
+}
+
+/// Bytes of an attempt as allocated, with 16 for the counts of the Arc and 16 of overhead for each of up to three blocks.
+fn boxed_bytes(attempt: &Attempt) -> usize {
+    size_of::<Attempt>() + 16 + attempt.print.arena.len() + std::mem::size_of_val(&*attempt.print.drivers) + 3 * 16
 }
 
 impl State {
@@ -188,17 +209,27 @@ impl State {
         self.slab.held
     }
 
+    /// Bytes the live attempts are counted with; never more than `max_live_bytes`.
+    pub fn live_bytes(&self) -> usize {
+        self.slab.live_bytes
+    }
+
+    /// Over one of the caps, as only a state that is being loaded can be.
+    pub fn is_over_cap(&self) -> bool {
+        self.slab.held > self.settings.max_live_attempts || self.slab.live_bytes > self.settings.max_live_bytes
+    }
+
     /// Bytes of attempts, index and tables as allocated.
     pub fn resident_bytes(&self) -> usize {
         let per_slot = size_of::<Option<Arc<Attempt>>>() + size_of::<Hot>() + size_of::<Standing>();
-        self.index.resident_bytes() + self.slab.text_bytes + self.slab.attempts.capacity() * per_slot + self.ids.capacity() * 6
+        self.index.resident_bytes() + self.slab.boxed_bytes + self.slab.attempts.capacity() * per_slot + self.ids.capacity() * 6
     }
 
-    /// Seconds of look-back really held: less than retention when the cap evicts.
+    /// Seconds of look-back really held: retention, unless a cap has evicted an attempt that is not older than that.
     pub fn look_back_secs(&self) -> i64 {
-        let newest = self.tenants.values().map(|tenant| tenant.newest.0).max().unwrap_or(0);
-        let oldest = self.calendar.keys().next().map_or(newest, |minute| minute * MINUTE);
-        (newest - oldest).max(0) / SECOND
+        let retention = self.settings.retention_secs;
+        let (Some(watermark), Some(evicted)) = (self.arrivals.watermark(), self.evicted) else { return retention };
+        ((watermark - evicted.0) / SECOND).clamp(0, retention)
     }
 
     /// Order-free digest of the live set: tenant, id, body, event time and final decision of every attempt newer than
@@ -287,10 +318,13 @@ impl State {
         self.slab.earlier(slot, than)
     }
 
-    /// Applies one delta. A delta that does not start at the next offset, or that amends what is not there, is refused whole.
+    /// Applies one delta. A delta that does not start at the next offset, or that amends what is not held, is refused whole.
     pub fn apply(&mut self, delta: &Delta) -> Result<(), CorruptDelta> {
         if delta.from != self.next_offset {
             return Err(CorruptDelta("it does not begin at the next offset"));
+        }
+        if delta.amended.iter().any(|amended| self.amended_slot(amended).is_none()) {
+            return Err(CorruptDelta("it amends an attempt that is not held"));
         }
         self.load(delta);
         self.expire();
@@ -309,11 +343,14 @@ impl State {
             self.insert(attempt, *standing, &delta.keys);
         }
         for amended in &delta.amended {
-            let found = self.ids.find(amended.id_hash, |slot| self.attempt(*slot).is_some_and(|a| a.offset == amended.offset));
-            if let Some(slot) = found.copied() {
+            if let Some(slot) = self.amended_slot(amended) {
                 self.slab.standings[slot as usize] = amended.standing;
             }
         }
+    }
+
+    fn amended_slot(&self, amended: &Amended) -> Option<Slot> {
+        self.ids.find(amended.id_hash, |slot| self.attempt(*slot).is_some_and(|a| a.offset == amended.offset)).copied()
     }
 
     /// Ends loading: what has expired goes.
@@ -337,7 +374,8 @@ impl State {
         let hot = Hot { event_time: attempt.event_time, surname: attempt.print.surname_code };
         let slab = &mut self.slab;
         slab.held += 1;
-        slab.text_bytes += bytes_of(attempt);
+        slab.live_bytes += bytes_of(attempt, keys.len());
+        slab.boxed_bytes += boxed_bytes(attempt);
         let slot = match slab.free.pop() {
             Some(slot) => {
                 slab.attempts[slot as usize] = Some(attempt.clone());
@@ -393,7 +431,7 @@ impl State {
         keys
     }
 
-    /// Deletes whole minutes behind the horizon, and the oldest attempts beyond the cap.
+    /// Deletes whole minutes behind the horizon, and the oldest attempts beyond the caps.
     fn expire(&mut self) {
         let horizon = self.expiry_horizon().0.div_euclid(MINUTE);
         while let Some(entry) = self.calendar.first_entry() {
@@ -404,7 +442,7 @@ impl State {
                 self.remove(slot);
             }
         }
-        while self.slab.held > self.settings.max_live_attempts {
+        while self.is_over_cap() {
             self.evict_oldest();
         }
     }
@@ -423,7 +461,10 @@ impl State {
 
     fn remove(&mut self, slot: Slot) {
         let Some(attempt) = self.slab.attempts[slot as usize].take() else { return };
-        for key in self.keys_of(&attempt.print) {
+        let keys = self.keys_of(&attempt.print);
+        self.slab.live_bytes -= bytes_of(&attempt, keys.len());
+        self.slab.boxed_bytes -= boxed_bytes(&attempt);
+        for key in keys {
             self.index.remove(key, slot);
         }
         if let Ok(entry) = self.ids.find_entry(attempt.id_hash, |other| *other == slot) {
@@ -438,7 +479,6 @@ impl State {
             }
         }
         self.slab.held -= 1;
-        self.slab.text_bytes -= bytes_of(&attempt);
         self.slab.free.push(slot);
     }
 }

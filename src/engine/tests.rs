@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::decide::{Books, Prepared, decide};
-use super::decision::{Decision, Flag};
+use super::decide::{Books, MissingBook, Prepared, decide};
+use super::decision::{Decision, Flag, Verdict};
+use super::delta::{Amended, Delta};
 use super::limits::VARIANTS_COMPARED_MAX;
 use super::quote::{Address, Driver, Position, Quote};
-use super::state::{Settings, State};
+use super::rules::source::ApplicantText;
+use super::rules::{Mode, RuleBook, RuleSource};
+use super::state::{Settings, Standing, State};
 use super::step::{ArrivalClock, Input, LoggedQuote, Outcome, Step};
-use super::time::{ArrivalTime, Date, EventTime, MINUTE, SECOND};
+use super::time::{ArrivalTime, Arrivals, Date, EventTime, MINUTE, SECOND};
 
 /// 2026-11-01T00:00:00Z.
 const START: i64 = 1_793_491_200 * SECOND;
@@ -63,7 +66,7 @@ impl Run {
             clock,
             prepared: Arc::new(Prepared::new(&quote)),
         };
-        let step = decide(&self.state, &Input::Quote(logged), &self.books);
+        let step = decide(&self.state, &Input::Quote(logged), &self.books).expect("every book is held");
         self.state.apply(&step.delta).expect("a delta fits the state it was made from");
         self.offset += 1;
         step
@@ -236,6 +239,74 @@ fn a_late_quote_amends_what_came_before_it_in_the_log() {
     assert_eq!(amendment.cause.as_ref().map(|c| &*c.quote_id), Some("q1"));
 }
 
+/// A book of one rule that refers at the second suspicious attempt and has its own text.
+fn told_book() -> Arc<RuleBook> {
+    let rule = RuleSource {
+        id: "told".into(),
+        version: 1,
+        title: "told".into(),
+        owner: "tests".into(),
+        mode: Mode::Live,
+        reason_code: "TOLD".into(),
+        params: Default::default(),
+        when: r#"suspicious_attempts(duration("24h")) >= 2"#.into(),
+        then: Verdict::Refer,
+        priority: 0,
+        products: vec![],
+        tenants: vec![],
+        applicant: Some(ApplicantText { ru: "Позвоните.".into(), en: "Call us.".into() }),
+        underwriter: "{suspicious_attempts}".into(),
+    };
+    Arc::new(RuleBook::build(1, vec![rule]).expect("a sound rule"))
+}
+
+/// The text follows the stricter of decision and answer: for the late quote its answer's, for the amended one its new decision's.
+#[test]
+fn the_applicant_is_told_what_the_rule_of_his_answer_says() {
+    let (mut run, book) = (Run::new(), told_book());
+    run.state.restore(0, Arrivals::default(), vec![(0, book.reference())]);
+    run.books.add(book);
+    let told = |run: &Run, id: &str| run.books.applicant_text(&run.state, "default", id).map(|text| text.en.to_string());
+    run.decision(base("q0", 0));
+    run.decision(with(10, "q2", |q| q.vehicle.vin = Some("XTA219010K0123465".into())));
+    assert_eq!(["q0", "q2", "unknown"].map(|id| told(&run, id)), [None, None, None]);
+    let late = run.step(with(5, "q1", |q| q.policyholder.birth_date = Date::new(1985, 3, 7).unwrap_or_default()));
+    let [own, amendment] = &late.decisions[..] else { panic!("{late:?}") };
+    assert_eq!((own.verdict, own.answer, amendment.verdict), (Verdict::Accept, Verdict::Refer, Verdict::Refer));
+    assert_eq!(["q0", "q1", "q2"].map(|id| told(&run, id).is_some()), [false, true, true]);
+    assert_eq!(told(&run, "q1").as_deref(), Some("Call us."));
+}
+
+/// Deciding under another book than the log's would be silent divergence.
+#[test]
+fn a_book_that_is_not_loaded_is_an_error() {
+    let (mut run, book) = (Run::new(), told_book());
+    run.state.restore(0, Arrivals::default(), vec![(0, book.reference())]);
+    let logged = |quote: &Quote| {
+        let position = Position { partition: 0, offset: 0 };
+        let prepared = Arc::new(Prepared::new(quote));
+        Input::Quote(LoggedQuote { position, arrival: ArrivalTime(0), clock: ArrivalClock::Event, prepared })
+    };
+    let missing = decide(&run.state, &logged(&base("q0", 0)), &run.books).expect_err("the book is not there");
+    assert_eq!(missing, MissingBook(book.reference()));
+    run.books.add(book);
+    assert!(decide(&run.state, &logged(&base("q0", 0)), &run.books).is_ok());
+}
+
+#[test]
+fn a_delta_that_does_not_fit_is_refused_whole() {
+    let mut run = Run::new();
+    run.decision(base("q0", 0));
+    let digest = run.state.digest();
+    let next = Delta { from: 1, to: 2, ..Delta::default() };
+    let stranger = Amended { offset: 7, id_hash: 7, standing: Standing::default() };
+    for delta in [Delta { from: 0, ..next.clone() }, Delta { amended: vec![stranger], ..next.clone() }] {
+        assert!(run.state.apply(&delta).is_err(), "{delta:?}");
+        assert_eq!((run.state.digest(), run.state.next_offset()), (digest, 1));
+    }
+    assert_eq!(run.state.apply(&next), Ok(()));
+}
+
 #[test]
 fn times_are_judged_against_arrival() {
     let mut run = Run::new();
@@ -283,8 +354,38 @@ fn the_cap_evicts_the_oldest_and_says_so() {
         run.decision(base(&format!("q{i}"), i));
     }
     assert_eq!(run.state.live_attempts(), 3);
+    // The second quote, of minute 1, is gone, and minute 4 is now.
+    assert_eq!(run.state.look_back_secs(), 180);
     assert!(run.state.current("default", "q1").is_none() && run.state.current("default", "q2").is_some());
     assert!(run.decision(base("q5", 5)).flags.has(Flag::Truncated));
+}
+
+/// Nothing tells whether the first record of a file is right; who knows when it began says so.
+#[test]
+fn the_first_record_of_a_file_is_held_against_the_start_that_was_given() {
+    let day = 24 * 60;
+    for (start, first, second, decided) in [
+        (None, 64 * 365 * day, 0, [true, false]),
+        (Some(0), 64 * 365 * day, 0, [false, true]),
+        (Some(0), 7 * day + 1, 7 * day, [false, true]),
+        (Some(0), -day - 1, -day, [false, true]),
+    ] {
+        let mut run = Run::new();
+        run.state = State::new(Settings {
+            event_start: start.map(|minute: i64| EventTime(START + minute * MINUTE)),
+            ..Settings::default()
+        });
+        let outcomes = [first, second].map(|minute| run.step(base(&format!("m{minute}"), minute)).outcome == Outcome::Decided);
+        assert_eq!(outcomes, decided, "start {start:?}, minutes {first} and {second}");
+    }
+}
+
+#[test]
+fn the_look_back_is_the_retention_while_nothing_is_evicted() {
+    let mut run = Run::new();
+    assert_eq!(run.state.look_back_secs(), Settings::default().retention_secs);
+    run.decision(base("q0", 0));
+    assert_eq!(run.state.look_back_secs(), Settings::default().retention_secs);
 }
 
 #[test]

@@ -6,17 +6,20 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::Semaphore;
 
 use crate::config::ApiKey;
 
 /// Whom a request speaks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Client {
     pub name: Arc<str>,
     pub tenant: Arc<str>,
+    /// Its quotes in the queue, so that it cannot fill it alone.
+    pub room: Arc<Semaphore>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Caller {
     /// No keys are configured: everybody may, for any tenant.
     Anyone,
@@ -29,13 +32,19 @@ pub struct Keys(Vec<([u8; 32], Client)>);
 
 impl Keys {
     /// From a checked configuration; an entry without a usable key lets nobody in.
-    pub fn new(keys: &[ApiKey]) -> Keys {
+    ///
+    /// `queue_client_max` is how many of its quotes may wait for the writer.
+    pub fn new(keys: &[ApiKey], queue_client_max: usize) -> Keys {
         let hash = |key: &ApiKey| match (&key.key, &key.key_sha256) {
             (Some(key), _) => Some(Sha256::digest(key.0.as_bytes()).into()),
             (None, Some(hash)) => parse_sha256(hash),
             (None, None) => None,
         };
-        let client = |key: &ApiKey| Client { name: key.name.as_str().into(), tenant: key.tenant.as_str().into() };
+        let client = |key: &ApiKey| Client {
+            name: key.name.as_str().into(),
+            tenant: key.tenant.as_str().into(),
+            room: Arc::new(Semaphore::new(queue_client_max.min(Semaphore::MAX_PERMITS))),
+        };
         Keys(keys.iter().filter_map(|key| Some((hash(key)?, client(key)))).collect())
     }
 
@@ -90,7 +99,7 @@ mod tests {
         let plain =
             ApiKey { name: "site".into(), tenant: "t1".into(), key: Some(Secret("0123456789abcdef".into())), key_sha256: None };
         let hashed = ApiKey { name: "broker".into(), tenant: "t2".into(), key: None, key_sha256: Some(SHA256_OF_ABC.into()) };
-        let keys = Keys::new(&[plain, hashed]);
+        let keys = Keys::new(&[plain, hashed], 1);
         for (name, value, expected) in [
             ("authorization", "Bearer 0123456789abcdef", Some("t1")),
             ("authorization", "bearer abc", Some("t2")),
@@ -111,6 +120,6 @@ mod tests {
             };
             assert_eq!(tenant.as_deref(), expected, "{name}: {value}");
         }
-        assert_eq!(Keys::new(&[]).caller(&HeaderMap::new()), Caller::Anyone);
+        assert!(matches!(Keys::new(&[], 1).caller(&HeaderMap::new()), Caller::Anyone));
     }
 }

@@ -48,6 +48,8 @@ use crate::pipeline::queue::{Answered, Job, NotTaken, Payload};
         (status = 413, description = "More than 64 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Invalid fields, each named", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many quotes of this API key are waiting; nothing was accepted, come again after `Retry-After`",
+            body = Problem, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 500, description = "The service failed", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nothing was accepted; come again after `Retry-After`", body = Problem,
             content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
@@ -63,8 +65,14 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
             return Err(Problem::unsupported_media_type().into());
         }
         let body = read_body(&shared, body).await?;
-        let (quote_id, answer) = submit(&shared, client, body)?;
-        match timeout(shared.answer_timeout, answer).await {
+        let (quote_id, mut answer) = submit(&shared, client, body)?;
+        let mut answered = timeout(shared.answer_timeout, &mut answer).await;
+        if answered.is_err() {
+            // From here on the writer sees that nobody waits; what it sent just before is told.
+            answer.close();
+            answered = answer.try_recv().map(Ok).or(answered);
+        }
+        match answered {
             Err(_) => Ok(pending(&quote_id)),
             // The writer has stopped; what is durable is told to the retry.
             Ok(Err(_)) => Err(Problem::unavailable("the service is stopping; send the same quote_id again").into()),
@@ -109,13 +117,15 @@ fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<s
     }
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
-    let (reply, answer) = oneshot::channel();
+    // Given back when the quote is stepped.
+    let room = client.as_ref().map(|client| client.room.clone().try_acquire_owned());
+    let room = room.transpose().map_err(|_| Problem::too_many_requests())?;
+    let (reply, answer) = shared.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
         payload: Payload::Quote {
             prepared: Arc::new(Prepared::new(&quote)),
             product: product_label(&quote.product),
             tenant: quote.tenant,
-            quote_id: quote.quote_id.clone(),
             body: body.into(),
         },
         clock: shared.clock,
@@ -123,7 +133,7 @@ fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<s
         client: client.map(|client| client.name),
         progress: None,
         reply: Some(reply),
-        room: None,
+        room,
         submitted: Instant::now(),
     };
     shared.queue.try_submit(job).map_err(|not_taken| match not_taken {
@@ -137,13 +147,20 @@ fn told(quote_id: &str, answered: Answered, language: Language, max_age_secs: i6
     let (decision_id, verdict, referral_id) = match (answered.outcome, answered.decision) {
         (Outcome::Decided, Some(decision)) => (decision.decision_id, decision.answer, decision.referral_id),
         (Outcome::Duplicate(current), _) => (current.decision_id, current.stricter(), current.referral_id),
-        (Outcome::IdReused(_), _) => return Err(Problem::id_reused().into()),
-        (Outcome::TooOld { behind_secs }, _) => return Err(Problem::too_old(behind_secs, max_age_secs).into()),
-        (Outcome::TimeJump { setting }, _) => return Err(time_jump(setting).into()),
-        (Outcome::Decided | Outcome::Applied, _) => return Err(Problem::internal().into()),
+        (outcome, _) => return Err(refused(&outcome, max_age_secs).into()),
     };
-    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, language);
+    let answer = CheckAnswer::decided(quote_id, decision_id, verdict, referral_id, answered.text.as_ref(), language);
     Ok(reply::with_language(reply::json(StatusCode::OK, &answer), language.tag()))
+}
+
+/// The problem of an outcome that decides nothing.
+pub(super) fn refused(outcome: &Outcome, max_age_secs: i64) -> Problem {
+    match outcome {
+        Outcome::IdReused(_) => Problem::id_reused(),
+        Outcome::TooOld { behind_secs } => Problem::too_old(*behind_secs, max_age_secs),
+        Outcome::TimeJump { setting } => time_jump(setting),
+        Outcome::Decided | Outcome::Duplicate(_) | Outcome::Applied => Problem::internal(),
+    }
 }
 
 /// 422: only where HTTP quotes bring their own arrival clock (`time.arrival=event`).

@@ -10,11 +10,13 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::auth::Caller;
+use super::check::refused;
 use super::reply::{Pending, Refusal};
 use super::{Shared, reply};
 use crate::contract::decision::DecisionV1;
 use crate::contract::problem::Problem;
 use crate::contract::quote::TENANT_DEFAULT;
+use crate::pipeline::fate::Fate;
 
 #[derive(Deserialize)]
 pub struct Parameters {
@@ -38,6 +40,10 @@ pub struct Parameters {
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Another tenant than the key's", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Never seen", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Refused after a 202: the id was used with another body", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Refused after a 202: the field is named", body = Problem,
+            content_type = "application/problem+json"),
         (status = 503, description = "The store cannot be read", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -58,7 +64,7 @@ async fn find(
 ) -> Result<Response<Body>, Refusal> {
     let asked = |tenant: Option<String>| tenant.filter(|tenant| !tenant.is_empty());
     let caller = shared.keys.caller(headers);
-    if caller == Caller::Unknown {
+    if matches!(caller, Caller::Unknown) {
         return Err(Problem::unauthorized().into());
     }
     let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
@@ -71,11 +77,15 @@ async fn find(
         (Caller::Known(client), _) => client.tenant.to_string(),
         (_, tenant) => tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
     };
-    // Asked first: between the commit and this answer a pending quote becomes a stored one, never the other way.
-    let is_pending = shared.queue.is_pending(&tenant, &quote_id);
-    match shared.reader.decision(&tenant, &quote_id).await {
+    // What the newest record with this id met comes before what an earlier one was told. Asked first: between the commit and
+    // this answer a pending quote becomes a stored one, never the other way.
+    match shared.queue.fate(&tenant, &quote_id) {
+        Some(Fate::Pending) => return Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),
+        Some(Fate::Refused(outcome)) => return Err(refused(&outcome, shared.max_age_secs).into()),
+        None => {}
+    }
+    match shared.decisions.newest(&tenant, &quote_id).await {
         Ok(Some(decision)) => Ok(reply::json_bytes(decision)),
-        Ok(None) if is_pending => Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),
         Ok(None) => Err(Problem::not_found("no quote with this id was decided for this tenant").into()),
         Err(error) => {
             tracing::error!(%error, "a decision could not be read");

@@ -17,9 +17,9 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::adapters::sqlite::Reader;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
+use crate::pipeline::Decisions;
 use crate::pipeline::health::Health;
 use crate::pipeline::queue::Queue;
 use auth::Keys;
@@ -28,7 +28,7 @@ use reply::problem;
 /// What the handlers share.
 pub struct Shared {
     pub queue: Queue,
-    pub reader: Reader,
+    pub decisions: Arc<dyn Decisions>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub keys: Keys,

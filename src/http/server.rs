@@ -11,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Wait after a failed accept (out of file descriptors, mostly), so that it does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -19,16 +20,15 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 pub struct Bounds {
     pub connections_max: usize,
     pub header_timeout: Duration,
-    pub shutdown_timeout: Duration,
 }
 
 /// Request line and headers, bytes. Beyond: 431 by the HTTP library, and the connection ends.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves until `stop`, then lets requests under way finish, at most for `shutdown_timeout`.
+/// Serves until `stop`, then lets requests under way finish until the deadline that it gives.
 ///
 /// Returns whether every one did.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: impl Future<Output = ()>) -> bool {
+pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: impl Future<Output = Instant>) -> bool {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).keep_alive(true);
     http.max_buf_size(HEAD_BYTES_MAX);
@@ -36,10 +36,10 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
-    loop {
+    let deadline = loop {
         let (stream, permit) = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
-            () = &mut stop => break,
+            deadline = &mut stop => break deadline,
             // Reaps ended connections, so that the set does not grow.
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
@@ -50,10 +50,10 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
             let _ = connection.await;
             drop(permit);
         });
-    }
+    };
     drop(listener);
     drop(router);
-    let ended = tokio::time::timeout(bounds.shutdown_timeout, graceful.shutdown()).await.is_ok();
+    let ended = tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_ok();
     // Dropping the set cuts off what is left.
     connections.shutdown().await;
     ended

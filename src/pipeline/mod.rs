@@ -3,12 +3,21 @@
 //! A source prepares quotes in parallel and submits them to a bounded [`queue`]; the single [`writer`] takes whatever is
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
+pub mod batch;
 pub mod clock;
+pub mod fate;
 pub mod health;
 pub mod queue;
+pub mod rebuild;
 pub mod recover;
 pub mod writer;
 
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+
+use crate::engine::decide::MissingBook;
+use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::{ArrivalTime, EventTime};
 
@@ -142,14 +151,19 @@ pub struct Batch {
     /// The checkpoint.
     pub segment: Segment,
     pub files: Vec<FilePosition>,
+    /// Names of watched files whose positions go; before `files`, should one have come back.
+    pub forgotten: Vec<Box<str>>,
     /// Segments with nothing newer than this may be dropped, oldest first.
     pub horizon: EventTime,
 }
 
-/// Log, sink and checkpoint of one partition, committed together.
+/// Log, sink and checkpoint of one partition, as the writer sees them: one call that makes a batch durable.
+///
+/// Where the three are one file, it is one transaction. Where they are apart, the records are in the log already, and it is the
+/// sink first and the checkpoint last: a checkpoint is never past what has been emitted.
 pub trait Store: Send {
-    /// Makes the batch durable. May be called again with the same batch after an error, which means "unknown": idempotent
-    /// by offset.
+    /// Makes the batch durable. After [`StoreError::Unavailable`], which means "unknown", it is called again with the same batch,
+    /// which is there once. After any other error nothing of the batch is there, and nothing more is to be tried.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 }
 
@@ -161,14 +175,31 @@ pub struct LoggedBook {
     pub source: Vec<u8>,
 }
 
-/// What a restart needs back from the store.
-pub trait Recovery {
-    /// Every rule book of the log, in order.
-    fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError>;
+/// The log read back from its beginning: our own table, or a partition that others write.
+pub trait Log: Send {
+    /// What it was written under.
+    fn settings(&self) -> &Settings;
+    /// Records it held when it was opened.
+    fn records(&self) -> u64;
+    /// The next records in order, at most `limit`; empty at the end.
+    fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError>;
+}
+
+/// What a restart applies instead of deciding again.
+pub trait CheckpointStore {
     /// The kept segments in order of offset; stops at the first error of `each`.
     fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError>;
-    /// Next offset to write and the last arrival; zero for a new log.
+    /// Next offset to decide and the last arrival; zero for a new log.
     fn position(&mut self) -> Result<(u64, ArrivalTime), StoreError>;
+}
+
+/// What is read without holding up the caller's thread.
+pub type Reading<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Decisions as they were published: the sink's own table, or a copy fed from a topic.
+pub trait Decisions: Send + Sync {
+    /// The newest revision of the newest quote with this id.
+    fn newest(&self, tenant: &str, quote_id: &str) -> Reading<Option<Vec<u8>>>;
 }
 
 /// Gives the append time of the log.
@@ -178,13 +209,31 @@ pub trait Clock: Send {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing is known about the last commit: try again.
+    /// It passes: nothing is known about the last commit, try again.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// The stored data contradicts itself; nothing is guessed.
+    /// It does not pass: the stored data contradicts itself. Nothing is guessed, and nothing was committed.
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// The store belongs to something else: another version, other settings, another process.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<MissingBook> for StoreError {
+    fn from(missing: MissingBook) -> StoreError {
+        StoreError::Damaged(format!("{missing}; run `quoteguard rebuild` to compute the checkpoint from the log again"))
+    }
+}
+
+impl StoreError {
+    /// The same error, with the file that it is about.
+    pub fn at(self, path: &Path) -> StoreError {
+        let named = |text: String| format!("{}: {text}", path.display());
+        match self {
+            StoreError::Unavailable(text) => StoreError::Unavailable(named(text)),
+            StoreError::Damaged(text) => StoreError::Damaged(named(text)),
+            StoreError::Refused(text) => StoreError::Refused(text),
+        }
+    }
 }

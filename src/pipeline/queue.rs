@@ -1,14 +1,15 @@
 //! The bounded way into the log. Full means: HTTP sheds before acceptance, files wait.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::fate::{Fate, Fates, Mark};
 use super::{DeadLetter, FilePosition, Source};
 use crate::engine::decide::Prepared;
 use crate::engine::decision::Decision;
+use crate::engine::rules::source::ApplicantText;
 use crate::engine::step::{ArrivalClock, Outcome};
 
 /// What the writer tells a submitter once the batch is durable.
@@ -17,6 +18,15 @@ pub struct Answered {
     pub outcome: Outcome,
     /// The quote's own decision when it was decided now.
     pub decision: Option<Decision>,
+    /// What the rule that led to the answer has to tell the applicant.
+    pub text: Option<ApplicantText>,
+}
+
+/// Where the answer goes. If nobody waits there any more, what must not be lost is left at the mark.
+#[derive(Debug)]
+pub struct Reply {
+    pub(super) sender: oneshot::Sender<Answered>,
+    pub(super) mark: Mark,
 }
 
 /// A record for the log, ready to be stepped.
@@ -26,11 +36,12 @@ pub enum Payload {
         prepared: Arc<Prepared>,
         product: &'static str,
         tenant: Box<str>,
-        quote_id: Box<str>,
         body: Vec<u8>,
     },
     /// A record that is no quote; its `offset` is set by the writer.
     Skipped(DeadLetter),
+    /// No record: the position of a watched file that is gone is dropped.
+    Forget(Box<str>),
 }
 
 #[derive(Debug)]
@@ -41,7 +52,7 @@ pub struct Job {
     pub client: Option<Arc<str>>,
     /// Committed with the record.
     pub progress: Option<FilePosition>,
-    pub reply: Option<oneshot::Sender<Answered>>,
+    pub reply: Option<Reply>,
     /// Given back when the record is stepped: bounds what one source may have in the queue.
     pub room: Option<OwnedSemaphorePermit>,
     pub submitted: Instant,
@@ -58,12 +69,12 @@ pub enum NotTaken {
 #[derive(Clone)]
 pub struct Queue {
     sender: mpsc::Sender<Job>,
-    pending: Arc<Pending>,
+    fates: Arc<Fates>,
 }
 
 pub fn bounded(len_max: usize) -> (Queue, mpsc::Receiver<Job>) {
     let (sender, receiver) = mpsc::channel(len_max);
-    (Queue { sender, pending: Arc::default() }, receiver)
+    (Queue { sender, fates: Arc::default() }, receiver)
 }
 
 impl Queue {
@@ -73,7 +84,6 @@ impl Queue {
             mpsc::error::TrySendError::Full(()) => NotTaken::Full,
             mpsc::error::TrySendError::Closed(()) => NotTaken::Closed,
         })?;
-        self.pending.add(&job.payload);
         permit.send(job);
         Ok(())
     }
@@ -92,50 +102,19 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Whether a quote was taken and is not durable yet.
-    pub fn is_pending(&self, tenant: &str, quote_id: &str) -> bool {
-        self.pending.has(tenant, quote_id)
+    /// A way to be answered about a quote; until then, or until the record is dropped, the quote is pending.
+    pub fn reply(&self, tenant: &str, quote_id: &str) -> (Reply, oneshot::Receiver<Answered>) {
+        let (sender, answer) = oneshot::channel();
+        (Reply { sender, mark: self.fates.mark(tenant, quote_id) }, answer)
     }
 
-    pub fn pending(&self) -> Arc<Pending> {
-        self.pending.clone()
-    }
-}
-
-/// Quotes taken from HTTP and not yet durable, by hash of tenant and id, so that a client that stopped waiting can ask.
-/// Bounded by the queue and one batch.
-#[derive(Debug, Default)]
-pub struct Pending(Mutex<HashMap<u128, u32>>);
-
-impl Pending {
-    fn key(tenant: &str, quote_id: &str) -> u128 {
-        // Neither holds a NUL, so it separates them.
-        xxhash_rust::xxh3::xxh3_128([tenant.as_bytes(), b"\0", quote_id.as_bytes()].concat().as_slice())
+    /// What is known of a quote besides its decision.
+    pub fn fate(&self, tenant: &str, quote_id: &str) -> Option<Fate> {
+        self.fates.get(tenant, quote_id)
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<u128, u32>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn add(&self, payload: &Payload) {
-        if let Payload::Quote { tenant, quote_id, .. } = payload {
-            self.with(|map| *map.entry(Self::key(tenant, quote_id)).or_insert(0) += 1);
-        }
-    }
-
-    /// Call when the record is durable.
-    pub fn remove(&self, tenant: &str, quote_id: &str) {
-        let key = Self::key(tenant, quote_id);
-        self.with(|map| match map.get_mut(&key) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                map.remove(&key);
-            }
-        });
-    }
-
-    pub(super) fn has(&self, tenant: &str, quote_id: &str) -> bool {
-        self.with(|map| map.contains_key(&Self::key(tenant, quote_id)))
+    pub fn fates(&self) -> Arc<Fates> {
+        self.fates.clone()
     }
 }
 
@@ -173,18 +152,5 @@ mod tests {
         assert_eq!(queue.try_submit(skipped()), Err(NotTaken::Full));
         drop(receiver);
         assert_eq!(queue.try_submit(skipped()), Err(NotTaken::Closed));
-    }
-
-    #[test]
-    fn an_id_submitted_twice_stays_pending_until_both_are_durable() {
-        let pending = Pending::default();
-        let key = Pending::key("default", "q-1");
-        pending.with(|map| map.insert(key, 2));
-        pending.remove("default", "q-1");
-        assert!(pending.has("default", "q-1"));
-        pending.remove("default", "q-1");
-        assert!(!pending.has("default", "q-1"));
-        pending.remove("default", "q-1");
-        assert!(!pending.has("default", "q-1"));
     }
 }

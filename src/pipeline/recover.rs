@@ -2,9 +2,9 @@
 
 use std::sync::mpsc::sync_channel;
 
-use super::{LoggedBook, Recovery, Segment, StoreError};
+use super::{CheckpointStore, LoggedBook, Segment, StoreError};
 use crate::contract::rule_file::from_canonical;
-use crate::engine::decision::RuleBookRef;
+use crate::engine::decide::MissingBook;
 use crate::engine::delta::Delta;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
@@ -18,23 +18,23 @@ pub struct Recovered {
     pub arrival: ArrivalTime,
 }
 
-/// Applies the kept segments in order.
+/// Applies the kept segments in order. `books` are all those of the log, oldest first.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] for a gap, a delta that does not decode, a rule book that no longer compiles, or a log and
 /// checkpoint that disagree: nothing is guessed.
-pub fn recover(store: &mut dyn Recovery, settings: &Settings) -> Result<Recovered, StoreError> {
-    let books = store.rule_books()?.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+pub fn recover(books: Vec<LoggedBook>, store: &mut dyn CheckpointStore, settings: &Settings) -> Result<Recovered, StoreError> {
+    let books = books.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
     let (next_offset, arrival) = store.position()?;
     let mut state = load_segments(store, settings, &books)?;
     state.loaded();
     if state.next_offset() != next_offset {
         return Err(StoreError::Damaged(format!(
-            "the checkpoint ends at offset {}, the log at {next_offset}; restore a whole copy of the file",
+            "the checkpoint ends at offset {}, the log at {next_offset}; run `quoteguard rebuild` to compute it from the log again",
             state.next_offset()
         )));
     }
-    check_book(&state, &books)?;
+    check_books(&state, &books)?;
     Ok(Recovered { state, books: books.into_iter().map(|(_, book)| book).collect(), arrival })
 }
 
@@ -49,7 +49,7 @@ struct Decoded {
 const DECODED_WAITING_MAX: usize = 64;
 
 /// Reads and decodes on this thread, builds the state on another.
-fn load_segments(store: &mut dyn Recovery, settings: &Settings, books: &[(u64, RuleBook)]) -> Result<State, StoreError> {
+fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[(u64, RuleBook)]) -> Result<State, StoreError> {
     let (sender, receiver) = sync_channel::<Decoded>(DECODED_WAITING_MAX);
     std::thread::scope(|scope| {
         let builder = scope.spawn(move || {
@@ -66,7 +66,7 @@ fn load_segments(store: &mut dyn Recovery, settings: &Settings, books: &[(u64, R
                 }
                 load(&mut state, &segment)?;
             }
-            Ok(state)
+            Ok::<_, StoreError>(state)
         });
         // A builder that stopped has the better reason: it is asked first.
         let read = store.segments(&mut |segment| {
@@ -101,13 +101,13 @@ fn load(state: &mut State, segment: &Decoded) -> Result<(), StoreError> {
     if state.next_offset() != segment.to {
         return Err(damaged(segment.from, "it does not end where it says"));
     }
-    if state.live_attempts() > state.settings().max_live_attempts {
+    if state.is_over_cap() {
         state.loaded(); // Keeps a capped state capped while it loads.
     }
     Ok(())
 }
 
-fn compile(logged: LoggedBook) -> Result<(u64, RuleBook), StoreError> {
+pub(super) fn compile(logged: LoggedBook) -> Result<(u64, RuleBook), StoreError> {
     let LoggedBook { offset, source } = logged;
     let unreadable = |e: String| StoreError::Damaged(format!("the rule book at offset {offset} does not compile: {e}"));
     let text = std::str::from_utf8(&source).map_err(|e| unreadable(e.to_string()))?;
@@ -120,15 +120,78 @@ pub fn join(errors: &[impl std::fmt::Display]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The state's last word on rules and the log's must be the same.
-fn check_book(state: &State, books: &[(u64, RuleBook)]) -> Result<(), StoreError> {
-    let logged: Option<RuleBookRef> = books.last().map(|(_, book)| book.reference());
-    if state.rule_book() == logged.as_ref() {
+/// Late quotes are decided under books of long ago: all that were in force must be in the log, and be those of the state.
+fn check_books(state: &State, books: &[(u64, RuleBook)]) -> Result<(), StoreError> {
+    let logged: Vec<_> = books.iter().map(|(offset, book)| (*offset, book.reference())).collect();
+    if let Some((_, book)) = state.books().iter().find(|book| !logged.contains(book)) {
+        return Err(MissingBook(book.clone()).into());
+    }
+    // What dropped segments said of rule books is gone with them. Versions count from 1, and a log begins with a book.
+    let is_whole = books.iter().zip(1..).all(|((_, book), version)| book.version() == version);
+    if is_whole && state.books().len() == logged.len() && (state.next_offset() == 0 || !books.is_empty()) {
         return Ok(());
     }
-    Err(StoreError::Damaged("the rule book in force is not the last one of the log; restore a whole copy of the file".to_owned()))
+    Err(StoreError::Damaged("a rule book is missing in the log or in its checkpoint; run `quoteguard rebuild`".to_owned()))
 }
 
 fn damaged(from: u64, reason: &str) -> StoreError {
-    StoreError::Damaged(format!("segment at offset {from}: {reason}; restore a whole copy of the file"))
+    StoreError::Damaged(format!("segment at offset {from}: {reason}; run `quoteguard rebuild` to compute it from the log again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::rule_file::{canonical_source, shipped};
+    use crate::engine::decide::{Books, decide};
+    use crate::engine::quote::Position;
+    use crate::engine::step::Input;
+    use crate::engine::time::EventTime;
+
+    /// A checkpoint of one segment.
+    struct One(Segment);
+
+    impl CheckpointStore for One {
+        fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError> {
+            each(self.0.clone())
+        }
+
+        fn position(&mut self) -> Result<(u64, ArrivalTime), StoreError> {
+            Ok((self.0.to, ArrivalTime(0)))
+        }
+    }
+
+    /// Two rule books, one after the other: as the log has them, and as the checkpoint does.
+    fn two_books() -> (Vec<LoggedBook>, One) {
+        let shipped = shipped();
+        let rules: Vec<_> = shipped.rules().cloned().collect();
+        let (mut state, mut deltas, mut logged) = (State::new(Settings::default()), Vec::new(), Vec::new());
+        for (offset, rules) in (0..).zip([rules[..1].to_vec(), rules]) {
+            let book = RuleBook::build(offset as u32 + 1, rules).expect("a book");
+            let input = Input::RuleBook { position: Position { partition: 0, offset }, book: book.reference() };
+            let step = decide(&state, &input, &Books::default()).expect("needs no book");
+            step.delta.encode(&mut deltas);
+            state.apply(&step.delta).expect("fits");
+            logged.push(LoggedBook { offset, source: canonical_source(&book).into_bytes() });
+        }
+        (logged, One(Segment { from: 0, to: 2, max_event_time: EventTime(0), deltas }))
+    }
+
+    #[test]
+    fn the_checkpoint_and_the_log_have_the_same_rule_books() {
+        let (logged, mut store) = two_books();
+        let recovered = recover(logged.clone(), &mut store, &Settings::default()).expect("they agree");
+        assert_eq!(recovered.books.len(), 2);
+        let moved = LoggedBook { offset: 1, ..logged[0].clone() };
+        for books in [vec![], logged[..1].to_vec(), logged[1..].to_vec(), vec![moved, logged[1].clone()]] {
+            let offsets: Vec<u64> = books.iter().map(|book| book.offset).collect();
+            let refused = recover(books, &mut store, &Settings::default()).map(|_| ()).expect_err("one is missing");
+            assert!(
+                matches!(&refused, StoreError::Damaged(text) if text.contains("run `quoteguard rebuild`")),
+                "{offsets:?}: {refused}"
+            );
+        }
+        let more = [logged.clone(), vec![LoggedBook { offset: 2, ..logged[0].clone() }]].concat();
+        let refused = recover(more, &mut store, &Settings::default()).map(|_| ()).expect_err("one too many");
+        assert!(matches!(&refused, StoreError::Damaged(text) if text.contains("run `quoteguard rebuild`")), "{refused}");
+    }
 }

@@ -16,8 +16,8 @@ use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote, Outcome};
 use crate::engine::time::{ArrivalTime, Arrivals};
+use crate::pipeline::batch::refusal;
 use crate::pipeline::recover::join;
-use crate::pipeline::writer::refusal;
 
 pub struct Decider {
     state: State,
@@ -78,7 +78,7 @@ impl Decider {
         let mut emit = Emit { decisions: Vec::with_capacity(records.len()), rejects: Vec::new() };
         for (i, record) in records.into_iter().enumerate() {
             let input = self.input(&chunk, i, record, &mut emit)?;
-            let step = decide(&self.state, &input, &self.books);
+            let step = decide(&self.state, &input, &self.books)?;
             self.state.apply(&step.delta).map_err(|e| anyhow!("offset {}: {e}", step.delta.from))?;
             self.count(&step.outcome, step.decisions.first().map(|decision| decision.answer));
             self.report.amendments += step.decisions.len().saturating_sub(1) as u64;

@@ -1,7 +1,5 @@
 //! The first stage: files or a recorded log, cut into chunks.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -9,35 +7,26 @@ use std::sync::mpsc::SyncSender;
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
 
+use super::Inputs;
 use super::chunk::{CHUNK_RECORDS, Chunk, Line, Lines};
 use crate::adapters::file::{self, Columns, Format, Next, RecordReader};
-use crate::adapters::sqlite::{RecordedLog, log_records};
 use crate::engine::state::Settings;
+use crate::pipeline::Log;
 
 pub enum Feed {
-    Files {
-        paths: Vec<PathBuf>,
-        progress: ProgressBar,
-    },
-    /// With the small runtime its SQL needs.
-    Log {
-        log: Box<RecordedLog>,
-        runtime: tokio::runtime::Runtime,
-        progress: ProgressBar,
-    },
+    Files { paths: Vec<PathBuf>, progress: ProgressBar },
+    Log { log: Box<dyn Log>, progress: ProgressBar },
 }
 
 /// Looks at the inputs and sets the length of the progress bar.
-pub fn open(paths: Vec<PathBuf>, progress: ProgressBar) -> Result<Feed> {
-    if let Some(path) = paths.iter().find(|path| is_sqlite(path)) {
-        if paths.len() > 1 {
-            bail!("{} is a recorded log: replay it alone", path.display());
+pub fn open(inputs: Inputs, progress: ProgressBar) -> Result<Feed> {
+    let paths = match inputs {
+        Inputs::Files(paths) => paths,
+        Inputs::Log(log) => {
+            progress.set_length(log.records());
+            return Ok(Feed::Log { log, progress });
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let log = runtime.block_on(log_records(path)).with_context(|| path.display().to_string())?;
-        progress.set_length(log.len);
-        return Ok(Feed::Log { log: Box::new(log), runtime, progress });
-    }
+    };
     let mut bytes = Some(0);
     for path in &paths {
         if path == Path::new("-") {
@@ -53,14 +42,6 @@ pub fn open(paths: Vec<PathBuf>, progress: ProgressBar) -> Result<Feed> {
     Ok(Feed::Files { paths, progress })
 }
 
-fn is_sqlite(path: &Path) -> bool {
-    let mut magic = [0u8; 16];
-    path != Path::new("-")
-        && path.is_file()
-        && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
-        && &magic == b"SQLite format 3\0"
-}
-
 impl Feed {
     pub fn is_log(&self) -> bool {
         matches!(self, Feed::Log { .. })
@@ -70,7 +51,7 @@ impl Feed {
     pub fn settings(&self, given: Settings) -> Settings {
         match self {
             Feed::Files { .. } => given,
-            Feed::Log { log, .. } => log.settings.clone(),
+            Feed::Log { log, .. } => log.settings().clone(),
         }
     }
 
@@ -85,7 +66,7 @@ impl Feed {
                 }
                 feed_file(path, &progress, &mut send).with_context(|| path.display().to_string())
             }),
-            Feed::Log { log, runtime, progress } => feed_log(*log, &runtime, &progress, &mut send),
+            Feed::Log { mut log, progress } => feed_log(&mut *log, &progress, &mut send),
         };
         if let Err(error) = done {
             send(Err(error));
@@ -137,14 +118,9 @@ fn fill(reader: &mut RecordReader<file::Input>, mut lines: Lines) -> Result<(Lin
     Ok((lines, true))
 }
 
-fn feed_log(
-    mut log: RecordedLog,
-    runtime: &tokio::runtime::Runtime,
-    progress: &ProgressBar,
-    send: &mut dyn FnMut(Result<Chunk>) -> bool,
-) -> Result<bool> {
+fn feed_log(log: &mut dyn Log, progress: &ProgressBar, send: &mut dyn FnMut(Result<Chunk>) -> bool) -> Result<bool> {
     loop {
-        let records = runtime.block_on(log.page(CHUNK_RECORDS as u32))?;
+        let records = log.page(CHUNK_RECORDS)?;
         if records.is_empty() {
             return Ok(true);
         }

@@ -22,6 +22,7 @@ pub use report::Report;
 use crate::adapters::file::rejects_path;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
+use crate::pipeline::Log;
 use chunk::{Chunk, Ready};
 
 /// Chunks waiting between two stages. Beyond: the faster stage waits.
@@ -41,9 +42,14 @@ pub enum Depth {
     Full,
 }
 
+pub enum Inputs {
+    /// In the order of the log; `-` is stdin.
+    Files(Vec<PathBuf>),
+    Log(Box<dyn Log>),
+}
+
 pub struct Options {
-    /// In the order of the log; `-` is stdin. A service's SQLite file may be given, alone.
-    pub inputs: Vec<PathBuf>,
+    pub inputs: Inputs,
     pub decisions: PathBuf,
     /// Beside the decisions when not given.
     pub rejects: Option<PathBuf>,

@@ -18,6 +18,7 @@ use sqlx::{Connection, Row};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_quoteguard");
 /// Generous: only a broken service comes near it.
@@ -27,6 +28,8 @@ pub struct TestApp {
     child: Child,
     pub addr: SocketAddr,
     pub dir: Arc<TempDir>,
+    /// What the process says after it listens.
+    said: JoinHandle<String>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -82,9 +85,16 @@ impl TestApp {
             }
         };
         // Reads on, or the service would block on a full pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let said = tokio::spawn(async move {
+            let mut said = String::new();
+            while let Ok(Some(line)) = log.next_line().await {
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        TestApp { child, addr, dir, client }
+        TestApp { child, addr, dir, said, client }
     }
 
     pub fn database(&self) -> PathBuf {
@@ -132,6 +142,12 @@ impl TestApp {
     pub async fn wait(mut self) -> (Arc<TempDir>, ExitStatus) {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends").expect("its status");
         (self.dir.clone(), status)
+    }
+
+    /// How the process ended, and what it said on stderr.
+    pub async fn wait_and_hear(mut self) -> (Arc<TempDir>, ExitStatus, String) {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends").expect("its status");
+        (self.dir.clone(), status, self.said.await.expect("heard"))
     }
 
     pub fn pid(&self) -> u32 {

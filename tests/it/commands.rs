@@ -153,8 +153,10 @@ fn every_key_is_documented_with_its_default() {
         })
         .collect();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let everything =
-        format!("rules.dir = 'r'\nwatch.dir = 'w'\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = '{}'", "0".repeat(64));
+    let everything = format!(
+        "rules.dir = 'r'\nwatch.dir = 'w'\ntime.event_start = '2026-01-01T00:00:00Z'\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = '{}'",
+        "0".repeat(64)
+    );
     let names = |keys: &BTreeMap<String, String>| keys.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&documented), names(&printed(dir.path(), &everything)));
     for (key, default) in printed(dir.path(), "") {

@@ -1,5 +1,7 @@
 //! Each status of the contract, as a client meets it.
 
+use std::sync::Arc;
+
 use axum::http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -61,6 +63,32 @@ async fn the_third_misspelt_vin_is_referred_in_the_language_asked_for() {
     assert!(last["message"].as_str().is_some_and(|message| message.contains("андеррайтер")), "{last}");
     let lineage = app.get("/v1/decisions/q-3").await.expect("answers").json();
     assert_eq!((&lineage["suspicious_attempts"], &lineage["linked_total"]), (&json!(3), &json!(3)), "{lineage}");
+}
+
+#[tokio::test]
+async fn the_message_is_that_of_the_rule_and_a_retry_is_told_the_same() {
+    let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+    std::fs::create_dir(dir.path().join("rules")).expect("a folder");
+    let rule = include_str!("../../rules/picking-24h.yaml");
+    let own = rule.replace("Обратитесь к андеррайтеру.", "Позвоните нам.").replace("Please contact the underwriter.", "Call us.");
+    assert_ne!(own, rule);
+    std::fs::write(dir.path().join("rules/picking-24h.yaml"), own).expect("written");
+    let app = TestApp::start_in(dir, "rules.dir = 'rules'").await;
+    let mut form = quote("q-0");
+    for (i, vin) in ["XTA219010K0123456", "XTA219010K0123465", "XTA219010K0128456", "XTA219O10K0123456"].iter().enumerate() {
+        form = quote(&format!("q-{i}"));
+        form["vehicle"]["vin"] = json!(vin);
+        form["premium"] = json!(10_000 - 800 * i);
+        let told = app.check(&form).await.expect("answers").json();
+        let expected = if told["decision"] == "refer" { "Call us." } else { "Your request has been accepted." };
+        assert_eq!((&told["message"], told["decision"] == "refer"), (&json!(expected), i == 3), "{told}");
+    }
+    for (language, expected) in [("ru", "Позвоните нам."), ("en", "Call us.")] {
+        let request = Request::post(app.url("/v1/quotes/check")).header("content-type", "application/json");
+        let request = request.header("accept-language", language).body(Full::new(form.to_string().into())).expect("a request");
+        let again = app.send(request).await.expect("answers").json();
+        assert_eq!((&again["decision"], &again["message"]), (&json!("refer"), &json!(expected)), "{again}");
+    }
 }
 
 #[tokio::test]

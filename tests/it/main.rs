@@ -4,11 +4,13 @@
 mod app;
 mod commands;
 mod contract;
+mod damage;
 mod demo;
 mod oracle;
 mod overload;
 mod properties;
 mod quotes;
+mod rebuild;
 mod restart;
 mod tidy;
 mod watch;

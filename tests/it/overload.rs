@@ -1,6 +1,8 @@
 //! When the store stands still: nothing is lost, nothing is promised that is not kept.
 
-use serde_json::json;
+use axum::http::Request;
+use http_body_util::Full;
+use serde_json::{Value, json};
 use sqlx::Connection;
 
 use crate::app::{TestApp, column, connect, eventually};
@@ -36,6 +38,69 @@ async fn a_stalled_store_delays_answers_sheds_the_rest_and_loses_nothing() {
     assert!(app.metric(r#"quoteguard_checkpoint_failures_total{kind="commit"}"#).await >= 1.0);
     let logged = column(&app.database(), "SELECT quote_id FROM decisions ORDER BY offset").await;
     assert_eq!(logged, ["q-1", "q-2"]);
+}
+
+#[tokio::test]
+async fn a_client_that_floods_is_shed_and_another_finds_room() {
+    let keys = "[[http.keys]]\nname = 'flood'\ntenant = 'a'\nkey = 'flooding-battery'\n\
+                [[http.keys]]\nname = 'other'\ntenant = 'b'\nkey = 'patient-battery-1'\n";
+    let limits = "[http]\nanswer_timeout_ms = 20\n[limits]\nqueue_max = 8\nqueue_client_max = 2\n";
+    let app = TestApp::start(&format!("{limits}{keys}")).await;
+    let send = async |form: &Value, key: &str| {
+        let request = Request::post(app.url("/v1/quotes/check")).header("content-type", "application/json");
+        let request = request.header("x-api-key", key).body(Full::new(form.to_string().into())).expect("a request");
+        app.send(request).await.expect("answers")
+    };
+    let mut blocker = connect(&app.database()).await;
+    let lock = blocker.begin_with("BEGIN IMMEDIATE").await.expect("locks the file");
+    // The first in the writer's hands, the next two wait.
+    assert_eq!(send(&quote("q-1"), "flooding-battery").await.status, 202);
+    eventually("the writer has it", async || app.metric("quoteguard_queue_jobs").await < 1.0).await;
+    for id in ["q-2", "q-3"] {
+        assert_eq!(send(&quote(id), "flooding-battery").await.status, 202, "{id}");
+    }
+    let form = quote("q-4");
+    let shed = send(&form, "flooding-battery").await;
+    assert_eq!((shed.status.as_u16(), shed.header("retry-after")), (429, "1"), "{}", shed.json());
+    assert_eq!(shed.json()["type"], "urn:quoteguard:problem:too-many-requests");
+    assert_eq!(send(&quote("q-5"), "patient-battery-1").await.status, 202);
+    lock.rollback().await.expect("unlocks");
+    eventually("the queue is empty", async || send(&form, "flooding-battery").await.status == 200).await;
+    let logged = column(&app.database(), "SELECT quote_id FROM decisions ORDER BY offset").await;
+    assert_eq!(logged, ["q-1", "q-2", "q-3", "q-5", "q-4"]);
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_202_is_told_where_the_decision_would_have_been() {
+    let app = TestApp::start("[http]\nanswer_timeout_ms = 200\n").await;
+    let form = quote("q-1");
+    assert_eq!(app.check(&form).await.expect("answers").status, 200);
+    let mut blocker = connect(&app.database()).await;
+    let lock = blocker.begin_with("BEGIN IMMEDIATE").await.expect("locks the file");
+    let (mut other, mut old) = (form.clone(), quote("q-old"));
+    other["premium"] = json!(1);
+    old["submitted_at"] = json!("2001-01-01T00:00:00Z");
+    for form in [&other, &old] {
+        let answer = app.check(form).await.expect("answers");
+        let location = format!("/v1/decisions/{}", form["quote_id"].as_str().expect("an id"));
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (202, &*location));
+        assert_eq!(app.get(&location).await.expect("answers").status, 202, "not another body's decision");
+    }
+    lock.rollback().await.expect("unlocks");
+    for (id, status, kind) in [("q-1", 409, "id-reused"), ("q-old", 422, "invalid-fields")] {
+        let path = format!("/v1/decisions/{id}");
+        eventually("it is known", async || app.get(&path).await.is_ok_and(|a| a.status != 202)).await;
+        let answer = app.get(&path).await.expect("answers");
+        let problem = answer.json();
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "application/problem+json"), "{problem}");
+        assert_eq!(problem["type"], format!("urn:quoteguard:problem:{kind}"));
+    }
+    // The newest word on an id counts: the first form sent again, the old one put right.
+    assert_eq!(app.check(&form).await.expect("answers").status, 200);
+    assert_eq!(app.get("/v1/decisions/q-1").await.expect("answers").status, 200);
+    old["submitted_at"] = quote("q")["submitted_at"].clone();
+    assert_eq!(app.check(&old).await.expect("answers").status, 200);
+    assert_eq!(app.get("/v1/decisions/q-old").await.expect("answers").status, 200);
 }
 
 #[tokio::test]

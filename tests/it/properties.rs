@@ -3,6 +3,7 @@
 mod hostile;
 mod resume;
 mod time;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -173,16 +174,17 @@ fn expiry_takes_nothing_that_a_window_needs() {
     assert!(expired > 1_000, "the histories outlive the retention: {expired}");
 }
 
-/// At the cap the oldest goes; a decision that does not say so is the whole truth.
+/// At a cap the oldest goes; a decision that does not say so is the whole truth.
 #[test]
 fn a_decision_cut_by_the_cap_says_so() {
     let (mut cut, mut whole) = (0, 0);
     for seed in 0..200 {
         let quotes = history(seed, 30);
-        let mut run = Run::with(book(), Settings { max_live_attempts: 12, ..Settings::default() });
+        let (max_live_attempts, max_live_bytes) = if seed % 2 == 0 { (12, usize::MAX) } else { (usize::MAX, 15_000) };
+        let mut run = Run::with(book(), Settings { max_live_attempts, max_live_bytes, ..Settings::default() });
         for quote in &quotes {
             run.submit(quote);
-            assert!(run.state.live_attempts() <= 12, "seed {seed}");
+            assert!(run.state.live_attempts() <= max_live_attempts && run.state.live_bytes() <= max_live_bytes, "seed {seed}");
         }
         let logged: Vec<Logged> = quotes.iter().map(Logged::new).collect();
         for subject in &logged {

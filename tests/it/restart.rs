@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -112,6 +113,40 @@ async fn a_stop_under_load_answers_everything_it_accepted() {
 }
 
 #[tokio::test]
+async fn a_stop_ends_within_its_one_deadline_whatever_holds_it_up() {
+    let deadline = Duration::from_secs(3);
+    let config = "[http]\nshutdown_timeout_ms = 3000\nheader_timeout_ms = 60000\nanswer_timeout_ms = 100\n[watch]\ndir = 'in'\npoll_ms = 20\n";
+    for is_stalled in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("in")).expect("a folder");
+        let app = TestApp::start_in(dir.into(), config).await;
+        let mut slow = tokio::net::TcpStream::connect(app.addr).await.expect("connects");
+        slow.write_all(b"POST /v1/quotes/check HTTP/1.1\r\nHost: x\r\n").await.expect("sent");
+        assert_eq!(app.check(&quote("q-1")).await.expect("answers").status, 200);
+        let mut blocker = None;
+        if is_stalled {
+            let connection = blocker.insert(crate::app::connect(&app.database()).await);
+            sqlx::query("BEGIN IMMEDIATE").execute(connection).await.expect("locks the file");
+            // The folder's thread waits for room, the writer for the file.
+            std::fs::write(app.dir.path().join("in/a.jsonl"), crate::quotes::lines(&history(3, 1_000))).expect("written");
+            eventually("the store is down", async || app.get("/readyz").await.is_ok_and(|a| a.status == 503)).await;
+        }
+        let began = std::time::Instant::now();
+        app.terminate();
+        let (dir, status, said) = app.wait_and_hear().await;
+        let took = began.elapsed();
+        assert!(took < deadline + Duration::from_millis(1_500), "{took:?} instead of {deadline:?}");
+        assert_eq!(status.code(), Some(1), "the slow client was cut off");
+        assert!(said.contains("http.shutdown_timeout_ms"), "{said}");
+        if !is_stalled {
+            let left = std::fs::metadata(dir.path().join("quoteguard.db-wal")).map_or(0, |wal| wal.len());
+            assert_eq!(left, 0, "the writer had its time to fold the WAL back");
+        }
+        drop(blocker);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
     let app = TestApp::start("").await;
     app.check(&quote("q-1")).await.expect("answers");
@@ -120,7 +155,18 @@ async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
         ("[time]\nretention_secs = 60\n", "SELECT 1", "a rule looks back 2592000 s and only 60 s are kept"),
         ("[time]\nretention_secs = 2600000\n", "SELECT 1", "time.retention_secs = 2592000, now it is 2600000"),
         ("", "UPDATE segments SET deltas = x'00' WHERE from_offset = 1", "segment at offset 1: its checksum does not match"),
-        ("", "DELETE FROM segments WHERE from_offset = 1", "the checkpoint ends at offset 0, the log at 2"),
+        (
+            "",
+            "DELETE FROM segments WHERE from_offset = 1",
+            "the checkpoint ends at offset 0, the log at 2; run `quoteguard rebuild`",
+        ),
+        (
+            "",
+            "UPDATE log SET kind = 2 WHERE kind = 1",
+            "a rule book is missing in the log or in its checkpoint; run `quoteguard rebuild`",
+        ),
+        ("[time]\nevent_start = '2026-01-01T00:00:00Z'\n", "SELECT 1", "time.event_start = none, now it is 2026-01-01T00:00:00Z"),
+        ("[limits]\nlive_bytes_max = 7\n", "SELECT 1", "limits.live_bytes_max = 3000000000, now it is 7"),
         ("", "DELETE FROM log WHERE offset = 1", "the log ends at offset 1, its position says 2"),
     ] {
         let database = dir.path().join("quoteguard.db");

@@ -96,3 +96,34 @@ async fn csv_files_are_read_like_their_json() {
     let decision = app.get("/v1/decisions/c-2").await.expect("answers").json();
     assert_eq!(decision["event_time"], "2026-03-02T12:00:02Z", "{decision}");
 }
+
+#[tokio::test]
+async fn a_file_that_stays_away_is_forgotten_and_comes_back_as_a_new_one() {
+    let quotes = history(3, 5);
+    let config = |secs: u32| format!("{CONFIG}forget_after_secs = {secs}\n");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(dir.path().join("in")).expect("a folder");
+    let (inside, aside) = (dir.path().join("in/a.jsonl"), dir.path().join("aside"));
+    let positions = "SELECT name FROM file_positions";
+    fs::write(&inside, lines(&quotes)).expect("written");
+    let app = TestApp::start_in(dir.into(), &config(3_600)).await;
+    eventually("the file is read", async || logged(&app.database()).await == 5).await;
+
+    // Away for a while: it goes on where it was.
+    fs::rename(&inside, &aside).expect("moved");
+    fs::write(app.dir.path().join("in/b.jsonl"), lines(&[quote_at("b", crate::quotes::EPOCH + time::Duration::days(2), 1)]))
+        .expect("written");
+    eventually("the folder was looked at", async || logged(&app.database()).await == 6).await;
+    fs::rename(&aside, &inside).expect("moved back");
+    OpenOptions::new().append(true).open(&inside).and_then(|mut f| f.write_all(lines(&quotes[..1]).as_bytes())).expect("written");
+    eventually("what was added is read", async || logged(&app.database()).await == 7).await;
+
+    fs::rename(&inside, &aside).expect("moved");
+    let (dir, _) = app.stop().await;
+    let app = TestApp::start_in(dir, &config(1)).await;
+    eventually("it is forgotten", async || column(&app.database(), positions).await == ["b.jsonl"]).await;
+    fs::rename(&aside, &inside).expect("moved back");
+    eventually("it is read from its beginning", async || logged(&app.database()).await == 13).await;
+    let decided = column(&app.database(), "SELECT quote_id FROM decisions WHERE revision = 1").await;
+    assert_eq!(decided.len(), 6, "its quotes are counted once");
+}

@@ -26,6 +26,8 @@ const IN_FLIGHT_MAX: usize = 128;
 const PREFIX_BYTES_MAX: u64 = 4096;
 /// A last record without a line end is taken once its file has not grown for this long.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Positions of files that are gone. Beyond: those gone longest are forgotten before their time.
+const GONE_MAX: usize = 10_000;
 
 pub struct Watch {
     folder: PathBuf,
@@ -36,6 +38,9 @@ pub struct Watch {
     positions: BTreeMap<Box<str>, FilePosition>,
     /// What a file looked like when it was last read to its end, and since when.
     rested: BTreeMap<Box<str>, Rested>,
+    /// Files with a position that are no longer in the folder, and since when this process has missed them.
+    gone: BTreeMap<Box<str>, Instant>,
+    forget_after: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -61,11 +66,13 @@ impl From<io::Error> for Stop {
 }
 
 impl Watch {
-    /// `positions` are those of the checkpoint.
-    pub fn new(folder: PathBuf, poll: Duration, queue: Queue, positions: Vec<FilePosition>) -> Watch {
+    /// `positions` are those of the checkpoint. One is forgotten when its file has been gone for `forget_after`: under that name
+    /// whatever comes then is a new file, read from its beginning.
+    pub fn new(folder: PathBuf, poll: Duration, forget_after: Duration, queue: Queue, positions: Vec<FilePosition>) -> Watch {
         let positions = positions.into_iter().map(|position| (position.name.clone(), position)).collect();
-        let (room, rested) = (Arc::new(Semaphore::new(IN_FLIGHT_MAX)), BTreeMap::new());
-        Watch { folder, poll, queue, runtime: Handle::current(), room, positions, rested }
+        let (room, runtime) = (Arc::new(Semaphore::new(IN_FLIGHT_MAX)), Handle::current());
+        let (rested, gone) = (BTreeMap::new(), BTreeMap::new());
+        Watch { folder, poll, queue, runtime, room, positions, rested, gone, forget_after }
     }
 
     /// Polls until the sender of `stop` is dropped. Blocks its thread.
@@ -90,12 +97,36 @@ impl Watch {
             .filter(|name| is_source(name))
             .collect::<Vec<_>>();
         names.sort_unstable();
+        self.forget_gone(&names)?;
         for name in names {
             match self.read_file(&name, stop) {
                 Ok(()) => {}
                 Err(Stop::Asked) => return Err(Stop::Asked),
                 Err(Stop::Io(error)) => tracing::warn!(file = name, %error, "a watched file cannot be read; trying again"),
             }
+        }
+        Ok(())
+    }
+
+    /// `names` are those of the folder, sorted.
+    fn forget_gone(&mut self, names: &[String]) -> Result<(), Stop> {
+        let is_here = |name: &str| names.binary_search_by(|other| other.as_str().cmp(name)).is_ok();
+        self.gone.retain(|name, _| !is_here(name));
+        for name in self.positions.keys().filter(|name| !is_here(name)) {
+            self.gone.entry(name.clone()).or_insert_with(Instant::now);
+        }
+        let mut longest_first: Vec<(Instant, Box<str>)> = self.gone.iter().map(|(name, since)| (*since, name.clone())).collect();
+        longest_first.sort_unstable();
+        let surplus = longest_first.len().saturating_sub(GONE_MAX);
+        for (i, (since, name)) in longest_first.into_iter().enumerate() {
+            if i >= surplus && since.elapsed() < self.forget_after {
+                break;
+            }
+            self.enqueue(Payload::Forget(name.clone()), None)?;
+            self.positions.remove(&name);
+            self.rested.remove(&name);
+            self.gone.remove(&name);
+            tracing::info!(file = &*name, "a watched file is gone; its position is forgotten");
         }
         Ok(())
     }
@@ -172,30 +203,28 @@ impl Watch {
                     prepared: Arc::new(Prepared::new(&quote)),
                     product: product_label(&quote.product),
                     tenant: quote.tenant,
-                    quote_id: quote.quote_id,
                     body: json.into_owned(),
                 },
                 Err(refused) => Payload::Skipped(dead_letter(refused, &position, &record)),
             };
-            self.submit(payload, &position)?;
+            self.enqueue(payload, Some(position.clone()))?;
+            self.positions.insert(position.name.clone(), position.clone());
         }
     }
 
-    fn submit(&mut self, payload: Payload, position: &FilePosition) -> Result<(), Stop> {
+    fn enqueue(&self, payload: Payload, progress: Option<FilePosition>) -> Result<(), Stop> {
         let permit = self.runtime.block_on(self.room.clone().acquire_owned()).map_err(|_| Stop::Asked)?;
         let job = Job {
             payload,
             clock: ArrivalClock::Event,
             source: Source::File,
             client: None,
-            progress: Some(position.clone()),
+            progress,
             reply: None,
             room: Some(permit),
             submitted: Instant::now(),
         };
-        self.queue.submit_blocking(job).map_err(|_| Stop::Asked)?;
-        self.positions.insert(position.name.clone(), position.clone());
-        Ok(())
+        self.queue.submit_blocking(job).map_err(|_| Stop::Asked)
     }
 }
 

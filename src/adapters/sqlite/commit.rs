@@ -6,25 +6,33 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Error, Row};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::fault::fault;
 use super::rows::Insert;
-use super::{SqliteStore, to_sql, unavailable};
+use super::{SqliteStore, from_sql, to_sql};
 use crate::engine::time::EventTime;
 use crate::pipeline::{Batch, DeadLetter, Emitted, FilePosition, LogRecord, Segment, Store, StoreError};
 
-// A repeated commit finds its own rows: IGNORE, never a second one.
-static LOG: LazyLock<Insert> = LazyLock::new(|| {
-    Insert::new("INSERT OR IGNORE INTO log (offset, kind, clock, arrival, source, tenant, client, body) VALUES", 8)
-});
+/// Moves only from where the batch begins, so nothing is written twice and the rows below need no leniency: whatever they
+/// collide with is not ours.
+const POSITION: &str = "INSERT INTO position (id, next_offset, arrival) VALUES (0, ?, ?) ON CONFLICT (id) DO UPDATE \
+                        SET next_offset = excluded.next_offset, arrival = excluded.arrival WHERE next_offset = ?";
+const WHERE_IS: &str = "SELECT next_offset FROM position WHERE id = 0";
+static LOG: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("INSERT INTO log (offset, kind, clock, arrival, source, tenant, client, body) VALUES", 8, ""));
 static DECISIONS: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("INSERT OR IGNORE INTO decisions (tenant, quote_id, offset, revision, json) VALUES", 5));
+    LazyLock::new(|| Insert::new("INSERT INTO decisions (tenant, quote_id, offset, revision, json) VALUES", 5, ""));
 static REJECTS: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("INSERT OR IGNORE INTO rejects (offset, reason, error, pointer, file, line, raw) VALUES", 7));
+    LazyLock::new(|| Insert::new("INSERT INTO rejects (offset, reason, error, pointer, file, line, raw) VALUES", 7, ""));
 static FILES: LazyLock<Insert> = LazyLock::new(|| {
-    Insert::new("INSERT OR REPLACE INTO file_positions (name, prefix_bytes, prefix_hash, byte_offset, lines) VALUES", 5)
+    Insert::new(
+        "INSERT INTO file_positions (name, prefix_bytes, prefix_hash, byte_offset, lines) VALUES",
+        5,
+        "ON CONFLICT (name) DO UPDATE SET prefix_bytes = excluded.prefix_bytes, prefix_hash = excluded.prefix_hash, \
+         byte_offset = excluded.byte_offset, lines = excluded.lines",
+    )
 });
-const SEGMENT: &str = "INSERT OR REPLACE INTO segments (from_offset, to_offset, max_event_time, checksum, deltas) \
-                       VALUES (?, ?, ?, ?, ?)";
-const POSITION: &str = "INSERT OR REPLACE INTO position (id, next_offset, arrival) VALUES (0, ?, ?)";
+const FORGET: &str = "DELETE FROM file_positions WHERE name = ?";
+const SEGMENT: &str = "INSERT INTO segments (from_offset, to_offset, max_event_time, checksum, deltas) VALUES (?, ?, ?, ?, ?)";
 /// Only from the front: what is kept stays contiguous, and the newest segment always stays.
 const EXPIRE: &str = "DELETE FROM segments WHERE from_offset < coalesce(\
                         (SELECT min(from_offset) FROM segments WHERE max_event_time >= ?), \
@@ -34,21 +42,63 @@ const OLDEST: &str = "SELECT max_event_time FROM segments ORDER BY from_offset L
 impl Store for SqliteStore {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let expire = self.oldest.is_some_and(|oldest| oldest < batch.horizon);
-        let oldest = self.runtime.block_on(write(&mut self.connection, batch, self.oldest, expire)).map_err(unavailable)?;
-        self.oldest = Some(oldest);
+        let done = self.runtime.block_on(write(&mut self.connection, batch, self.oldest, expire));
+        match done.map_err(|error| error.at(&self.path))? {
+            Some(oldest) => self.oldest = Some(oldest),
+            None if batch.records.is_empty() => {}
+            None => tracing::info!(to = batch.segment.to, "the commit before had succeeded after all"),
+        }
         Ok(())
     }
 }
 
-/// Returns the newest event time of the oldest segment.
+/// Returns the newest event time of the oldest segment; `None` when the batch was durable already.
 async fn write(
     connection: &mut SqliteConnection,
     batch: &Batch,
     oldest: Option<EventTime>,
     expire: bool,
+) -> Result<Option<EventTime>, StoreError> {
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+    for name in &batch.forgotten {
+        sqlx::query(FORGET).bind(name.clone()).execute(&mut *tx).await.map_err(fault)?;
+    }
+    if batch.records.is_empty() {
+        tx.commit().await.map_err(fault)?;
+        return Ok(oldest);
+    }
+    if !move_position(&mut tx, batch).await? {
+        return Ok(None);
+    }
+    let oldest = write_rows(&mut tx, batch, oldest, expire).await.map_err(fault)?;
+    tx.commit().await.map_err(fault)?;
+    Ok(Some(oldest))
+}
+
+/// Whether the position stood where the batch begins; if it stands where the batch ends, an earlier try has succeeded.
+async fn move_position(tx: &mut SqliteConnection, batch: &Batch) -> Result<bool, StoreError> {
+    let Segment { from, to, .. } = batch.segment;
+    let arrival = batch.records.last().map_or(0, |r| r.arrival.0);
+    let moved = sqlx::query(POSITION).bind(to_sql(to)).bind(arrival).bind(to_sql(from)).execute(&mut *tx);
+    if moved.await.map_err(fault)?.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let found = sqlx::query(WHERE_IS).fetch_one(tx).await.and_then(|row| row.try_get(0)).map_err(fault)?;
+    match from_sql(found) {
+        found if found == to => Ok(false),
+        found => Err(StoreError::Damaged(format!(
+            "its position is {found} where {from} was left: another program has written to the file; restore a whole copy of it"
+        ))),
+    }
+}
+
+async fn write_rows(
+    tx: &mut SqliteConnection,
+    batch: &Batch,
+    oldest: Option<EventTime>,
+    expire: bool,
 ) -> Result<EventTime, Error> {
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    LOG.run(&mut tx, &batch.records, |query, r: &LogRecord| {
+    LOG.run(tx, &batch.records, |query, r: &LogRecord| {
         query
             .bind(to_sql(r.offset))
             .bind(r.kind as i64)
@@ -61,7 +111,7 @@ async fn write(
     })
     .await?;
     DECISIONS
-        .run(&mut tx, &batch.decisions, |query, d: &Emitted| {
+        .run(tx, &batch.decisions, |query, d: &Emitted| {
             query
                 .bind(d.tenant.clone())
                 .bind(d.quote_id.clone())
@@ -71,30 +121,26 @@ async fn write(
         })
         .await?;
     REJECTS
-        .run(&mut tx, &batch.dead_letters, |query, d: &DeadLetter| {
+        .run(tx, &batch.dead_letters, |query, d: &DeadLetter| {
             let (file, line) = d.file.clone().unzip();
             let query = query.bind(to_sql(d.offset)).bind(d.reason).bind(d.error.clone()).bind(d.pointer.clone());
             query.bind(file).bind(line.map(to_sql)).bind(d.raw.clone())
         })
         .await?;
     FILES
-        .run(&mut tx, &batch.files, |query, f: &FilePosition| {
+        .run(tx, &batch.files, |query, f: &FilePosition| {
             let query = query.bind(f.name.clone()).bind(to_sql(f.ident.prefix_bytes)).bind(to_sql(f.ident.prefix_hash));
             query.bind(to_sql(f.byte_offset)).bind(to_sql(f.lines))
         })
         .await?;
-    insert_segment(&mut tx, &batch.segment).await?;
-    let arrival = batch.records.last().map_or(0, |r| r.arrival.0);
-    sqlx::query(POSITION).bind(to_sql(batch.segment.to)).bind(arrival).execute(&mut *tx).await?;
+    insert_segment(tx, &batch.segment).await?;
     if expire {
         sqlx::query(EXPIRE).bind(batch.horizon.0).execute(&mut *tx).await?;
     }
-    let oldest = match oldest {
-        Some(oldest) if !expire => oldest,
-        _ => EventTime(sqlx::query(OLDEST).fetch_one(&mut *tx).await?.get(0)),
-    };
-    tx.commit().await?;
-    Ok(oldest)
+    match oldest {
+        Some(oldest) if !expire => Ok(oldest),
+        _ => Ok(EventTime(sqlx::query(OLDEST).fetch_one(tx).await?.try_get(0)?)),
+    }
 }
 
 async fn insert_segment(tx: &mut SqliteConnection, segment: &Segment) -> Result<(), Error> {

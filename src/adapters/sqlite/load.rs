@@ -5,28 +5,39 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::commit::checksum;
-use super::{SqliteStore, from_sql, unavailable};
+use super::fault::fault;
+use super::{SqliteStore, from_sql};
 use crate::engine::time::{ArrivalTime, EventTime};
-use crate::pipeline::{FileIdent, FilePosition, LoggedBook, Recovery, Segment, StoreError};
+use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError};
+
+/// What to do about what the log can give back, and about what it cannot.
+pub(super) const REBUILD: &str = "run `quoteguard rebuild` to compute it from the log again";
+const RESTORE: &str = "restore a whole copy of the file";
 
 const RULE_BOOKS: &str = "SELECT offset, body FROM log WHERE kind = 1 ORDER BY offset";
 const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas FROM segments ORDER BY from_offset";
-const POSITION: &str = "SELECT p.next_offset, p.arrival, (SELECT max(offset) FROM log) FROM position p WHERE p.id = 0";
+const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
+                        coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
+                        coalesce((SELECT arrival FROM position WHERE id = 0), 0)";
 const FILES: &str = "SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM file_positions";
 
-impl Recovery for SqliteStore {
-    fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError> {
+impl SqliteStore {
+    /// Every rule book of the log, in order.
+    pub fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError> {
         let rows = sqlx::query(RULE_BOOKS).fetch_all(&mut self.connection);
-        let rows = self.runtime.block_on(rows).map_err(unavailable)?;
-        Ok(rows.iter().map(|row| LoggedBook { offset: from_sql(row.get(0)), source: row.get(1) }).collect())
+        let rows = self.runtime.block_on(rows).map_err(fault)?;
+        let book = |row: &SqliteRow| Ok(LoggedBook { offset: from_sql(row.try_get(0)?), source: row.try_get(1)? });
+        rows.iter().map(book).collect::<Result<_, sqlx::Error>>().map_err(fault)
     }
+}
 
+impl CheckpointStore for SqliteStore {
     /// SQLite steps rows on its own thread while `each` works on this one.
     fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let connection = &mut self.connection;
         self.runtime.block_on(async {
             let mut rows = sqlx::query(SEGMENTS).fetch(connection);
-            while let Some(row) = rows.try_next().await.map_err(unavailable)? {
+            while let Some(row) = rows.try_next().await.map_err(fault)? {
                 each(segment(&row)?)?;
             }
             Ok(())
@@ -34,43 +45,61 @@ impl Recovery for SqliteStore {
     }
 
     fn position(&mut self) -> Result<(u64, ArrivalTime), StoreError> {
-        let row = sqlx::query(POSITION).fetch_optional(&mut self.connection);
-        let Some(row) = self.runtime.block_on(row).map_err(unavailable)? else { return Ok((0, ArrivalTime(0))) };
-        let (next, last): (i64, Option<i64>) = (row.get(0), row.get(2));
-        let logged = last.map_or(0, |offset| offset + 1);
+        let Ends { logged, next, arrival } = self.runtime.block_on(ends(&mut self.connection))?;
         if logged != next {
-            return Err(StoreError::Damaged(format!(
-                "the log ends at offset {logged}, its position says {next}; restore a whole copy of the file"
-            )));
+            let remedy = if logged < next { RESTORE } else { REBUILD };
+            return Err(disagreement(logged, next, remedy));
         }
-        Ok((from_sql(next), ArrivalTime(row.get(1))))
+        Ok((from_sql(next), ArrivalTime(arrival)))
     }
+}
+
+/// Where the log ends and where the position stands.
+struct Ends {
+    logged: i64,
+    next: i64,
+    arrival: i64,
+}
+
+async fn ends(connection: &mut SqliteConnection) -> Result<Ends, StoreError> {
+    let row = sqlx::query(POSITION).fetch_one(connection).await.map_err(fault)?;
+    let read = || Ok::<_, sqlx::Error>(Ends { logged: row.try_get(0)?, next: row.try_get(1)?, arrival: row.try_get(2)? });
+    read().map_err(fault)
+}
+
+fn disagreement(logged: i64, next: i64, remedy: &str) -> StoreError {
+    StoreError::Damaged(format!("the log ends at offset {logged}, its position says {next}; {remedy}"))
+}
+
+/// A log that ends before the position has lost records that were answered: nothing can be computed from what is not there.
+pub(super) async fn check_end(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let Ends { logged, next, .. } = ends(connection).await?;
+    if logged < next { Err(disagreement(logged, next, RESTORE)) } else { Ok(()) }
 }
 
 /// How far each watched file has been read.
 pub(super) async fn file_positions(connection: &mut SqliteConnection) -> Result<Vec<FilePosition>, StoreError> {
-    let rows = sqlx::query(FILES).fetch_all(connection).await.map_err(unavailable)?;
-    let position = |row: &SqliteRow| FilePosition {
-        name: row.get::<String, _>(0).into(),
-        ident: FileIdent { prefix_bytes: from_sql(row.get(1)), prefix_hash: from_sql(row.get(2)) },
-        byte_offset: from_sql(row.get(3)),
-        lines: from_sql(row.get(4)),
+    let rows = sqlx::query(FILES).fetch_all(connection).await.map_err(fault)?;
+    let position = |row: &SqliteRow| {
+        Ok(FilePosition {
+            name: row.try_get::<String, _>(0)?.into(),
+            ident: FileIdent { prefix_bytes: from_sql(row.try_get(1)?), prefix_hash: from_sql(row.try_get(2)?) },
+            byte_offset: from_sql(row.try_get(3)?),
+            lines: from_sql(row.try_get(4)?),
+        })
     };
-    Ok(rows.iter().map(position).collect())
+    rows.iter().map(position).collect::<Result<_, sqlx::Error>>().map_err(fault)
 }
 
 fn segment(row: &SqliteRow) -> Result<Segment, StoreError> {
-    let segment = Segment {
-        from: from_sql(row.get(0)),
-        to: from_sql(row.get(1)),
-        max_event_time: EventTime(row.get(2)),
-        deltas: row.get(4),
+    let read = || {
+        let (from, to) = (from_sql(row.try_get(0)?), from_sql(row.try_get(1)?));
+        let segment = Segment { from, to, max_event_time: EventTime(row.try_get(2)?), deltas: row.try_get(4)? };
+        Ok::<_, sqlx::Error>((segment, from_sql(row.try_get(3)?)))
     };
-    if from_sql(row.get(3)) != checksum(&segment) {
-        return Err(StoreError::Damaged(format!(
-            "segment at offset {}: its checksum does not match; restore a whole copy of the file",
-            segment.from
-        )));
+    let (segment, stored) = read().map_err(fault)?;
+    if stored != checksum(&segment) {
+        return Err(StoreError::Damaged(format!("segment at offset {}: its checksum does not match; {REBUILD}", segment.from)));
     }
     Ok(segment)
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
-use super::unavailable;
+use super::fault::fault;
 use crate::contract::decision::ENGINE_VERSION;
+use crate::contract::instant::{self, Utc};
 use crate::engine::state::Settings;
 use crate::pipeline::StoreError;
 
@@ -19,10 +20,15 @@ const LATENESS_STREAM: &str = "time.lateness_stream_secs";
 const MAX_SKEW: &str = "time.max_skew_secs";
 const MAX_AGE: &str = "time.max_age_secs";
 const MAX_JUMP: &str = "time.max_jump_secs";
+const EVENT_START: &str = "time.event_start";
 const LIVE_ATTEMPTS: &str = "limits.live_attempts_max";
+const LIVE_BYTES: &str = "limits.live_bytes_max";
+
+/// Stored where a setting is not given.
+const NONE: &str = "none";
 
 /// What may not change under recorded state, by configuration key.
-fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
+fn fixed(settings: &Settings) -> [(&'static str, String); 10] {
     [
         (ENGINE, ENGINE_VERSION.to_owned()),
         (RETENTION, settings.retention_secs.to_string()),
@@ -31,34 +37,49 @@ fn fixed(settings: &Settings) -> [(&'static str, String); 8] {
         (MAX_SKEW, settings.max_skew_secs.to_string()),
         (MAX_AGE, settings.max_age_secs.to_string()),
         (MAX_JUMP, settings.max_jump_secs.to_string()),
+        (EVENT_START, settings.event_start.map_or(NONE.to_owned(), |start| Utc(start).to_string())),
         (LIVE_ATTEMPTS, settings.max_live_attempts.to_string()),
+        (LIVE_BYTES, settings.max_live_bytes.to_string()),
     ]
 }
 
 /// Writes the identity of a new file, checks that of an old one. Returns the log id.
-pub(super) async fn identify(connection: &mut SqliteConnection, path: &Path, settings: &Settings) -> Result<String, StoreError> {
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+///
+/// A new file gets `log_id`, or else a random one.
+pub(super) async fn identify(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    settings: &Settings,
+    log_id: Option<&str>,
+) -> Result<String, StoreError> {
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     let mut stored = read(&mut tx).await?;
     let expected = fixed(settings);
     if stored.is_empty() {
         stored = expected.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        stored.insert(LOG_ID.to_owned(), random_id()?);
+        stored.insert(LOG_ID.to_owned(), log_id.map_or_else(random_id, |id| Ok(id.to_owned()))?);
         for (key, value) in &stored {
             let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)").bind(key.as_str()).bind(value.as_str());
-            insert.execute(&mut *tx).await.map_err(unavailable)?;
+            insert.execute(&mut *tx).await.map_err(fault)?;
         }
     }
-    tx.commit().await.map_err(unavailable)?;
+    tx.commit().await.map_err(fault)?;
     for (key, value) in expected {
         let found = stored.get(key).map_or("nothing", String::as_str);
         if found != value {
             return Err(StoreError::Refused(format!(
-                "{} was written with {key} = {found}, now it is {value}: put it back, or name a new file in storage.path",
+                "{} was written with {key} = {found}, now it is {value}: put it back, run `quoteguard rebuild` to decide the whole \
+                 log again under the new value, or name a new file in storage.path",
                 path.display()
             )));
         }
     }
     stored.remove(LOG_ID).ok_or_else(no_id)
+}
+
+/// The identity alone, whatever the file was written under.
+pub(super) async fn log_id(connection: &mut SqliteConnection) -> Result<String, StoreError> {
+    read(connection).await?.remove(LOG_ID).ok_or_else(no_id)
 }
 
 /// The settings a recorded log was written under.
@@ -72,26 +93,31 @@ pub(super) async fn recorded(connection: &mut SqliteConnection, path: &Path) -> 
             ENGINE_VERSION
         )));
     }
-    let number = |key: &str| {
-        let value = stored.get(key).and_then(|text| text.parse().ok());
-        value.ok_or_else(|| StoreError::Damaged(format!("the file has no {key}")))
+    let lacks = |key: &str| StoreError::Damaged(format!("the file has no {key}"));
+    let number = |key: &str| stored.get(key).and_then(|text| text.parse().ok()).ok_or_else(|| lacks(key));
+    let event_start = match stored.get(EVENT_START).map(String::as_str) {
+        Some(NONE) => None,
+        Some(start) => Some(instant::parse(start).map_err(|_| lacks(EVENT_START))?),
+        None => return Err(lacks(EVENT_START)),
     };
     Ok(Settings {
         log_id: stored.get(LOG_ID).ok_or_else(no_id)?.as_str().into(),
         partition: 0,
         retention_secs: number(RETENTION)?,
         max_live_attempts: usize::try_from(number(LIVE_ATTEMPTS)?).unwrap_or(usize::MAX),
+        max_live_bytes: usize::try_from(number(LIVE_BYTES)?).unwrap_or(usize::MAX),
         lateness_http_secs: number(LATENESS_HTTP)?,
         lateness_stream_secs: number(LATENESS_STREAM)?,
         max_skew_secs: number(MAX_SKEW)?,
         max_age_secs: number(MAX_AGE)?,
         max_jump_secs: number(MAX_JUMP)?,
+        event_start,
     })
 }
 
 async fn read(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, StoreError> {
-    let rows = sqlx::query("SELECT key, value FROM meta").fetch_all(connection).await.map_err(unavailable)?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let rows = sqlx::query("SELECT key, value FROM meta").fetch_all(connection).await.map_err(fault)?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>().map_err(fault)
 }
 
 fn no_id() -> StoreError {

@@ -5,13 +5,16 @@
 //! Nothing is pruned from `log` and `decisions`; segments go once they are out of the live window.
 
 mod commit;
+mod fault;
 mod load;
 mod meta;
 mod open;
 mod read;
+mod rebuild;
 mod rows;
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -19,15 +22,17 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use open::{Opened, open};
-pub use read::{Reader, RecordedLog, log_records};
+pub use read::{Reader, RecordedLog, is_sqlite, recorded_log};
+pub use rebuild::{Rebuild, Replaced};
 
 use crate::engine::time::EventTime;
-use crate::pipeline::StoreError;
 
 /// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
 pub struct SqliteStore {
     connection: SqliteConnection,
     runtime: Handle,
+    /// For messages.
+    path: PathBuf,
     /// Newest event time of the oldest segment, once known.
     oldest: Option<EventTime>,
     _checkpointer: Task,
@@ -36,6 +41,10 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Folds the WAL back, so that the file alone is the whole, and closes it; without this the next start does the folding.
     pub fn close(self) {
         let SqliteStore { mut connection, runtime, _checkpointer: checkpointer, .. } = self;
@@ -66,10 +75,6 @@ fn to_sql(value: u64) -> i64 {
 
 fn from_sql(value: i64) -> u64 {
     value.cast_unsigned()
-}
-
-fn unavailable(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
-use super::{Reader, SqliteStore, Task, load, meta, unavailable};
+use super::fault::fault;
+use super::{Reader, SqliteStore, Task, load, meta};
 use crate::engine::state::Settings;
 use crate::pipeline::{FilePosition, StoreError};
 
@@ -37,9 +38,14 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`StoreError::Refused`] when another process holds it, a newer or other version wrote it, or a fixed setting differs.
-pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreError> {
+pub async fn open(path: &Path, settings: Settings) -> Result<Opened, StoreError> {
+    open_as(path, settings, None).await
+}
+
+/// [`open`]; a file that is created gets the given log id, or else a random one.
+pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<&str>) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
-    private().open(path).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
+    private().open(path).map_err(|e| StoreError::Unavailable(e.to_string()))?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -47,16 +53,17 @@ pub async fn open(path: &Path, mut settings: Settings) -> Result<Opened, StoreEr
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", WAL_PAGES_MAX);
-    let mut connection = SqliteConnection::connect_with(&options).await.map_err(unavailable)?;
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(|e| migration(path, e))?;
-    settings.log_id = meta::identify(&mut connection, path, &settings).await?.into();
+    settings.log_id = meta::identify(&mut connection, path, &settings, log_id).await?.into();
     let files = load::file_positions(&mut connection).await?;
     let read_only = options.clone().read_only(true);
-    let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(read_only).await.map_err(unavailable)?;
-    let background = SqliteConnection::connect_with(&options).await.map_err(unavailable)?;
+    let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(read_only).await.map_err(fault)?;
+    let background = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     let checkpointer = Task(tokio::spawn(checkpoint_wal(background)));
     let runtime = Handle::current();
-    let store = SqliteStore { connection, runtime, oldest: None, _checkpointer: checkpointer, _lock: lock };
+    let store =
+        SqliteStore { connection, runtime, path: path.to_owned(), oldest: None, _checkpointer: checkpointer, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
 }
 
@@ -70,8 +77,8 @@ fn private() -> OpenOptions {
 }
 
 /// Held beside the database until the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let at = |e: std::io::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let at = |e: std::io::Error| StoreError::Unavailable(e.to_string());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(at)?;
     }
@@ -96,7 +103,8 @@ fn migration(path: &Path, error: MigrateError) -> StoreError {
                 path.display()
             ))
         }
-        other => StoreError::Unavailable(format!("{}: {other}", path.display())),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => fault(error),
+        other => StoreError::Unavailable(other.to_string()),
     }
 }
 

@@ -1,15 +1,19 @@
 //! Reads beside the writer: decisions for HTTP, the log for replay.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Connection, Row};
+use tokio::runtime::Runtime;
 
-use super::{from_sql, meta, to_sql, unavailable};
+use super::fault::fault;
+use super::{from_sql, meta, to_sql};
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
-use crate::pipeline::{LogRecord, RecordKind, Source, StoreError};
+use crate::pipeline::{Decisions, Log, LogRecord, Reading, RecordKind, Source, StoreError};
 
 const LATEST: &str = "SELECT json FROM decisions WHERE tenant = ? AND quote_id = ? ORDER BY offset DESC, revision DESC LIMIT 1";
 const RECORDS: &str = "SELECT offset, kind, clock, arrival, source, tenant, client, body FROM log \
@@ -26,44 +30,88 @@ impl Reader {
         Reader { pool }
     }
 
-    /// The newest revision of the newest quote with this id, as it was published.
-    pub async fn decision(&self, tenant: &str, quote_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let pool = self.pool.clone();
-        let (tenant, quote_id) = (tenant.to_owned(), quote_id.to_owned());
-        // In a task of its own: a request that goes away must not cancel SQL half-way.
-        let read = tokio::spawn(async move { sqlx::query(LATEST).bind(tenant).bind(quote_id).fetch_optional(&pool).await });
-        let row = read.await.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(unavailable)?;
-        Ok(row.map(|row| row.get(0)))
-    }
-
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
+impl Decisions for Reader {
+    fn newest(&self, tenant: &str, quote_id: &str) -> Reading<Option<Vec<u8>>> {
+        let pool = self.pool.clone();
+        let (tenant, quote_id) = (tenant.to_owned(), quote_id.to_owned());
+        // In a task of its own: a request that goes away must not cancel SQL half-way.
+        let read = tokio::spawn(async move { sqlx::query(LATEST).bind(tenant).bind(quote_id).fetch_optional(&pool).await });
+        Box::pin(async move {
+            let row = read.await.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(fault)?;
+            row.map(|row| row.try_get(0)).transpose().map_err(fault)
+        })
+    }
+}
+
 /// A recorded log, opened for reading only: what it was written under, and its records page by page.
 pub struct RecordedLog {
+    runtime: Runtime,
     connection: SqliteConnection,
-    pub settings: Settings,
-    /// Records it holds.
-    pub len: u64,
+    settings: Settings,
+    len: u64,
     next: u64,
 }
 
-/// Opens a service's file for replay; the service may be running.
-pub async fn log_records(path: &Path) -> Result<RecordedLog, StoreError> {
+/// Opens a service's file for replay; the service may be running. Call it, and what it gives, from outside of a runtime.
+pub fn recorded_log(path: &Path) -> Result<RecordedLog, StoreError> {
+    let (runtime, mut connection) = connect(path)?;
+    let settings = runtime.block_on(meta::recorded(&mut connection, path))?;
+    RecordedLog::new(runtime, connection, settings)
+}
+
+fn connect(path: &Path) -> Result<(Runtime, SqliteConnection), StoreError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| StoreError::Unavailable(e.to_string()))?;
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    let mut connection = SqliteConnection::connect_with(&options).await.map_err(unavailable)?;
-    let settings = meta::recorded(&mut connection, path).await?;
-    let count = sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection).await.map_err(unavailable)?;
-    Ok(RecordedLog { connection, settings, len: from_sql(count.get(0)), next: 0 })
+    let connection = runtime.block_on(SqliteConnection::connect_with(&options)).map_err(fault)?;
+    Ok((runtime, connection))
 }
 
 impl RecordedLog {
-    /// The next records in order, at most `limit`; empty at the end.
-    pub async fn page(&mut self, limit: u32) -> Result<Vec<LogRecord>, StoreError> {
-        let query = sqlx::query(RECORDS).bind(to_sql(self.next)).bind(i64::from(limit));
-        let rows = query.fetch_all(&mut self.connection).await.map_err(unavailable)?;
+    /// To be decided again under other settings than it was.
+    pub(super) fn open(path: &Path, settings: Settings) -> Result<RecordedLog, StoreError> {
+        let (runtime, connection) = connect(path)?;
+        RecordedLog::new(runtime, connection, settings)
+    }
+
+    fn new(runtime: Runtime, mut connection: SqliteConnection, settings: Settings) -> Result<RecordedLog, StoreError> {
+        let count = runtime.block_on(sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection));
+        let len = count.and_then(|row| row.try_get(0)).map(from_sql).map_err(fault)?;
+        Ok(RecordedLog { runtime, connection, settings, len, next: 0 })
+    }
+
+    /// Waits until the file is let go.
+    pub(super) fn close(self) {
+        let RecordedLog { runtime, connection, .. } = self;
+        if let Err(error) = runtime.block_on(connection.close()) {
+            tracing::warn!(%error, "the log was not closed cleanly");
+        }
+    }
+}
+
+/// Whether a file is one of SQLite's.
+pub fn is_sqlite(path: &Path) -> bool {
+    let mut magic = [0u8; 16];
+    path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && &magic == b"SQLite format 3\0"
+}
+
+impl Log for RecordedLog {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn records(&self) -> u64 {
+        self.len
+    }
+
+    fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError> {
+        let query = sqlx::query(RECORDS).bind(to_sql(self.next)).bind(to_sql(limit as u64));
+        let rows = self.runtime.block_on(query.fetch_all(&mut self.connection)).map_err(fault)?;
         let records = rows.iter().map(record).collect::<Result<Vec<_>, _>>()?;
         for record in &records {
             if record.offset != self.next {
@@ -76,17 +124,18 @@ impl RecordedLog {
 }
 
 fn record(row: &SqliteRow) -> Result<LogRecord, StoreError> {
-    let offset = from_sql(row.get(0));
+    let number = |column: usize| row.try_get::<i64, _>(column).map_err(fault);
+    let offset = from_sql(number(0)?);
     let unknown = |what: &str| StoreError::Damaged(format!("the log record at offset {offset} has an unknown {what}"));
     Ok(LogRecord {
         offset,
-        kind: RecordKind::from_code(row.get(1)).ok_or_else(|| unknown("kind"))?,
-        clock: clock(row.get(2)).ok_or_else(|| unknown("clock"))?,
-        arrival: ArrivalTime(row.get(3)),
-        source: Source::from_code(row.get(4)).ok_or_else(|| unknown("source"))?,
-        tenant: row.get::<String, _>(5).into(),
-        client: row.get::<Option<String>, _>(6).map(Into::into),
-        body: row.get(7),
+        kind: RecordKind::from_code(number(1)?).ok_or_else(|| unknown("kind"))?,
+        clock: clock(number(2)?).ok_or_else(|| unknown("clock"))?,
+        arrival: ArrivalTime(number(3)?),
+        source: Source::from_code(number(4)?).ok_or_else(|| unknown("source"))?,
+        tenant: row.try_get::<String, _>(5).map_err(fault)?.into(),
+        client: row.try_get::<Option<String>, _>(6).map_err(fault)?.map(Into::into),
+        body: row.try_get(7).map_err(fault)?,
     })
 }
 

@@ -15,10 +15,10 @@ pub type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 pub struct Insert([Arc<str>; CHUNK_ROWS.len()]);
 
 impl Insert {
-    /// `head` is `INSERT ... INTO table (a, b) VALUES`, `columns` how many it names.
-    pub fn new(head: &str, columns: usize) -> Insert {
+    /// `head` is `INSERT INTO table (a, b) VALUES`, `columns` how many it names, `tail` an `ON CONFLICT` or nothing.
+    pub fn new(head: &str, columns: usize, tail: &str) -> Insert {
         let row = format!("({})", vec!["?"; columns].join(", "));
-        Insert(CHUNK_ROWS.map(|rows| format!("{head} {}", vec![row.as_str(); rows].join(", ")).into()))
+        Insert(CHUNK_ROWS.map(|rows| format!("{head} {} {tail}", vec![row.as_str(); rows].join(", ")).into()))
     }
 
     /// Inserts all rows; `bind` binds one row's columns in order.
@@ -45,9 +45,9 @@ mod tests {
 
     #[test]
     fn every_chunk_size_has_its_placeholders() {
-        let insert = Insert::new("INSERT INTO t (a, b) VALUES", 2);
+        let insert = Insert::new("INSERT INTO t (a, b) VALUES", 2, "ON CONFLICT (a) DO NOTHING");
         let placeholders: Vec<usize> = insert.0.iter().map(|sql| sql.matches('?').count()).collect();
         assert_eq!(placeholders, CHUNK_ROWS.map(|rows| rows * 2));
-        assert_eq!(&*insert.0[2], "INSERT INTO t (a, b) VALUES (?, ?)");
+        assert_eq!(&*insert.0[2], "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT (a) DO NOTHING");
     }
 }

@@ -9,7 +9,8 @@ use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::{
-    Batch, DeadLetter, Emitted, FileIdent, FilePosition, LogRecord, RecordKind, Recovery, Segment, Source, Store,
+    Batch, CheckpointStore, DeadLetter, Emitted, FileIdent, FilePosition, Log, LogRecord, RecordKind, Segment, Source, Store,
+    StoreError,
 };
 
 /// The store on a runtime of its own: its methods must be called from outside of one.
@@ -54,6 +55,7 @@ fn batch(from: u64, to: u64, event_time: i64, horizon: i64) -> Batch {
         dead_letters: vec![dead_letter],
         segment: Segment { from, to, max_event_time: EventTime(event_time), deltas: vec![1, 2, 3] },
         files: vec![FilePosition { name: "a.jsonl".into(), ident, byte_offset: to * 10, lines: to }],
+        forgotten: Vec::new(),
         horizon: EventTime(horizon),
     }
 }
@@ -88,13 +90,59 @@ fn a_batch_committed_twice_is_there_once_and_survives_a_restart() {
         let row = store.runtime.clone().block_on(count.fetch_one(&mut store.connection)).expect("counts");
         assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (73, 1));
     });
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut log = runtime.block_on(log_records(&path)).expect("opens");
-    assert_eq!(log.len, 73);
-    let mut records = runtime.block_on(log.page(50)).expect("reads");
-    records.extend(runtime.block_on(log.page(50)).expect("reads"));
+    let mut log = recorded_log(&path).expect("opens");
+    assert_eq!(log.records(), 73);
+    let mut records = log.page(50).expect("reads");
+    records.extend(log.page(50).expect("reads"));
     assert_eq!(records, written.records);
-    assert_eq!(runtime.block_on(log.page(50)).expect("reads"), []);
+    assert_eq!(log.page(50).expect("reads"), []);
+}
+
+#[test]
+fn a_position_that_is_forgotten_goes_alone_and_may_come_back() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("q.db");
+    let mut forget = batch(3, 3, 5, i64::MIN);
+    (forget.forgotten, forget.files, forget.dead_letters) = (vec!["a.jsonl".into()], Vec::new(), Vec::new());
+    with_store(&path, |store, _| {
+        store.commit(&batch(0, 3, 5, i64::MIN)).expect("commits");
+        store.commit(&forget).expect("commits");
+        store.commit(&forget).expect("commits again");
+        assert_eq!(store.position().expect("reads"), (3, ArrivalTime(1_002)), "no record moved it");
+    });
+    let mut back = batch(3, 4, 5, i64::MIN);
+    back.forgotten = vec!["a.jsonl".into()];
+    with_store(&path, |store, files| {
+        assert_eq!(files, []);
+        store.commit(&back).expect("commits");
+    });
+    with_store(&path, |_, files| assert_eq!(files, back.files));
+}
+
+#[test]
+fn what_another_program_wrote_stops_the_commit_and_leaves_nothing_of_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for (i, foreign) in [
+        "INSERT INTO log VALUES (1, 0, 0, 0, 0, 'x', NULL, x'')",
+        "INSERT INTO decisions VALUES ('default', 'q-1', 1, 1, x'')",
+        "INSERT INTO segments VALUES (1, 2, 0, 0, x'')",
+        "INSERT INTO rejects VALUES (1, 'x', 'x', '', NULL, NULL, x'')",
+        "UPDATE position SET next_offset = 7",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        with_store(&dir.path().join(format!("{i}.db")), |store, _| {
+            store.commit(&batch(0, 1, 5, i64::MIN)).expect("commits");
+            let runtime = store.runtime.clone();
+            runtime.block_on(sqlx::query(foreign).execute(&mut store.connection)).expect("written");
+            let refused = store.commit(&batch(1, 3, 5, i64::MIN));
+            assert!(matches!(refused, Err(StoreError::Damaged(_))), "{foreign}: {refused:?}");
+            let ours = "SELECT (SELECT count(*) FROM decisions WHERE offset = 2) + (SELECT count(*) FROM log WHERE offset = 2)";
+            let row = runtime.block_on(sqlx::query(ours).fetch_one(&mut store.connection)).expect("counts");
+            assert_eq!(row.get::<i64, _>(0), 0, "{foreign}");
+        });
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl RuleFile {
             priority: self.priority.unwrap_or(0),
             products: list(&self.products),
             tenants: list(&self.tenants),
-            applicant: applicant.unwrap_or_default(),
+            applicant,
             underwriter: self.reason.underwriter.value.as_str().into(),
         })
     }
@@ -158,7 +158,6 @@ impl RuleFile {
     pub(super) fn from_source(source: &RuleSource) -> RuleFile {
         let list =
             |names: &[Box<str>]| (!names.is_empty()).then(|| unplaced(names.iter().map(|name| name.to_string()).collect()));
-        let ApplicantText { ru, en } = &source.applicant;
         RuleFile {
             id: unplaced(source.id.to_string()),
             version: unplaced(source.version),
@@ -177,7 +176,10 @@ impl RuleFile {
             products: list(&source.products),
             tenants: list(&source.tenants),
             reason: ReasonFile {
-                applicant: Some(unplaced(ApplicantFile { ru: ru.to_string(), en: en.to_string() })),
+                applicant: source
+                    .applicant
+                    .as_ref()
+                    .map(|text| unplaced(ApplicantFile { ru: text.ru.to_string(), en: text.en.to_string() })),
                 underwriter: unplaced(source.underwriter.to_string()),
             },
             tests: Vec::new(),

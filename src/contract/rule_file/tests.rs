@@ -36,7 +36,10 @@ fn a_file_becomes_a_rule() {
     let (book, loaded) = load(7, &[("good.yaml", GOOD)]).unwrap_or_else(|errors| panic!("{errors:?}"));
     let rule = book.rule("good").expect("there");
     assert_eq!((book.version(), rule.version, rule.priority, rule.mode, rule.then), (7, 3, 5, Mode::Live, Verdict::Refer));
-    assert_eq!((&*rule.applicant.en, &*rule.products[0], rule.params.len()), ("Call us.", "osago", 2));
+    assert_eq!(
+        (rule.applicant.as_ref().map(|text| &*text.en), &*rule.products[0], rule.params.len()),
+        (Some("Call us."), "osago", 2)
+    );
     assert_eq!((loaded[0].tests.len(), &*loaded[0].file), (1, "good.yaml"));
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::check::{self, Parsed};
 use super::condition::{Bool, Fault};
-use super::source::{Mode, Part, Problem, RuleSource, SourceError};
+use super::source::{ApplicantText, Mode, Part, Problem, RuleSource, SourceError};
 use super::template::Template;
 use crate::engine::decision::{Reason, RuleBookRef, Verdict};
 use crate::engine::evidence::Evidence;
@@ -37,7 +37,7 @@ struct Rule {
 
 /// A live rule that matched: it decides, and gives a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveHit(u16);
+pub struct LiveHit(pub(in crate::engine) u16);
 
 /// A shadow rule that matched: it can be counted, and nothing turns it into a reason or a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +207,12 @@ impl RuleBook {
             rule: rule.source.id.clone(),
             text: rule.template.render(evidence, window, self.windows[window]).into(),
         }
+    }
+
+    /// What the applicant is told where the rule of that number led to the verdict; `None` where it has no text of its own.
+    pub fn applicant_text(&self, hit: LiveHit, verdict: Verdict) -> Option<&ApplicantText> {
+        let rule = &self.rules.get(usize::from(hit.0))?.source;
+        rule.applicant.as_ref().filter(|_| rule.then == verdict)
     }
 
     pub fn live_rule(&self, hit: LiveHit) -> &RuleSource {

@@ -90,7 +90,8 @@ pub struct RuleSource {
     pub products: Vec<Box<str>>,
     /// Only these tenants; all when empty.
     pub tenants: Vec<Box<str>>,
-    pub applicant: ApplicantText,
+    /// The built-in text when none.
+    pub applicant: Option<ApplicantText>,
     /// Template for the underwriter.
     pub underwriter: Box<str>,
 }
@@ -100,14 +101,6 @@ pub struct RuleSource {
 pub struct ApplicantText {
     pub ru: Box<str>,
     pub en: Box<str>,
-}
-
-impl Default for ApplicantText {
-    fn default() -> Self {
-        ApplicantText {
-            ru: "Обратитесь к андеррайтеру.".into(), en: "Please contact the underwriter.".into()
-        }
-    }
 }
 
 /// Which part of a rule an error is about.

@@ -133,10 +133,10 @@ fn shares(family: Family, a: &Fingerprint, b: &Fingerprint) -> bool {
     }
 }
 
-/// Distinct surnames with whom the thing was seen, the subject's own among them.
+/// Distinct surnames with whom the thing was seen, the subject's own among them; who gives none is nobody, and the subject somebody.
 fn surnames<'a>(family: Family, subject: &Logged, others: impl Iterator<Item = &'a &'a Logged>) -> usize {
     let with = others.filter(|other| shares(family, &subject.print, &other.print)).map(|other| other.print.surname_code);
-    with.chain([subject.print.surname_code]).collect::<BTreeSet<u32>>().len()
+    with.chain([subject.print.surname_code]).filter(|code| *code != 0).collect::<BTreeSet<u32>>().len().max(1)
 }
 
 fn hubs(subject: &Logged, others: &[&Logged]) -> Hubs {

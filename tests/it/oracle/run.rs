@@ -35,7 +35,7 @@ fn rule(id: &str, then: Verdict, mode: Mode, when: &str) -> RuleSource {
         priority: 0,
         products: vec![],
         tenants: vec![],
-        applicant: Default::default(),
+        applicant: None,
         underwriter: TOLD.into(),
     }
 }
@@ -92,7 +92,7 @@ impl Run {
     }
 
     pub fn step(&mut self, input: &Input) -> Step {
-        let step = decide(&self.state, input, &self.books);
+        let step = decide(&self.state, input, &self.books).expect("every book is held");
         self.state.apply(&step.delta).expect("a delta fits the state it was made from");
         self.keep(&step);
         step

@@ -70,6 +70,7 @@ fn fuller(field: Field, a: &Fingerprint, b: &Fingerprint) -> bool {
             let one = |d: &DriverPrint| 1 + given(d.name) + given(d.licence) + given(d.birth_date.0) + given(d.licensed_since.0);
             print.drivers.iter().map(one).sum()
         }
+        Field::MakeModel => print.text(Text::Model).split_whitespace().count(),
         _ => 0usize,
     };
     parts(a) > parts(b)
@@ -111,8 +112,7 @@ pub fn walk(steps: &[Step]) -> (WindowEvidence, Vec<usize>) {
                 }
             }
             variants[newest].last = i;
-            let went_back = newest + 1 < variants.len() && joined[i - 1] != newest;
-            oscillations += u32::from(went_back);
+            oscillations += u32::from(joined[i - 1] != newest);
             joined.push(newest);
             continue;
         }

@@ -36,8 +36,9 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     for seed in 0..150 {
         let random = &mut Random::new(seed);
         let quotes = history(seed, 40);
-        let max_live_attempts = if seed % 3 == 0 { 15 } else { usize::MAX };
-        let settings = Settings { max_live_attempts, retention_secs: week, ..Settings::default() };
+        let (max_live_attempts, max_live_bytes) =
+            [(15, usize::MAX), (usize::MAX, 18_000), (usize::MAX, usize::MAX)][seed as usize % 3];
+        let settings = Settings { max_live_attempts, max_live_bytes, retention_secs: week, ..Settings::default() };
         let mut run = Run::with(book_within("168h"), settings.clone());
         run.books.add(book());
         let mut stored = Vec::new();
@@ -54,7 +55,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
                 clock: ArrivalClock::Event,
                 prepared: Arc::new(Prepared::new(&quotes[i])),
             });
-            let again = decide(&other, &input, &run.books);
+            let again = decide(&other, &input, &run.books).expect("every book is held");
             let whole = run.step(&input);
             assert_equal(&whole, &again, &format!("seed {seed} record {n}"));
             again.delta.encode(&mut stored);
@@ -62,6 +63,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
             assert_eq!(other.digest(), run.state.digest(), "seed {seed} record {n}");
             assert_eq!((other.next_offset(), other.arrivals()), (run.state.next_offset(), run.state.arrivals()));
             assert_eq!(other.live_attempts(), run.state.live_attempts(), "seed {seed} record {n}");
+            assert_eq!(other.live_bytes(), run.state.live_bytes(), "seed {seed} record {n}");
         }
     }
 }

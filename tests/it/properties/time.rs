@@ -16,7 +16,7 @@ use crate::oracle::run::{Run, book};
 fn answer(run: &Run, quote: &Quote, clock: ArrivalClock, arrival: i64) -> Option<Verdict> {
     let prepared = Arc::new(Prepared::new(quote));
     let logged = LoggedQuote { position: run.next(), arrival: ArrivalTime(arrival), clock, prepared };
-    let step = decide(&run.state, &Input::Quote(logged), &run.books);
+    let step = decide(&run.state, &Input::Quote(logged), &run.books).expect("every book is held");
     match step.outcome {
         Outcome::Decided => Some(step.decisions[0].answer),
         Outcome::TooOld { .. } | Outcome::TimeJump { .. } => None,

@@ -32,7 +32,8 @@ fn rule(hasher: &mut Xxh3, source: &RuleSource) {
         applicant,
         underwriter,
     } = source;
-    for part in [id, title, owner, reason_code, when, &applicant.ru, &applicant.en, underwriter] {
+    let (ru, en) = applicant.as_ref().map_or(("", ""), |applicant| (&*applicant.ru, &*applicant.en));
+    for part in [id, title, owner, reason_code, when, ru, en, underwriter] {
         text(hasher, part);
     }
     for part in [mode.name(), then.name()] {

@@ -18,7 +18,7 @@ fn rule(id: &str, when: &str) -> RuleSource {
         priority: 0,
         products: vec![],
         tenants: vec![],
-        applicant: ApplicantText::default(),
+        applicant: None,
         underwriter: "{attempts} within {window}".into(),
     }
 }
@@ -35,6 +35,10 @@ fn evidence(book: &RuleBook, attempts: u32) -> Evidence {
 
 fn ids<'a>(rules: impl Iterator<Item = &'a RuleSource>) -> Vec<&'a str> {
     rules.map(|rule| &*rule.id).collect()
+}
+
+fn told(ru: &str, en: &str) -> Option<ApplicantText> {
+    Some(ApplicantText { ru: ru.into(), en: en.into() })
 }
 
 #[test]
@@ -138,8 +142,8 @@ fn the_hash_follows_the_content_alone() {
         RuleSource { priority: 1, ..a() },
         RuleSource { products: vec!["osago".into()], ..a() },
         RuleSource { tenants: vec!["osago".into()], ..a() },
-        RuleSource { applicant: ApplicantText { ru: "x".into(), ..Default::default() }, ..a() },
-        RuleSource { applicant: ApplicantText { en: "x".into(), ..Default::default() }, ..a() },
+        RuleSource { applicant: told("x", "y"), ..a() },
+        RuleSource { applicant: told("y", "x"), ..a() },
         RuleSource { underwriter: "x".into(), ..a() },
         swept(with(2)),
     ] {
@@ -198,7 +202,7 @@ fn keys_are_validated() {
         (RuleSource { reason_code: "picking".into(), ..rule("a", &over("24h")) }, "a reason code has 1 to 64 of A-Z, 0-9 and _"),
         (RuleSource { then: Verdict::Accept, ..rule("a", &over("24h")) }, "a rule leads to `flag` or `refer`"),
         (
-            RuleSource { applicant: ApplicantText { en: "{attempts}".into(), ..Default::default() }, ..rule("a", &over("24h")) },
+            RuleSource { applicant: told("x", "{attempts}"), ..rule("a", &over("24h")) },
             "what the applicant is told may hold no placeholder",
         ),
         (with("attempts", int(1), None), "`attempts` already means something in conditions"),

@@ -52,7 +52,7 @@ pub fn rule(source: &RuleSource) -> Vec<Problem> {
     require(names_fit(&source.products), "products", "at most 64 products of 1 to 64 bytes each");
     require(names_fit(&source.tenants), "tenants", "at most 64 tenants of 1 to 64 bytes each");
     require(source.params.len() <= 32, "params", "a rule has at most 32 parameters");
-    for text in [&source.applicant.ru, &source.applicant.en] {
+    for text in source.applicant.iter().flat_map(|applicant| [&applicant.ru, &applicant.en]) {
         if !text_fits(text) {
             problems.push(Problem::new(Part::Applicant, "the applicant's text has 1 to 1024 bytes"));
         } else if text.contains(['{', '}']) {

@@ -1,0 +1,167 @@
+//! Replacing a file by one that was computed from its log.
+//!
+//! The new file is filled beside the old one and takes its name in one rename, when it is whole and on the disk. Until then
+//! the old one is as it was; after it, the old one is `.bak`.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
+use tokio::runtime::Handle;
+
+use super::fault::fault;
+use super::open::{lock, open_as};
+use super::read::RecordedLog;
+use super::{Opened, SqliteStore, load, meta};
+use crate::engine::state::Settings;
+use crate::pipeline::StoreError;
+
+/// What only the old file knows: the bytes of records that were no quotes, where a file's records came from, and how far
+/// watched files have been read.
+const COPY: [&str; 3] = [
+    "INSERT INTO rejects SELECT o.offset, o.reason, o.error, o.pointer, o.file, o.line, o.raw \
+     FROM old.rejects o JOIN main.log l ON l.offset = o.offset WHERE l.kind = 2",
+    "UPDATE rejects SET file = o.file, line = o.line FROM old.rejects o WHERE o.offset = rejects.offset",
+    "INSERT INTO file_positions SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM old.file_positions",
+];
+const DIFFERING: &str = "SELECT \
+    (SELECT count(*) FROM old.decisions o LEFT JOIN main.decisions n USING (tenant, quote_id, offset, revision) \
+     WHERE n.json IS NOT o.json) + \
+    (SELECT count(*) FROM main.decisions n LEFT JOIN old.decisions o USING (tenant, quote_id, offset, revision) \
+     WHERE o.json IS NULL)";
+
+/// A rebuild under way. Its methods block the calling thread, which must not be one of the runtime's.
+pub struct Rebuild {
+    /// Of the old file, read under the new settings.
+    pub log: RecordedLog,
+    /// The new file.
+    pub store: SqliteStore,
+    old: PathBuf,
+    new: PathBuf,
+    runtime: Handle,
+    /// Of the old file: no service may write to it meanwhile.
+    _lock: File,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Replaced {
+    /// The old file.
+    pub backup: PathBuf,
+    /// Decisions that were published otherwise, or not at all, or are no longer made; `None` when the old ones cannot be read.
+    pub differing: Option<u64>,
+}
+
+impl Rebuild {
+    /// Opens the old file and makes the new one, with the log id of the old and the given settings.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when a service runs on the file or the `.bak` of an earlier rebuild is there;
+    /// [`StoreError::Damaged`] when the log has lost its end.
+    pub fn begin(path: &Path, mut settings: Settings, runtime: &Handle) -> Result<Rebuild, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Refused(format!(
+                "{}: no such file; name one in storage.path or with --data",
+                path.display()
+            )));
+        }
+        let lock = lock(path)?;
+        let backup = beside(path, ".bak");
+        if backup.exists() {
+            return Err(StoreError::Refused(format!(
+                "{} is there from an earlier rebuild; move it away, nothing is overwritten",
+                backup.display()
+            )));
+        }
+        settings.log_id = runtime.block_on(prepare(path))?.into();
+        let new = beside(path, ".rebuild");
+        remove(&new).map_err(io_error)?;
+        let Opened { store, reader, .. } = runtime.block_on(open_as(&new, settings.clone(), Some(&settings.log_id)))?;
+        runtime.block_on(reader.close());
+        let log = RecordedLog::open(path, settings)?;
+        Ok(Rebuild { log, store, old: path.to_owned(), new, runtime: runtime.clone(), _lock: lock })
+    }
+
+    /// Copies what the log does not hold, then lets the new file take the place of the old.
+    pub fn finish(self) -> Result<Replaced, StoreError> {
+        let Rebuild { log, mut store, old, new, runtime, _lock } = self;
+        log.close();
+        let differing = runtime.block_on(copy(&mut store.connection, &old))?;
+        store.close();
+        let backup = beside(&old, ".bak");
+        replace(&old, &new, &backup).map_err(io_error)?;
+        Ok(Replaced { backup, differing })
+    }
+}
+
+fn io_error(error: io::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+fn beside(path: &Path, suffix: impl AsRef<OsStr>) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The database and its companions, whichever are there.
+fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        match fs::remove_file(beside(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Folds the WAL into the old file, so that its name alone carries all of it, and looks whether its log is whole. Returns its id.
+async fn prepare(path: &Path) -> Result<String, StoreError> {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
+    let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
+    if folded.and_then(|row| row.try_get::<i64, _>(0)).map_err(fault)? != 0 {
+        return Err(StoreError::Unavailable("another program reads the file; close it and try again".to_owned()));
+    }
+    load::check_end(&mut connection).await?;
+    let id = meta::log_id(&mut connection).await?;
+    connection.close().await.map_err(fault)?;
+    Ok(id)
+}
+
+async fn copy(connection: &mut SqliteConnection, old: &Path) -> Result<Option<u64>, StoreError> {
+    let attach = sqlx::query("ATTACH DATABASE ? AS old").bind(old.to_string_lossy().into_owned());
+    attach.execute(&mut *connection).await.map_err(fault)?;
+    for sql in COPY {
+        sqlx::query(sql).execute(&mut *connection).await.map_err(fault)?;
+    }
+    let differing = sqlx::query(DIFFERING).fetch_one(&mut *connection).await.and_then(|row| row.try_get::<i64, _>(0));
+    sqlx::query("DETACH DATABASE old").execute(connection).await.map_err(fault)?;
+    Ok(differing.ok().map(i64::cast_unsigned))
+}
+
+/// The old file gets a second name before the new one takes the first, so that at no moment there is none.
+fn replace(old: &Path, new: &Path, backup: &Path) -> io::Result<()> {
+    for companion in [beside(old, "-wal"), beside(new, "-wal")] {
+        if fs::metadata(&companion).is_ok_and(|wal| wal.len() > 0) {
+            return Err(io::Error::other(format!("{} is in use; close what reads it and try again", companion.display())));
+        }
+    }
+    File::open(new)?.sync_all()?;
+    if fs::hard_link(old, backup).is_err() {
+        // A file system without links.
+        fs::copy(old, backup)?;
+        File::open(backup)?.sync_all()?;
+    }
+    fs::rename(new, old)?;
+    for companion in ["-wal", "-shm"] {
+        // Empty, and of the file that had the name before.
+        let _ = fs::remove_file(beside(old, companion));
+    }
+    remove(new)?;
+    let folder = old.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
