@@ -4,6 +4,7 @@
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod clock;
 pub mod fate;
 pub mod health;
