@@ -94,6 +94,20 @@ pub fn decide(state: &State, input: &Input, books: &Books) -> Result<Step, Missi
     }
 }
 
+/// The decision that stands for a live quote, as it was last emitted; without the cause of an amendment, which is not held.
+///
+/// # Errors
+/// The book that was in force for it is not among `books`.
+pub fn restate(state: &State, books: &Books, tenant: &str, quote_id: &str) -> Result<Option<Decision>, MissingBook> {
+    let Some((slot, attempt)) = state.find(tenant, quote_id).and_then(|slot| Some((slot, state.attempt(slot)?))) else {
+        return Ok(None);
+    };
+    let (standing, book) = (state.standing(slot), books.in_force(state, attempt.offset)?);
+    let judged = subject_evidence(state, None, attempt, &state.keys_of(&attempt.print), Reach::Earlier, book);
+    let flags = Flags(judged.flags.0 | standing.flags.0);
+    Ok(Some(judged.decision(state, attempt, standing, flags, book, None)))
+}
+
 /// A step that only moves the position.
 fn unchanged(state: &State, offset: u64, outcome: Outcome) -> Step {
     let delta = Delta { from: offset, to: offset + 1, arrivals: state.arrivals(), ..Delta::default() };

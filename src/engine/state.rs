@@ -142,6 +142,7 @@ pub struct State {
     evicted: Option<EventTime>,
     /// Newest event time ever held.
     newest_anywhere: EventTime,
+    held_digest: u64,
 }
 
 /// Hash of (tenant, quote id).
@@ -166,6 +167,16 @@ fn boxed_bytes(attempt: &Attempt) -> usize {
     size_of::<Attempt>() + 16 + attempt.print.arena.len() + std::mem::size_of_val(&*attempt.print.drivers) + 3 * 16
 }
 
+/// An attempt's part in the digest: tenant and id, body, event time, and the decision that stands.
+fn digest_of(attempt: &Attempt, standing: &Standing) -> u64 {
+    let mut bytes = [0u8; 33];
+    bytes[..8].copy_from_slice(&attempt.id_hash.to_le_bytes());
+    bytes[8..24].copy_from_slice(&attempt.body_hash.to_le_bytes());
+    bytes[24..32].copy_from_slice(&attempt.event_time.0.to_le_bytes());
+    bytes[32] = standing.verdict as u8;
+    hash64(&bytes)
+}
+
 impl State {
     pub fn new(settings: Settings) -> State {
         State {
@@ -181,6 +192,7 @@ impl State {
             arrivals: Arrivals::default(),
             evicted: None,
             newest_anywhere: EventTime(i64::MIN),
+            held_digest: 0,
         }
     }
 
@@ -239,14 +251,12 @@ impl State {
         let live = self.slab.attempts.iter().zip(&self.slab.standings);
         live.filter_map(|(attempt, standing)| Some((attempt.as_ref()?, standing)))
             .filter(|(attempt, _)| attempt.event_time.0 > horizon)
-            .fold(0u64, |sum, (attempt, standing)| {
-                let mut bytes = Vec::with_capacity(192);
-                bytes.extend_from_slice(&attempt.id_hash.to_le_bytes());
-                bytes.extend_from_slice(&attempt.body_hash.to_le_bytes());
-                bytes.extend_from_slice(&attempt.event_time.0.to_le_bytes());
-                bytes.push(standing.verdict as u8);
-                sum.wrapping_add(hash64(&bytes))
-            })
+            .fold(0u64, |sum, (attempt, standing)| sum.wrapping_add(digest_of(attempt, standing)))
+    }
+
+    /// The same over all that is held, kept up to date with every change: what a checkpoint is checked by.
+    pub fn held_digest(&self) -> u64 {
+        self.held_digest
     }
 
     /// The decision that stands for a live quote id.
@@ -344,8 +354,16 @@ impl State {
         }
         for amended in &delta.amended {
             if let Some(slot) = self.amended_slot(amended) {
-                self.slab.standings[slot as usize] = amended.standing;
+                self.restand(slot, amended.standing);
             }
+        }
+    }
+
+    fn restand(&mut self, slot: Slot, standing: Standing) {
+        let before = std::mem::replace(&mut self.slab.standings[slot as usize], standing);
+        if let Some(attempt) = &self.slab.attempts[slot as usize] {
+            let changed = digest_of(attempt, &standing).wrapping_sub(digest_of(attempt, &before));
+            self.held_digest = self.held_digest.wrapping_add(changed);
         }
     }
 
@@ -371,6 +389,7 @@ impl State {
     }
 
     fn insert(&mut self, attempt: &Arc<Attempt>, standing: Standing, keys: &[Key]) {
+        self.held_digest = self.held_digest.wrapping_add(digest_of(attempt, &standing));
         let hot = Hot { event_time: attempt.event_time, surname: attempt.print.surname_code };
         let slab = &mut self.slab;
         slab.held += 1;
@@ -461,6 +480,7 @@ impl State {
 
     fn remove(&mut self, slot: Slot) {
         let Some(attempt) = self.slab.attempts[slot as usize].take() else { return };
+        self.held_digest = self.held_digest.wrapping_sub(digest_of(&attempt, &self.slab.standings[slot as usize]));
         let keys = self.keys_of(&attempt.print);
         self.slab.live_bytes -= bytes_of(&attempt, keys.len());
         self.slab.boxed_bytes -= boxed_bytes(&attempt);

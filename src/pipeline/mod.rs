@@ -8,6 +8,8 @@ pub mod checkpoint;
 pub mod clock;
 pub mod fate;
 pub mod health;
+pub mod partition;
+pub mod partitioner;
 pub mod queue;
 pub mod rebuild;
 pub mod recover;
@@ -36,16 +38,19 @@ pub enum Source {
     File = 1,
     /// Control records written by the service itself.
     Control = 2,
+    /// A topic that others produce to.
+    Stream = 3,
 }
 
 impl Source {
-    pub const ALL: [Source; 3] = [Source::Http, Source::File, Source::Control];
+    pub const ALL: [Source; 4] = [Source::Http, Source::File, Source::Control, Source::Stream];
 
     pub fn name(self) -> &'static str {
         match self {
             Source::Http => "http",
             Source::File => "file",
             Source::Control => "control",
+            Source::Stream => "kafka",
         }
     }
 

@@ -1,0 +1,107 @@
+//! From a checkpoint back to the state that wrote it.
+
+use std::sync::Arc;
+
+use crate::engine::ENGINE_VERSION;
+use crate::engine::decide::Books;
+use crate::engine::decision::RuleBookRef;
+use crate::engine::delta::Delta;
+use crate::engine::rules::RuleBook;
+use crate::engine::state::{Settings, State};
+use crate::pipeline::checkpoint::{Checkpoints, Manifest};
+use crate::pipeline::{Segment, StoreError};
+
+pub struct Loaded {
+    pub state: State,
+    pub books: Books,
+    pub manifest: Manifest,
+    /// Where the stored checkpoint stands; `None` when there is none and the log is read from its beginning.
+    pub base: Option<u64>,
+}
+
+/// Loads the partition's state for the owner that claimed it with `epoch`. `book` finds a rule book among the control records.
+///
+/// # Errors
+/// A store that is away, or a checkpoint that is damaged or made under other settings: nothing is guessed.
+pub fn load(
+    store: &mut dyn Checkpoints,
+    settings: &Settings,
+    partitions: u32,
+    epoch: u64,
+    book: impl Fn(&RuleBookRef) -> Option<RuleBook>,
+) -> Result<Loaded, StoreError> {
+    let canonical: Box<str> = format!("{settings:?}").into();
+    let Some(stored) = store.manifest()? else {
+        let manifest = Manifest { epoch, engine_version: ENGINE_VERSION.into(), settings: canonical, partitions, ..Manifest::default() };
+        return Ok(Loaded { state: State::new(settings.clone()), books: Books::default(), manifest, base: None });
+    };
+    check(&stored, &canonical, partitions)?;
+    let mut state = State::new(settings.clone());
+    let mut is_first = true;
+    store.segments(&mut |segment| {
+        if std::mem::take(&mut is_first) {
+            state.restore(segment.from, stored.arrivals, Vec::new());
+        }
+        take(&mut state, &segment)
+    })?;
+    if !is_first && state.next_offset() != stored.next_offset {
+        let text = format!("the segments end at offset {}, the manifest at {}", state.next_offset(), stored.next_offset);
+        return Err(StoreError::Damaged(text));
+    }
+    state.restore(stored.next_offset, stored.arrivals, stored.books.clone());
+    state.loaded();
+    if state.held_digest() != stored.digest {
+        return Err(StoreError::Damaged("the loaded state has another digest than the manifest".to_owned()));
+    }
+    let mut books = Books::default();
+    for (_, reference) in &stored.books {
+        let found = book(reference).ok_or_else(|| {
+            let RuleBookRef { version, hash } = reference;
+            StoreError::Damaged(format!("rule book {version} ({hash:016x}) of the checkpoint is not in the control topic"))
+        })?;
+        books.add(Arc::new(found));
+    }
+    let base = Some(stored.next_offset);
+    Ok(Loaded { state, books, manifest: Manifest { epoch, ..stored }, base })
+}
+
+fn check(stored: &Manifest, settings: &str, partitions: u32) -> Result<(), StoreError> {
+    let refused = |what: &str, was: &str, is: &str| {
+        let text = format!("the checkpoint was made with {what} {was}, and this is {is}; delete the checkpoint to decide the log again");
+        Err(StoreError::Refused(text))
+    };
+    if *stored.engine_version != *ENGINE_VERSION {
+        return refused("engine version", &stored.engine_version, ENGINE_VERSION);
+    }
+    if *stored.settings != *settings {
+        return refused("the settings", &stored.settings, settings);
+    }
+    if stored.partitions != partitions {
+        return refused("a partition count of", &stored.partitions.to_string(), &partitions.to_string());
+    }
+    Ok(())
+}
+
+fn take(state: &mut State, segment: &Segment) -> Result<(), StoreError> {
+    let damaged = |reason: &str| StoreError::Damaged(format!("segment at offset {}: {reason}", segment.from));
+    if state.next_offset() != segment.from {
+        return Err(damaged("the segment before it is missing"));
+    }
+    let mut bytes = segment.deltas.as_slice();
+    while !bytes.is_empty() {
+        let delta = Delta::decode(&mut bytes).map_err(|error| damaged(error.0))?;
+        if delta.from < state.next_offset() {
+            return Err(damaged("its records are not in order"));
+        }
+        state.load(&delta);
+    }
+    if state.next_offset() > segment.to {
+        return Err(damaged("it does not end where it says"));
+    }
+    // Offsets have gaps: records that are no quotes of ours may end a segment.
+    state.restore(segment.to, state.arrivals(), state.books().to_vec());
+    if state.is_over_cap() {
+        state.loaded();
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! The single writer of one partition: steps its records in order, emits what they decide, and cuts checkpoints.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::frontier::{Emission, Frontier};
+use super::prepare::{Content, Fetched, Ready};
+use super::waiters::Waiters;
+use crate::contract::decision::write_decision;
+use crate::engine::decide::{Books, decide, restate};
+use crate::engine::decision::Decision;
+use crate::engine::quote::Position;
+use crate::engine::rules::RuleBook;
+use crate::engine::state::State;
+use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
+use crate::engine::time::{ArrivalTime, EventTime};
+use crate::metrics::Metrics;
+use crate::pipeline::checkpoint::Manifest;
+use crate::pipeline::queue::Answered;
+use crate::pipeline::writer::WriterError;
+use crate::pipeline::{Segment, Source, StoreError, batch};
+
+/// How long a pointer may run ahead of what is known of the control topic.
+const CONTROL_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes of one segment of an export.
+const EXPORTED_BYTES: usize = 1 << 20;
+
+/// A record on its way out of the partition, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    pub kind: OutgoingKind,
+    pub key: Option<Box<[u8]>>,
+    pub value: Option<Box<[u8]>>,
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingKind {
+    Decision,
+    DeadLetter,
+}
+
+/// The way out: keeps the order, and knows how much has been acknowledged.
+pub trait Emit: Send {
+    /// Takes the record, waiting for room.
+    ///
+    /// # Errors
+    /// The sink has given up: what was taken may be lost, so nothing may be checkpointed past it.
+    fn emit(&mut self, record: Outgoing) -> Result<(), StoreError>;
+    /// Records acknowledged, of those taken, without a gap.
+    fn acknowledged(&self) -> u64;
+    /// Where the next decision will stand at the least, in the partition of decisions.
+    fn decisions_end(&self) -> u64;
+}
+
+/// The control records that every instance has read.
+pub trait Control: Send + Sync {
+    /// The newest rule book among the control records up to this one, once they have been read.
+    ///
+    /// # Errors
+    /// [`ControlError::Impossible`]: there is no such record. [`ControlError::NotYet`]: it was not read in time.
+    fn book_up_to(&self, offset: u64, wait: Duration) -> Result<Option<RuleBook>, ControlError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    #[error("the control topic has no such record")]
+    Impossible,
+    #[error("the control topic was not read so far in time")]
+    NotYet,
+}
+
+/// Everything decided since the last cut, ready to be saved once its emissions are acknowledged.
+#[derive(Debug)]
+pub struct Cut {
+    pub segment: Segment,
+    pub manifest: Manifest,
+    /// Emissions that must be acknowledged before.
+    pub emitted: u64,
+}
+
+pub struct Owner<E> {
+    state: State,
+    books: Books,
+    emit: E,
+    frontier: Frontier,
+    control: Arc<dyn Control>,
+    waiters: Arc<Waiters>,
+    metrics: Arc<Metrics>,
+    /// What does not follow from the state.
+    manifest: Manifest,
+    segment: Segment,
+    emitted: u64,
+}
+
+impl<E: Emit> Owner<E> {
+    pub fn new(
+        state: State,
+        books: Books,
+        manifest: Manifest,
+        emit: E,
+        frontier: Frontier,
+        control: Arc<dyn Control>,
+        waiters: Arc<Waiters>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let segment = empty_segment(state.next_offset());
+        Owner { state, books, emit, frontier, control, waiters, metrics, manifest, segment, emitted: 0 }
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Steps one record. Records before the position are ignored: a fetch may begin earlier than asked.
+    pub fn take(&mut self, ready: Ready) -> Result<(), WriterError> {
+        let Ready { last, token, content } = ready;
+        if last.offset < self.state.next_offset() {
+            return Ok(());
+        }
+        let position = Position { partition: self.state.settings().partition, offset: last.offset };
+        match content {
+            Content::Quote { clock, prepared, product, raw } => {
+                let quote = LoggedQuote { position, arrival: ArrivalTime(last.arrival), clock, prepared };
+                self.take_quote(quote, product, token.as_deref(), *raw)?;
+            }
+            Content::Pointer(control) => self.take_pointer(position, control)?,
+            Content::Dead { reason, error, raw } => {
+                self.dead_letter(*raw, reason, &error)?;
+                self.step(&Input::Skipped { position })?;
+            }
+        }
+        self.manifest.last = Some(last);
+        Ok(())
+    }
+
+    fn take_quote(&mut self, quote: LoggedQuote, product: &'static str, token: Option<&[u8]>, raw: Fetched) -> Result<(), WriterError> {
+        let offset = quote.position.offset;
+        let prepared = quote.prepared.clone();
+        let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
+        let mut step = self.step(&Input::Quote(quote))?;
+        let source = if token.is_some() { Source::Http } else { Source::Stream };
+        self.metrics.step(source, product, &step);
+        for (index, decision) in step.decisions.iter().enumerate() {
+            self.decision(decision, offset, index as u32, &[])?;
+        }
+        match &step.outcome {
+            Outcome::Duplicate(_) => self.again(tenant, quote_id, offset, None)?,
+            Outcome::IdReused(_) => self.again(tenant, quote_id, offset, Some("id_reused"))?,
+            _ => {}
+        }
+        if let Some((error, reason, _)) = batch::refusal(&step.outcome) {
+            self.dead_letter(raw, reason, &error)?;
+        }
+        if let Some(token) = token.filter(|token| self.waiters.is_waiting(token)) {
+            let text = self.books.applicant_text(&self.state, tenant, quote_id).cloned();
+            let decision = if step.decisions.is_empty() { None } else { Some(step.decisions.swap_remove(0)) };
+            self.waiters.answer(token, offset, Answered { outcome: step.outcome, decision, text });
+        }
+        Ok(())
+    }
+
+    /// A duplicate changes nothing; who reads decisions learns again what stands.
+    fn again(&mut self, tenant: &str, quote_id: &str, offset: u64, rejected: Option<&'static str>) -> Result<(), WriterError> {
+        let Some(decision) = restate(&self.state, &self.books, tenant, quote_id).map_err(StoreError::from)? else { return Ok(()) };
+        let partition = self.state.settings().partition;
+        let mut headers = vec![("answers", format!("{partition}/{offset}").into_bytes())];
+        headers.extend(rejected.map(|reason| ("rejected", reason.as_bytes().to_vec())));
+        self.decision(&decision, offset, 0, &headers)
+    }
+
+    fn take_pointer(&mut self, position: Position, control: u64) -> Result<(), WriterError> {
+        let input = if self.manifest.control_applied.is_some_and(|applied| control <= applied) {
+            Input::Skipped { position }
+        } else {
+            match self.control.book_up_to(control, CONTROL_WAIT) {
+                Ok(book) => {
+                    self.manifest.control_applied = Some(control);
+                    match book.filter(|book| self.state.rule_book().is_none_or(|in_force| in_force.hash != book.hash())) {
+                        Some(book) => {
+                            let reference = book.reference();
+                            self.books.add(Arc::new(book));
+                            self.metrics.rule_book(&reference);
+                            Input::RuleBook { position, book: reference }
+                        }
+                        None => Input::Skipped { position },
+                    }
+                }
+                Err(ControlError::Impossible) => {
+                    let raw = Fetched { offset: position.offset, ..Fetched::default() };
+                    self.dead_letter(raw, "pointer", "control_offset names no record of the control topic")?;
+                    Input::Skipped { position }
+                }
+                Err(error @ ControlError::NotYet) => return Err(StoreError::Unavailable(error.to_string()).into()),
+            }
+        };
+        self.step(&input).map(|_| ())
+    }
+
+    fn step(&mut self, input: &Input) -> Result<Step, WriterError> {
+        let step = decide(&self.state, input, &self.books).map_err(StoreError::from)?;
+        let offset = step.delta.from;
+        self.state.apply(&step.delta).map_err(|error| WriterError::Diverged { offset, reason: error.0 })?;
+        step.delta.encode(&mut self.segment.deltas);
+        self.segment.to = self.state.next_offset();
+        for decision in &step.decisions {
+            self.segment.max_event_time = self.segment.max_event_time.max(decision.event_time);
+        }
+        Ok(step)
+    }
+
+    fn decision(&mut self, decision: &Decision, cause: u64, index: u32, more: &[(&'static str, Vec<u8>)]) -> Result<(), WriterError> {
+        let mut json = Vec::with_capacity(1024);
+        write_decision(decision, &mut json);
+        match self.frontier.judge((cause, index), &json) {
+            Emission::Known => return Ok(()),
+            Emission::Diverged => {
+                self.metrics.diverged("decision");
+                tracing::error!(offset = cause, index, "a decision differs from the one that was emitted; the emitted one stands");
+                return Ok(());
+            }
+            Emission::Missing => {
+                self.metrics.diverged("missing");
+                tracing::error!(offset = cause, index, "a decision was missing among those emitted; it is sent");
+            }
+            Emission::Send => {}
+        }
+        let number = |n: u64| n.to_string().into_bytes();
+        let mut headers = vec![
+            ("decision-id", decision.decision_id.to_string().into_bytes()),
+            ("revision", number(u64::from(decision.revision))),
+            ("source-offset", number(decision.position.offset)),
+            ("cause-offset", number(cause)),
+            ("step-index", number(u64::from(index))),
+        ];
+        headers.extend_from_slice(more);
+        let key = Some(decision.quote_id.as_bytes().into());
+        self.send(Outgoing { kind: OutgoingKind::Decision, key, value: Some(json.into()), headers })
+    }
+
+    fn dead_letter(&mut self, raw: Fetched, reason: &'static str, error: &str) -> Result<(), WriterError> {
+        self.metrics.dead_letter(reason);
+        let headers = vec![
+            ("error", format!("{reason}: {error}").into_bytes()),
+            ("source-partition", self.state.settings().partition.to_string().into_bytes()),
+            ("source-offset", raw.offset.to_string().into_bytes()),
+        ];
+        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key: raw.key, value: raw.value, headers })
+    }
+
+    fn send(&mut self, record: Outgoing) -> Result<(), WriterError> {
+        self.emit.emit(record)?;
+        self.emitted += 1;
+        Ok(())
+    }
+
+    /// Emissions taken and not yet acknowledged.
+    pub fn unacknowledged(&self) -> u64 {
+        self.emitted - self.emit.acknowledged()
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.emit.acknowledged()
+    }
+
+    /// Bytes of deltas that no checkpoint holds yet.
+    pub fn debt_bytes(&self) -> usize {
+        self.segment.deltas.len()
+    }
+
+    /// Cuts off what was decided since the last cut; `None` when there is nothing new.
+    pub fn cut(&mut self) -> Option<Cut> {
+        if self.segment.to == self.segment.from {
+            return None;
+        }
+        let next = empty_segment(self.state.next_offset());
+        Some(Cut { segment: std::mem::replace(&mut self.segment, next), manifest: self.manifest_now(), emitted: self.emitted })
+    }
+
+    /// The manifest of the state as it stands.
+    pub fn manifest_now(&self) -> Manifest {
+        Manifest {
+            next_offset: self.state.next_offset(),
+            arrivals: self.state.arrivals(),
+            books: self.state.books().to_vec(),
+            digest: self.state.held_digest(),
+            emitted_to: self.emit.decisions_end(),
+            ..self.manifest.clone()
+        }
+    }
+
+    /// Horizon behind which whole segments may go.
+    pub fn horizon(&self) -> EventTime {
+        self.state.expiry_horizon()
+    }
+
+    /// Gives up the deltas that were not saved: the whole state is to be saved instead.
+    pub fn forgive(&mut self) {
+        self.segment = empty_segment(self.state.next_offset());
+    }
+
+    /// The whole live state as segments.
+    pub fn export(&self) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::new();
+        for delta in self.state.export() {
+            let at = delta.from;
+            if segments.last().is_none_or(|segment| segment.deltas.len() >= EXPORTED_BYTES) {
+                segments.push(empty_segment(at));
+            }
+            let Some(segment) = segments.last_mut() else { continue };
+            delta.encode(&mut segment.deltas);
+            segment.to = delta.to;
+            let newest = delta.insert.as_ref().map_or(i64::MIN, |(attempt, _)| attempt.event_time.0);
+            segment.max_event_time = segment.max_event_time.max(EventTime(newest));
+        }
+        if let Some(last) = segments.last_mut() {
+            last.to = self.state.next_offset();
+        }
+        segments
+    }
+
+    /// Whether everything emitted was acknowledged in time.
+    pub fn wait_acknowledged(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while self.unacknowledged() > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+fn empty_segment(at: u64) -> Segment {
+    Segment { from: at, to: at, max_event_time: EventTime(i64::MIN), deltas: Vec::new() }
+}

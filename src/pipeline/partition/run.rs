@@ -1,0 +1,138 @@
+//! The loop of one partition: records in, decisions out, a checkpoint every interval.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::owner::{Cut, Emit, Owner};
+use super::prepare::Ready;
+use super::saver::{Save, Saved, Saver};
+use crate::pipeline::checkpoint::CheckpointError;
+use crate::pipeline::writer::WriterError;
+
+/// How often acknowledgements are looked at while a cut waits for them.
+const ACK_POLL: Duration = Duration::from_millis(5);
+/// Deltas that may wait for a store that is away. Beyond: they are given up, and the whole state is saved when it is back.
+const DEBT_BYTES_MAX: usize = 64 << 20;
+/// Time a revoked partition is given for its last checkpoint. Without it the next owner replays a little more.
+const LAST_CHECKPOINT: Duration = Duration::from_millis(500);
+
+pub enum Message {
+    Records(Vec<Ready>),
+    /// The partition is taken away: save what can be saved quickly, then drop this.
+    Stop(Box<dyn Send>),
+    /// It is another's already: save nothing.
+    Lost,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    #[error(transparent)]
+    Step(#[from] WriterError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+pub struct Loop<E> {
+    owner: Owner<E>,
+    saver: Saver,
+    interval: Duration,
+    /// Waits for its emissions to be acknowledged.
+    cut: Option<Cut>,
+    is_saving: bool,
+    /// What the store has, or gets, does not join up with what follows.
+    needs_whole: bool,
+    cut_at: Instant,
+}
+
+impl<E: Emit> Loop<E> {
+    pub fn new(owner: Owner<E>, saver: Saver, interval: Duration) -> Self {
+        Loop { owner, saver, interval, cut: None, is_saving: false, needs_whole: false, cut_at: Instant::now() + interval }
+    }
+
+    /// Until the partition is taken away, or an error stops it.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(), PartitionError> {
+        loop {
+            let until_cut = self.cut_at.saturating_duration_since(Instant::now());
+            let wait = if self.cut.is_some() { ACK_POLL } else { until_cut.max(ACK_POLL) };
+            match messages.recv_timeout(wait) {
+                Ok(Message::Records(records)) => {
+                    for record in records {
+                        self.owner.take(record)?;
+                    }
+                }
+                Ok(Message::Stop(release)) => {
+                    let saved = self.last_checkpoint();
+                    drop(release);
+                    return saved;
+                }
+                Ok(Message::Lost) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.last_checkpoint(),
+            }
+            self.heed_saved()?;
+            self.checkpoint();
+        }
+    }
+
+    fn heed_saved(&mut self) -> Result<(), PartitionError> {
+        while let Ok(saved) = self.saver.saved.try_recv() {
+            self.is_saving = false;
+            match saved {
+                Saved::Done => {}
+                Saved::Rewound => self.needs_whole = true,
+                Saved::Refused(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) {
+        if self.owner.debt_bytes() > DEBT_BYTES_MAX {
+            self.owner.forgive();
+            self.needs_whole = true;
+        }
+        if self.is_saving {
+            return;
+        }
+        if self.cut.is_none() && Instant::now() >= self.cut_at {
+            self.cut = self.owner.cut();
+            self.cut_at = Instant::now() + self.interval;
+        }
+        // Never past what has been emitted.
+        let Some(cut) = self.cut.take_if(|cut| self.owner.acknowledged() >= cut.emitted) else { return };
+        let save = if std::mem::take(&mut self.needs_whole) {
+            // What was decided since the cut is in the state already, and may not be acknowledged: cut again.
+            self.whole()
+        } else {
+            Some(Save::Append { segment: cut.segment, manifest: cut.manifest, horizon: self.owner.horizon().0 })
+        };
+        if let Some(save) = save {
+            self.saver.save(save);
+            self.is_saving = true;
+        }
+    }
+
+    /// The whole state, once everything it says has been acknowledged.
+    fn whole(&mut self) -> Option<Save> {
+        self.owner.forgive();
+        if self.owner.unacknowledged() > 0 && !self.owner.wait_acknowledged(LAST_CHECKPOINT) {
+            self.needs_whole = true;
+            return None;
+        }
+        Some(Save::Replace { segments: self.owner.export(), manifest: self.owner.manifest_now() })
+    }
+
+    fn last_checkpoint(mut self) -> Result<(), PartitionError> {
+        let deadline = Instant::now() + LAST_CHECKPOINT;
+        while Instant::now() < deadline {
+            self.heed_saved()?;
+            self.cut_at = Instant::now();
+            self.checkpoint();
+            if !self.is_saving && self.cut.is_none() && self.owner.debt_bytes() == 0 {
+                break;
+            }
+            std::thread::sleep(ACK_POLL);
+        }
+        Ok(())
+    }
+}
