@@ -181,8 +181,11 @@ impl Walk<'_> {
         let print = self.steps[i].print;
         let new = |fact: usize| against.levels[fact] != Level::Missing && self.values_before(i, Field::ALL[fact]).is_some();
         let taken_back = |fact: usize| {
-            let changed = matches!(level(Field::ALL[fact], print, before), Level::Near | Level::Different | Level::Disguised);
-            changed && self.values_before(i, Field::ALL[fact]).is_none()
+            let field = Field::ALL[fact];
+            // Most facts are written as before: that is told without a comparison.
+            identity(field, print) != identity(field, before)
+                && matches!(level(field, print, before), Level::Near | Level::Different | Level::Disguised)
+                && self.values_before(i, field).is_none()
         };
         (0..FACTS).any(new) && (0..FACTS).any(taken_back)
     }
