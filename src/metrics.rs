@@ -43,6 +43,8 @@ pub struct Metrics {
     queue_jobs: IntGauge,
     unknown_fields: IntCounter,
     store_up: IntGaugeVec,
+    divergence: IntCounterVec,
+    checkpoint_saved_at: IntGaugeVec,
 }
 
 impl Metrics {
@@ -76,6 +78,8 @@ impl Metrics {
             queue_jobs: gauge(&r, "queue_jobs", "Records accepted into the queue and not yet stepped.")?,
             unknown_fields: counter(&r, "unknown_fields_total", "Fields outside the contract that were ignored.")?,
             store_up: int_gauges(&r, "store_up", "Whether the last commit succeeded.", &["store"])?,
+            divergence: counters(&r, "replay_divergence_total", "Decisions that differ from those emitted before.", &["kind"])?,
+            checkpoint_saved_at: int_gauges(&r, "checkpoint_saved_timestamp_seconds", "When the last checkpoint was saved.", &["partition"])?,
             registry: r,
         })
     }
@@ -132,6 +136,25 @@ impl Metrics {
     pub fn commit_failed(&self) {
         self.checkpoint_failures.with_label_values(&["commit"]).inc();
         self.store_up.with_label_values(&["sqlite"]).set(0);
+    }
+
+    pub fn checkpoint_saved(&self, partition: u32, bytes: usize, took: Duration) {
+        self.stage("checkpoint", took);
+        self.checkpoint_bytes.inc_by(bytes as u64);
+        self.store_up.with_label_values(&["redis"]).set(1);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.checkpoint_saved_at.with_label_values(&[&partition.to_string()]).set(signed(now.as_secs() as usize));
+    }
+
+    pub fn checkpoint_failed(&self, kind: &str) {
+        self.checkpoint_failures.with_label_values(&[kind]).inc();
+        if kind == "unavailable" {
+            self.store_up.with_label_values(&["redis"]).set(0);
+        }
+    }
+
+    pub fn diverged(&self, kind: &str) {
+        self.divergence.with_label_values(&[kind]).inc();
     }
 
     /// Counts what one record did.

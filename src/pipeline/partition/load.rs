@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::ENGINE_VERSION;
+use crate::contract::decision::ENGINE_VERSION;
 use crate::engine::decide::Books;
 use crate::engine::decision::RuleBookRef;
 use crate::engine::delta::Delta;
