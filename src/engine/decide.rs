@@ -243,6 +243,7 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         insert: Some((attempt, standing)),
         keys: prepared.keys.clone(),
         amended: amendments.amended,
+        evicted: None,
     };
     Ok(Step { outcome: Outcome::Decided, decisions, delta, gauges })
 }

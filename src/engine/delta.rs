@@ -24,6 +24,8 @@ pub struct Delta {
     /// Keys of the inserted attempt before they are placed: derived again when a delta is read, never stored.
     pub keys: Arc<[Key]>,
     pub amended: Vec<Amended>,
+    /// Newest event time that a cap has evicted; told only where a whole state is written anew, for the evicted are not in it.
+    pub evicted: Option<EventTime>,
 }
 
 /// A new standing for an attempt held already.
@@ -44,6 +46,7 @@ const HAS_LOG_ARRIVAL: u8 = 1;
 const HAS_BOOK: u8 = 2;
 const HAS_INSERT: u8 = 4;
 const HAS_EVENT_ARRIVAL: u8 = 8;
+const HAS_EVICTED: u8 = 16;
 
 /// Stored for a rule where none is told; a book holds fewer.
 const NOTHING_TOLD: u16 = u16::MAX;
@@ -54,12 +57,16 @@ impl Delta {
         let flags = (u8::from(self.arrivals.log.is_some()) * HAS_LOG_ARRIVAL)
             | (u8::from(self.arrivals.event.is_some()) * HAS_EVENT_ARRIVAL)
             | (u8::from(self.rule_book.is_some()) * HAS_BOOK)
-            | (u8::from(self.insert.is_some()) * HAS_INSERT);
+            | (u8::from(self.insert.is_some()) * HAS_INSERT)
+            | (u8::from(self.evicted.is_some()) * HAS_EVICTED);
         out.push(flags);
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.to.to_le_bytes());
         for arrival in [self.arrivals.log, self.arrivals.event].into_iter().flatten() {
             out.extend_from_slice(&arrival.to_le_bytes());
+        }
+        if let Some(evicted) = &self.evicted {
+            out.extend_from_slice(&evicted.0.to_le_bytes());
         }
         if let Some(book) = &self.rule_book {
             out.extend_from_slice(&book.version.to_le_bytes());
@@ -93,6 +100,7 @@ impl Delta {
         let (from, to) = (reader.u64()?, reader.u64()?);
         let mut arrival = |flag: u8| if flags & flag != 0 { reader.u64().map(|a| Some(a as i64)) } else { Ok(None) };
         let arrivals = Arrivals { log: arrival(HAS_LOG_ARRIVAL)?, event: arrival(HAS_EVENT_ARRIVAL)? };
+        let evicted = if flags & HAS_EVICTED != 0 { Some(EventTime(reader.u64()? as i64)) } else { None };
         let rule_book =
             if flags & HAS_BOOK != 0 { Some(RuleBookRef { version: reader.u32()?, hash: reader.u64()? }) } else { None };
         let insert = if flags & HAS_INSERT != 0 { Some(read_insert(reader)?) } else { None };
@@ -106,7 +114,7 @@ impl Delta {
         for _ in 0..count {
             amended.push(Amended { offset: reader.u64()?, id_hash: reader.u64()?, standing: read_standing(reader)? });
         }
-        Ok(Delta { from, to, arrivals, rule_book, insert, keys: keys.into(), amended })
+        Ok(Delta { from, to, arrivals, rule_book, insert, keys: keys.into(), amended, evicted })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod decision;
 pub mod delta;
 pub(crate) mod evaluate;
 pub mod evidence;
+pub mod export;
 pub mod facts;
 pub mod field;
 pub mod fingerprint;

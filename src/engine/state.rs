@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use super::blocking::{self, KEYS_MAX, Key};
 use super::decision::{DecisionId, Flags, ReferralId, RuleBookRef, Verdict};
 use super::delta::{Amended, CorruptDelta, Delta};
+use super::export::Export;
 use super::fingerprint::Fingerprint;
 use super::index::{Index, Slot};
 use super::normalise::hash64;
@@ -328,10 +329,11 @@ impl State {
         self.slab.earlier(slot, than)
     }
 
-    /// Applies one delta. A delta that does not start at the next offset, or that amends what is not held, is refused whole.
+    /// Applies one delta. A delta that begins before the next offset, or that amends what is not held, is refused whole. It may begin
+    /// later: offsets of a shared log are sparse.
     pub fn apply(&mut self, delta: &Delta) -> Result<(), CorruptDelta> {
-        if delta.from != self.next_offset {
-            return Err(CorruptDelta("it does not begin at the next offset"));
+        if delta.from < self.next_offset {
+            return Err(CorruptDelta("it begins before the next offset"));
         }
         if delta.amended.iter().any(|amended| self.amended_slot(amended).is_none()) {
             return Err(CorruptDelta("it amends an attempt that is not held"));
@@ -342,12 +344,17 @@ impl State {
     }
 
     /// [`State::apply`] for stored deltas, in order, where earlier ones may have been dropped with what they held: gaps are
-    /// accepted, amendments of attempts no longer held are ignored, and nothing expires until [`State::loaded`].
+    /// accepted, amendments of attempts no longer held are ignored, as are rule books that were restored, and nothing expires until
+    /// [`State::loaded`].
     pub fn load(&mut self, delta: &Delta) {
         self.next_offset = delta.to;
         self.arrivals = delta.arrivals;
+        self.evicted = self.evicted.max(delta.evicted);
         if let Some(book) = &delta.rule_book {
-            self.books.push((delta.from, book.clone()));
+            // One that was restored is there already.
+            if self.books.last().is_none_or(|(from, _)| *from < delta.from) {
+                self.books.push((delta.from, book.clone()));
+            }
         }
         if let Some((attempt, standing)) = &delta.insert {
             self.insert(attempt, *standing, &delta.keys);
@@ -381,6 +388,14 @@ impl State {
         self.next_offset = next_offset;
         self.arrivals = arrivals;
         self.books = books;
+    }
+
+    /// What is held, as deltas that make an equal state of a fresh one: load them after [`State::restore`] has brought the arrivals and
+    /// the books. Takes no part in what happens to this state later.
+    pub fn export(&self) -> Export {
+        let held = self.slab.attempts.iter().zip(&self.slab.standings);
+        let held = held.filter_map(|(attempt, standing)| Some((attempt.clone()?, *standing))).collect();
+        Export::new(held, self.next_offset, self.arrivals, self.evicted)
     }
 
     /// Rule books by the offset from which each is in force, oldest first.

@@ -2,7 +2,11 @@
 
 use super::{Segment, StoreError};
 use crate::engine::decision::RuleBookRef;
-use crate::engine::time::Arrivals;
+use crate::engine::delta::Delta;
+use crate::engine::time::{Arrivals, EventTime};
+
+/// Bytes of deltas that make a segment: one is closed when it has that many.
+pub const SEGMENT_BYTES: usize = 256 * 1024;
 
 /// Everything of a partition's state that outlives its segments, and how the segments fit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,10 +55,33 @@ pub trait Checkpoints: Send {
     /// Appends the segments, drops whole segments at the front with nothing newer than `horizon` (the newest always stays), and
     /// replaces the manifest: all or nothing, and only if the stored one stands at `base` (`None`: nothing is stored) and has no
     /// higher epoch. A write that was done already is `Ok`.
-    fn append(&mut self, base: Option<u64>, segments: &[Segment], horizon: i64, manifest: &Manifest) -> Result<(), CheckpointError>;
+    fn append(
+        &mut self,
+        base: Option<u64>,
+        segments: &[Segment],
+        horizon: i64,
+        manifest: &Manifest,
+    ) -> Result<(), CheckpointError>;
 
     /// Replaces whatever is stored by these segments and this manifest, all or nothing, unless a higher epoch is stored.
     fn replace(&mut self, segments: &mut dyn Iterator<Item = Segment>, manifest: &Manifest) -> Result<(), CheckpointError>;
+}
+
+/// Cuts a state that is written anew (`State::export`) into segments, as [`Checkpoints::replace`] takes them.
+pub fn cut(export: impl Iterator<Item = Delta>) -> impl Iterator<Item = Segment> {
+    let mut export = export.peekable();
+    std::iter::from_fn(move || {
+        let from = export.peek()?.from;
+        let mut segment = Segment { from, to: from, max_event_time: EventTime(i64::MIN), deltas: Vec::new() };
+        while segment.deltas.len() < SEGMENT_BYTES {
+            let Some(delta) = export.next() else { break };
+            delta.encode(&mut segment.deltas);
+            segment.to = delta.to;
+            let newest = delta.insert.map(|(attempt, _)| attempt.event_time).max(delta.evicted);
+            segment.max_event_time = segment.max_event_time.max(newest.unwrap_or(segment.max_event_time));
+        }
+        Some(segment)
+    })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,4 +94,17 @@ pub enum CheckpointError {
     Rewound { stored: Option<u64> },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl CheckpointError {
+    /// Label of `checkpoint_failures_total`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CheckpointError::Fenced { .. } => "fenced",
+            CheckpointError::Rewound { .. } => "rewound",
+            CheckpointError::Store(StoreError::Unavailable(_)) => "unavailable",
+            CheckpointError::Store(StoreError::Damaged(_)) => "damaged",
+            CheckpointError::Store(StoreError::Refused(_)) => "refused",
+        }
+    }
 }
