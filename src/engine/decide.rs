@@ -283,7 +283,9 @@ fn subject_evidence(
     let mut flags = evaluated.flags;
     flags.0 |= u8::from(gathered.saturated > 0) << Flag::Saturated as u8;
     let past_eviction = state.evicted().is_some_and(|evicted| since(now) < evicted);
-    flags.0 |= u8::from(gathered.truncated || past_eviction) << Flag::Truncated as u8;
+    // A file that is far behind the live quotes looks back on what has expired by their clock.
+    let past_expiry = since(now) < state.expiry_horizon();
+    flags.0 |= u8::from(gathered.truncated || past_eviction || past_expiry) << Flag::Truncated as u8;
     Judged {
         evaluated,
         flags,

@@ -109,20 +109,20 @@ fn linked_evidence(attempt: &Attempt, now: EventTime, links: &[Link]) -> WindowE
     let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
     let prints: Vec<&Fingerprint> = steps.iter().map(|step| step.print).collect();
     let sources = number_sources(&prints);
-    let mut window = walk(&steps, &sources);
+    let mut window = walk(&steps);
     let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
     window.same_source_attempts = same.len() as u32 - 1;
     window.same_source_suspicious = match same.len() {
         1 => 0,
         all if all == steps.len() => window.suspicious_attempts,
-        _ => walk(&same, &[]).suspicious_attempts,
+        _ => walk(&same).suspicious_attempts,
     };
     window.fresh_source = same.len() == 1 && has_source(print);
     let mut given: Vec<usize> = (0..links.len()).filter(|i| has_source(prints[*i])).map(|i| sources[i]).collect();
     given.sort_unstable();
     given.dedup();
     window.sources = given.len() as u32;
-    window.rightful_owner = rightful(&steps, &window);
+    window.rightful_owner = rightful(&steps, &sources, &window);
     window
 }
 

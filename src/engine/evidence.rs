@@ -39,8 +39,6 @@ pub struct WindowEvidence {
     pub seconds_since_first: f64,
     /// The quote joined a variant opened before it.
     pub known_form: bool,
-    /// The quote repeats, fact by fact, a version other than the first that another source had opened.
-    pub foreign_form: bool,
     /// Others played with the data, and the quote looks like their owner's own: `owner::rightful`.
     pub rightful_owner: bool,
     /// The quote shares no device, session, agent or IP with any linked attempt, and gives at least one of them.

@@ -44,9 +44,7 @@ struct Opening {
 }
 
 /// Walks the attempts, which are in (event time, id) order with the quote last, and counts what they say.
-///
-/// `sources[i]` numbers the technical source of attempt i; the last one is the quote's.
-pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
+pub fn walk(steps: &[Step]) -> WindowEvidence {
     let mut walk = Walk { steps, variants: Vec::with_capacity(4), openings: Vec::new(), joined: Vec::with_capacity(steps.len()) };
     let mut oscillations = 0;
     for i in 0..steps.len() {
@@ -54,9 +52,7 @@ pub fn walk(steps: &[Step], sources: &[usize]) -> WindowEvidence {
         let opened = usize::from(walk.variants[walk.joined[i]].opened) == i;
         oscillations += u32::from(i > 0 && !opened && walk.joined[i] != walk.joined[i - 1]);
     }
-    let mut evidence = walk.evidence(oscillations);
-    evidence.foreign_form = walk.foreign_form(sources);
-    evidence
+    walk.evidence(oscillations)
 }
 
 struct Walk<'a> {
@@ -234,20 +230,6 @@ impl Walk<'_> {
             known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
             ..WindowEvidence::default()
         }
-    }
-
-    /// Does the last attempt repeat, fact by fact, a version that was not the first and that another source had opened? Agreeing
-    /// with what a sparse version leaves open is not enough: the rightful owner's form does.
-    fn foreign_form(&self, sources: &[usize]) -> bool {
-        let last = self.steps.len() - 1;
-        let print = self.steps[last].print;
-        let same = |opened: usize, field: Field| {
-            let opener = self.steps[opened].print;
-            gives(print, field) == gives(opener, field) && identity(field, print) == identity(field, opener)
-        };
-        let openers = self.variants.iter().skip(1).map(|variant| usize::from(variant.opened)).filter(|opened| *opened != last);
-        let mut others = openers.filter(|opened| sources.get(*opened) != sources.get(last));
-        others.any(|opened| Field::ALL[..FACTS].iter().all(|field| same(opened, *field)))
     }
 
     /// A version that was left again at once for the one before it was a slip of the pen.

@@ -22,10 +22,10 @@ pub const ERRORS_SHOWN_MAX: usize = 64;
 /// Linked attempts listed in a decision, newest first; `linked_total` counts all.
 pub const LINKED_SHOWN_MAX: usize = 64;
 /// Linked attempts the walk reads, newest first. Beyond: the oldest are left out, the decision is flagged `truncated`.
-pub const LINKED_WALK_MAX: usize = 256;
+pub const LINKED_WALK_MAX: usize = 64;
 /// Variants an attempt of the walk is compared with, newest first. Beyond: it may open again what an older one said, the decision is
 /// flagged `truncated`.
-pub const VARIANTS_COMPARED_MAX: usize = 32;
+pub const VARIANTS_COMPARED_MAX: usize = 16;
 /// Attempts one block offers, newest before the quote. Beyond: the block is saturated, flagged, and hub weight applies.
 pub const BLOCK_NEWEST_MAX: usize = 128;
 /// Full comparisons for one quote. Beyond: cut (rarest block, newest, id), flagged `truncated`.

@@ -21,12 +21,29 @@ const SLIPS: usize = 1;
 const SLIPS_AFTER_SILENCE: usize = 2;
 
 /// Does the last step look like the rightful owner's own form? Either it agrees with a version seen before and its source
-/// changed nothing, or it comes from a fresh source and owes nothing to the attempts before it. A changed form that another source
-/// made first is nobody's own, whoever sends it.
-pub(super) fn rightful(steps: &[Step], window: &WindowEvidence) -> bool {
+/// changed nothing, or it comes from a fresh source and owes nothing to the attempts before it. `sources[i]` numbers the source of
+/// step i.
+pub(super) fn rightful(steps: &[Step], sources: &[usize], window: &WindowEvidence) -> bool {
     window.suspicious_attempts >= PLAYED
-        && !window.foreign_form
+        && !borrows(steps, sources)
         && ((window.known_form && window.same_source_suspicious == 0) || (window.fresh_source && stranger(steps, window.sources)))
+}
+
+/// Is there a changed value in it that another source brought up, and that most attempts do not give? Then it is not the owner's,
+/// whatever else is taken back. (What most give may be true, though the first attempt was a tweak already.)
+fn borrows(steps: &[Step], sources: &[usize]) -> bool {
+    let [earlier @ .., last] = steps else { return false };
+    let Some(first) = earlier.first() else { return false };
+    Field::ALL[..FACTS].iter().filter(|field| is_changed(level(**field, last.print, first.print))).any(|field| {
+        let gave = |step: &Step| gives(step.print, *field) && level(*field, last.print, step.print) == Level::Same;
+        let mut givers = earlier.iter().zip(sources).filter(|(step, _)| gave(step)).map(|(_, source)| source);
+        let Some(brought_by) = givers.next() else { return false };
+        Some(brought_by) != sources.last() && 2 * (1 + givers.count()) <= earlier.len()
+    })
+}
+
+fn is_changed(level: Level) -> bool {
+    !matches!(level, Level::Same | Level::Missing)
 }
 
 /// Somebody who was not here before: `sources` are those of the earlier attempts.
@@ -57,11 +74,10 @@ fn new_facts(last: &Step, earlier: &[Step]) -> usize {
 
 /// Does a fact that the attempt before had changed stand again as in the first?
 fn takes_back(first: &Step, before: &Step, last: &Step) -> bool {
-    let changed = |level: Level| !matches!(level, Level::Same | Level::Missing);
     Field::ALL[..FACTS].iter().any(|field| {
         gives(last.print, *field)
             && level(*field, last.print, first.print) == Level::Same
-            && changed(level(*field, last.print, before.print))
+            && is_changed(level(*field, last.print, before.print))
     })
 }
 

@@ -7,6 +7,7 @@ use quoteguard::engine::decision::{Change, Linked, Reason, Verdict};
 use quoteguard::engine::evidence::{Evidence, WindowEvidence};
 use quoteguard::engine::field::{Field, Level};
 use quoteguard::engine::fingerprint::{Fingerprint, Text};
+use quoteguard::engine::limits::LINKED_WALK_MAX;
 use quoteguard::engine::link::{Hubs, Pair, hub_share, judge};
 use quoteguard::engine::quote::Quote;
 use quoteguard::engine::rules::RuleBook;
@@ -157,19 +158,20 @@ fn hubs(subject: &Logged, others: &[&Logged]) -> Hubs {
 fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], others: &[&Logged]) -> WindowEvidence {
     let print = &subject.print;
     let links: Vec<&Logged> = links.iter().map(|(other, _)| *other).filter(|other| other.time > since).collect();
+    let links = links[links.len().saturating_sub(LINKED_WALK_MAX)..].to_vec();
     let own: Step = (now, print);
     let same_source: Vec<&Logged> = links.iter().copied().filter(|other| from_one_source(print, &other.print)).collect();
-    let (mut window, openers) = walk(&steps(&links, own));
+    let mut window = walk(&steps(&links, own));
     let sources = sources(&links.iter().map(|other| &other.print).chain([print]).collect::<Vec<_>>());
     if links.is_empty() {
         window.distinct = Field::ALL.map(|field| u16::from(gives(print, field)));
     }
     window.same_source_attempts = same_source.len() as u32;
-    window.same_source_suspicious = walk(&steps(&same_source, own)).0.suspicious_attempts;
+    window.same_source_suspicious = walk(&steps(&same_source, own)).suspicious_attempts;
     window.fresh_source = !links.is_empty() && same_source.is_empty() && has_source(print);
     let told = links.iter().zip(&sources).filter(|(other, _)| has_source(&other.print));
     window.sources = told.map(|(_, source)| source).collect::<BTreeSet<_>>().len() as u32;
-    window.rightful_owner = rightful(&steps(&links, own), &openers, &sources, &window);
+    window.rightful_owner = rightful(&steps(&links, own), &sources, &window);
     let in_window: Vec<&Logged> = others.iter().copied().filter(|other| other.time > since).collect();
     let applicants = |family| surnames(family, subject, in_window.iter()) as u32;
     let things = [Family::Phone, Family::Email, Family::Device, Family::Session];

@@ -4,29 +4,27 @@ use quoteguard::engine::evidence::WindowEvidence;
 use quoteguard::engine::field::{Field, Level};
 
 use super::levels::level;
-use super::walk::{Step, facts, gives, value};
+use super::walk::{Step, facts, gives};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// `openers` are the attempts that opened a version, `sources` the source of each attempt; the quote is the last step.
-pub fn rightful(steps: &[Step], openers: &[usize], sources: &[usize], window: &WindowEvidence) -> bool {
-    if window.suspicious_attempts < 2 || foreign(steps, openers, sources) {
+/// `sources` has the source of each attempt; the quote is the last step.
+pub fn rightful(steps: &[Step], sources: &[usize], window: &WindowEvidence) -> bool {
+    if window.suspicious_attempts < 2 || borrows(steps, sources) {
         return false;
     }
     (window.known_form && window.same_source_suspicious == 0) || (window.fresh_source && stranger(steps, window.sources))
 }
 
-/// Somebody else made this very form first, as a change of an earlier one.
-fn foreign(steps: &[Step], openers: &[usize], sources: &[usize]) -> bool {
+/// Somebody else was the first to say something in it that the first form does not say, nor more than half of all.
+fn borrows(steps: &[Step], sources: &[usize]) -> bool {
     let last = steps.len() - 1;
-    let alike = |opener: usize| {
-        facts().all(|field| {
-            let (mine, his) = (steps[last].1, steps[opener].1);
-            gives(mine, field) == gives(his, field) && value(field, mine) == value(field, his)
-        })
-    };
-    openers.iter().skip(1).any(|opener| *opener != last && sources[*opener] != sources[last] && alike(*opener))
+    let agree = |i: usize, field: Field| level(field, steps[last].1, steps[i].1);
+    facts().filter(|field| !matches!(agree(0, *field), Level::Same | Level::Missing)).any(|field| {
+        let sayers: Vec<usize> = (0..last).filter(|i| agree(*i, field) == Level::Same).collect();
+        sayers.first().is_some_and(|sayer| sources[*sayer] != sources[last]) && sayers.len() * 2 <= last
+    })
 }
 
 fn stranger(steps: &[Step], sources: u32) -> bool {

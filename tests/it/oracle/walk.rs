@@ -94,12 +94,11 @@ fn contradictions(steps: &[Step], i: usize, variant: &Variant) -> Contradictions
     found
 }
 
-/// What the attempts say, and which of them opened each variant.
-pub fn walk(steps: &[Step]) -> (WindowEvidence, Vec<usize>) {
+/// What the attempts say.
+pub fn walk(steps: &[Step]) -> WindowEvidence {
     let mut variants: Vec<Variant> = Vec::new();
     let mut openings: Vec<Opening> = Vec::new();
     let mut joined: Vec<usize> = Vec::new();
-    let mut openers: Vec<usize> = Vec::new();
     let mut oscillations = 0;
     for (i, (_, print)) in steps.iter().enumerate() {
         let against: Vec<Contradictions> = variants.iter().map(|variant| contradictions(steps, i, variant)).collect();
@@ -123,14 +122,13 @@ pub fn walk(steps: &[Step]) -> (WindowEvidence, Vec<usize>) {
             openings.push(Opening { attempt: i, nearest, contradictions, suspicion });
         }
         joined.push(variants.len());
-        openers.push(i);
         variants.push(Variant { facts: given.map(|field| (field, i)).collect(), last: i });
     }
     let own = openings.last().filter(|opening| opening.attempt == steps.len() - 1);
     let changed =
         openings.iter().flat_map(|opening| opening.contradictions.keys()).fold(0, |bits, field| bits | 1 << *field as u32);
     let disguises = openings.iter().filter(|o| o.contradictions.values().all(|level| *level == Level::Disguised)).count();
-    let window = WindowEvidence {
+    WindowEvidence {
         attempts: steps.len() as u32,
         suspicious_attempts: variants.len() as u32 - 1,
         suspicion: round(openings.iter().map(|opening| settled(&joined, opening)).sum()),
@@ -142,8 +140,7 @@ pub fn walk(steps: &[Step]) -> (WindowEvidence, Vec<usize>) {
         seconds_since_first: ((steps[steps.len() - 1].0 - steps[0].0) / 1_000_000) as f64,
         known_form: steps.len() > 1 && own.is_none(),
         ..WindowEvidence::default()
-    };
-    (window, openers)
+    }
 }
 
 /// Numbers of the variants that an attempt is compared with.
@@ -260,7 +257,7 @@ fn distinct(steps: &[Step], variants: &[Variant]) -> [u16; Field::COUNT] {
 }
 
 /// A number that is equal for values written alike.
-pub fn value(field: Field, print: &Fingerprint) -> u64 {
+fn value(field: Field, print: &Fingerprint) -> u64 {
     match field {
         Field::MakeModel => hash64(print.text(Text::Model).as_bytes()),
         Field::Year => u64::from(print.year),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quoteguard::engine::decision::{Flag, Verdict};
 use quoteguard::engine::limits::{
-    BLOCK_NEWEST_MAX, COMPARISONS_MAX, DRIVERS_MAX, LINKED_SHOWN_MAX, PRODUCT_CHARS_MAX, QUOTE_ID_CHARS_MAX, REDECIDED_MAX,
-    STRING_CHARS_MAX, TENANT_CHARS_MAX, VARIANTS_COMPARED_MAX,
+    BLOCK_NEWEST_MAX, COMPARISONS_MAX, DRIVERS_MAX, LINKED_SHOWN_MAX, LINKED_WALK_MAX, PRODUCT_CHARS_MAX, QUOTE_ID_CHARS_MAX,
+    REDECIDED_MAX, STRING_CHARS_MAX, TENANT_CHARS_MAX, VARIANTS_COMPARED_MAX,
 };
 use quoteguard::engine::quote::{Driver, Quote};
 use quoteguard::engine::state::Settings;
@@ -66,7 +66,8 @@ fn a_hot_block_is_cut_and_says_so() {
             assert_eq!(saturated, i > BLOCK_NEWEST_MAX, "{kind} {i}");
             // Every quote of a flood with ever new values opens a variant of its own.
             let uncompared = kind != "same" && i >= VARIANTS_COMPARED_MAX;
-            assert_eq!(step.decisions[0].flags.has(Flag::Truncated), i > 1_000 || uncompared, "{kind} {i}");
+            let cut = uncompared || i > LINKED_WALK_MAX;
+            assert_eq!(step.decisions[0].flags.has(Flag::Truncated), cut, "{kind} {i}");
             most = if i < 1_500 { most.max(run.state.resident_bytes()) } else { most };
             assert!(run.state.live_attempts() <= 1_000);
             assert!(run.state.resident_bytes() <= most * 5 / 4, "{kind} {i}: {} B after {most}", run.state.resident_bytes());
