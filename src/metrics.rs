@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -11,6 +11,7 @@ use crate::engine::decision::{Decision, RuleBookRef};
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::pipeline::Source;
+use crate::pipeline::checkpoint::CheckpointError;
 
 /// Seconds: fine around the few milliseconds that a check may take.
 const LATENCY_BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -37,6 +38,7 @@ pub struct Metrics {
     rule_hits: IntCounterVec,
     ruleset_info: IntGaugeVec,
     dead_letters: IntCounterVec,
+    checkpoint_age_seconds: GaugeVec,
     checkpoint_bytes: IntCounter,
     checkpoint_failures: IntCounterVec,
     batch_records: Histogram,
@@ -44,7 +46,6 @@ pub struct Metrics {
     unknown_fields: IntCounter,
     store_up: IntGaugeVec,
     divergence: IntCounterVec,
-    checkpoint_saved_at: IntGaugeVec,
 }
 
 impl Metrics {
@@ -72,14 +73,14 @@ impl Metrics {
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule gave a reason for.", &["rule", "mode"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
             dead_letters: counters(&r, "dead_letters_total", "Records that could not be decided.", &["reason"])?,
+            checkpoint_age_seconds: gauges(&r, "checkpoint_age_seconds", "Since the last checkpoint kept.", &["partition"])?,
             checkpoint_bytes: counter(&r, "checkpoint_bytes", "Bytes of deltas made durable.")?,
-            checkpoint_failures: counters(&r, "checkpoint_failures_total", "Commits that had to be repeated.", &["kind"])?,
+            checkpoint_failures: counters(&r, "checkpoint_failures_total", "Commits or checkpoints that failed.", &["kind"])?,
             batch_records: histogram(&r, "batch_records", "Records made durable by one commit.")?,
             queue_jobs: gauge(&r, "queue_jobs", "Records accepted into the queue and not yet stepped.")?,
             unknown_fields: counter(&r, "unknown_fields_total", "Fields outside the contract that were ignored.")?,
-            store_up: int_gauges(&r, "store_up", "Whether the last commit succeeded.", &["store"])?,
+            store_up: int_gauges(&r, "store_up", "Whether the last write succeeded.", &["store"])?,
             divergence: counters(&r, "replay_divergence_total", "Decisions that differ from those emitted before.", &["kind"])?,
-            checkpoint_saved_at: int_gauges(&r, "checkpoint_saved_timestamp_seconds", "When the last checkpoint was saved.", &["partition"])?,
             registry: r,
         })
     }
@@ -130,27 +131,36 @@ impl Metrics {
         self.stage("commit", took);
         self.batch_records.observe(records as f64);
         self.checkpoint_bytes.inc_by(checkpoint_bytes as u64);
-        self.store_up.with_label_values(&["sqlite"]).set(1);
+        self.store_up("sqlite", true);
     }
 
     pub fn commit_failed(&self) {
         self.checkpoint_failures.with_label_values(&["commit"]).inc();
-        self.store_up.with_label_values(&["sqlite"]).set(0);
+        self.store_up("sqlite", false);
     }
 
-    pub fn checkpoint_saved(&self, partition: u32, bytes: usize, took: Duration) {
-        self.stage("checkpoint", took);
-        self.checkpoint_bytes.inc_by(bytes as u64);
-        self.store_up.with_label_values(&["redis"]).set(1);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        self.checkpoint_saved_at.with_label_values(&[&partition.to_string()]).set(signed(now.as_secs() as usize));
-    }
-
-    pub fn checkpoint_failed(&self, kind: &str) {
-        self.checkpoint_failures.with_label_values(&[kind]).inc();
-        if kind == "unavailable" {
-            self.store_up.with_label_values(&["redis"]).set(0);
+    /// A try to keep a checkpoint apart from the log: bytes of deltas that are kept now, or why they are not.
+    pub fn checkpoint(&self, store: &str, kept: Result<usize, &CheckpointError>) {
+        match kept {
+            Ok(bytes) => self.checkpoint_bytes.inc_by(bytes as u64),
+            Err(error) => self.checkpoint_failures.with_label_values(&[error.kind()]).inc(),
         }
+        // Who is fenced or rewound was answered.
+        self.store_up(store, !matches!(kept, Err(CheckpointError::Store(_))));
+    }
+
+    /// Set it again and again, or a store that stays down would not be seen; `None` when the partition is no longer ours.
+    pub fn checkpoint_age(&self, partition: u32, age: Option<Duration>) {
+        let label = partition.to_string();
+        match age {
+            Some(age) => self.checkpoint_age_seconds.with_label_values(&[&label]).set(age.as_secs_f64()),
+            // An error says that it was not there.
+            None => drop(self.checkpoint_age_seconds.remove_label_values(&[&label])),
+        }
+    }
+
+    fn store_up(&self, store: &str, is_up: bool) {
+        self.store_up.with_label_values(&[store]).set(i64::from(is_up));
     }
 
     pub fn diverged(&self, kind: &str) {
@@ -221,6 +231,12 @@ fn int_gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<I
     Ok(gauges)
 }
 
+fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+    let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+    r.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
+}
+
 fn histogram(r: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(COUNT_BUCKETS.to_vec()))?;
     r.register(Box::new(histogram.clone()))?;
@@ -237,6 +253,7 @@ fn seconds(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<Hist
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::StoreError;
 
     #[test]
     fn all_names_are_registered_once_under_the_prefix() {
@@ -246,5 +263,21 @@ mod tests {
         assert!(text.contains("quoteguard_build_info{"), "{text}");
         assert!(text.contains(r#"quoteguard_http_requests_total{code="200",method="GET",route="/livez"} 1"#), "{text}");
         assert!(text.lines().all(|line| line.starts_with('#') || line.starts_with("quoteguard_")), "{text}");
+    }
+    #[test]
+    fn a_checkpoint_that_fails_is_counted_by_its_kind_and_ages() {
+        let metrics = Metrics::new().expect("registered");
+        metrics.checkpoint("redis", Ok(700));
+        metrics.checkpoint("redis", Err(&CheckpointError::Rewound { stored: None }));
+        let text = || String::from_utf8(metrics.encode().expect("encodes")).expect("text");
+        assert!(text().contains("quoteguard_checkpoint_bytes 700"), "{}", text());
+        assert!(text().contains(r#"quoteguard_checkpoint_failures_total{kind="rewound"} 1"#), "{}", text());
+        assert!(text().contains(r#"quoteguard_store_up{store="redis"} 1"#), "{}", text());
+        metrics.checkpoint("redis", Err(&CheckpointError::Store(StoreError::Unavailable("down".into()))));
+        metrics.checkpoint_age(3, Some(Duration::from_millis(1_500)));
+        assert!(text().contains(r#"quoteguard_store_up{store="redis"} 0"#), "{}", text());
+        assert!(text().contains(r#"quoteguard_checkpoint_age_seconds{partition="3"} 1.5"#), "{}", text());
+        metrics.checkpoint_age(3, None);
+        assert!(!text().contains(r#"partition="3""#), "{}", text());
     }
 }

@@ -9,8 +9,8 @@ use super::delta::Delta;
 use super::state::{Attempt, Standing};
 use super::time::{Arrivals, EventTime};
 
-/// The live attempts of a state when it was asked, each with the decision that stands, in order of offset. Attempts are shared, so it
-/// costs little memory and may be read on another thread while the state goes on.
+/// The live attempts of a state when it was asked, each with the decision that stands, in order of offset. Attempts are shared,
+/// so it costs little memory and may be read on another thread while the state goes on.
 ///
 /// One delta ends where the next begins, and the last one at the state's next offset.
 pub struct Export {

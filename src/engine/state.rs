@@ -329,8 +329,8 @@ impl State {
         self.slab.earlier(slot, than)
     }
 
-    /// Applies one delta. A delta that begins before the next offset, or that amends what is not held, is refused whole. It may begin
-    /// later: offsets of a shared log are sparse.
+    /// Applies one delta. A delta that begins before the next offset, or that amends what is not held, is refused whole. It may
+    /// begin later: offsets of a shared log are sparse.
     pub fn apply(&mut self, delta: &Delta) -> Result<(), CorruptDelta> {
         if delta.from < self.next_offset {
             return Err(CorruptDelta("it begins before the next offset"));
@@ -390,8 +390,8 @@ impl State {
         self.books = books;
     }
 
-    /// What is held, as deltas that make an equal state of a fresh one: load them after [`State::restore`] has brought the arrivals and
-    /// the books. Takes no part in what happens to this state later.
+    /// What is held, as deltas that make an equal state of a fresh one: load them after [`State::restore`] has brought the
+    /// arrivals and the books. Takes no part in what happens to this state later.
     pub fn export(&self) -> Export {
         let held = self.slab.attempts.iter().zip(&self.slab.standings);
         let held = held.filter_map(|(attempt, standing)| Some((attempt.clone()?, *standing))).collect();

@@ -108,3 +108,31 @@ impl CheckpointError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_export_is_whole_and_each_segment_follows_the_one_before() {
+        let export = |offsets: std::ops::Range<u64>| {
+            offsets.map(|i| Delta {
+                from: i * 3,
+                to: i * 3 + 3,
+                evicted: (i == 0).then_some(EventTime(7)),
+                rule_book: Some(RuleBookRef::default()),
+                ..Delta::default()
+            })
+        };
+        let segments: Vec<Segment> = cut(export(0..20_000)).collect();
+        assert!(segments.len() > 2 && segments.iter().rev().skip(1).all(|segment| segment.deltas.len() >= SEGMENT_BYTES));
+        assert!(segments.windows(2).all(|pair| pair[0].to == pair[1].from));
+        assert_eq!((segments[0].from, segments[segments.len() - 1].to), (0, 60_000));
+        // What the caps evicted is told as long as it may matter.
+        assert_eq!((segments[0].max_event_time, segments[1].max_event_time), (EventTime(7), EventTime(i64::MIN)));
+        let mut whole = Vec::new();
+        export(0..20_000).for_each(|delta| delta.encode(&mut whole));
+        assert_eq!(segments.into_iter().flat_map(|segment| segment.deltas).collect::<Vec<_>>(), whole);
+        assert_eq!(cut(export(0..0)).count(), 0);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod app;
 mod commands;
+mod conformance;
 mod contract;
 mod damage;
 mod demo;
@@ -12,5 +13,7 @@ mod properties;
 mod quotes;
 mod rebuild;
 mod restart;
+#[cfg(feature = "redis")]
+mod servers;
 mod tidy;
 mod watch;

@@ -9,6 +9,8 @@ use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest};
 use crate::pipeline::{Segment, StoreError};
 
+/// The store's name among the metrics.
+const STORE: &str = "redis";
 /// Wait after the first failure; doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -46,7 +48,7 @@ impl Saver {
     pub fn start(store: Box<dyn Checkpoints>, base: Option<u64>, partition: u32, metrics: Arc<Metrics>) -> std::io::Result<Saver> {
         let (saves, todo) = sync_channel(1);
         let (told, saved) = channel();
-        let worker = Worker { store, base, partition, metrics };
+        let worker = Worker { store, base, partition, metrics, saved_at: Instant::now() };
         let thread = thread::Builder::new().name(format!("checkpoint-{partition}")).spawn(move || worker.run(&todo, &told))?;
         Ok(Saver { saves, saved, thread })
     }
@@ -67,6 +69,7 @@ struct Worker {
     base: Option<u64>,
     partition: u32,
     metrics: Arc<Metrics>,
+    saved_at: Instant,
 }
 
 impl Worker {
@@ -98,16 +101,20 @@ impl Worker {
             match done {
                 Ok(()) => {
                     self.base = Some(next);
-                    self.metrics.checkpoint_saved(self.partition, bytes, began.elapsed());
+                    self.metrics.stage("checkpoint", began.elapsed());
+                    self.metrics.checkpoint(STORE, Ok(bytes));
+                    self.saved_at = Instant::now();
+                    self.metrics.checkpoint_age(self.partition, Some(Duration::ZERO));
                     return Saved::Done;
                 }
-                Err(CheckpointError::Rewound { stored }) => {
-                    tracing::error!(partition = self.partition, ?stored, "the checkpoint store went back; everything is saved again");
-                    self.metrics.checkpoint_failed("rewound");
+                Err(error @ CheckpointError::Rewound { .. }) => {
+                    tracing::error!(partition = self.partition, %error, "everything is saved again");
+                    self.metrics.checkpoint(STORE, Err(&error));
                     return Saved::Rewound;
                 }
-                Err(CheckpointError::Store(error @ StoreError::Unavailable(_))) => {
-                    self.metrics.checkpoint_failed("unavailable");
+                Err(error @ CheckpointError::Store(StoreError::Unavailable(_))) => {
+                    self.metrics.checkpoint(STORE, Err(&error));
+                    self.metrics.checkpoint_age(self.partition, Some(self.saved_at.elapsed()));
                     if logged.is_none_or(|logged| logged.elapsed() >= FAILURE_LOGGED_EVERY) {
                         tracing::error!(partition = self.partition, %error, "checkpoint failed; decisions go on, it is tried again");
                         logged = Some(Instant::now());
@@ -116,7 +123,7 @@ impl Worker {
                     wait = (wait * 2).min(RETRY_MAX);
                 }
                 Err(error) => {
-                    self.metrics.checkpoint_failed("refused");
+                    self.metrics.checkpoint(STORE, Err(&error));
                     return Saved::Refused(error);
                 }
             }
