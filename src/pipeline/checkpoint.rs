@@ -51,7 +51,13 @@ pub trait Checkpoints: Send {
     /// Appends the segments, drops whole segments at the front with nothing newer than `horizon` (the newest always stays), and
     /// replaces the manifest: all or nothing, and only if the stored one stands at `base` (`None`: nothing is stored) and has no
     /// higher epoch. A write that was done already is `Ok`.
-    fn append(&mut self, base: Option<u64>, segments: &[Segment], horizon: i64, manifest: &Manifest) -> Result<(), CheckpointError>;
+    fn append(
+        &mut self,
+        base: Option<u64>,
+        segments: &[Segment],
+        horizon: i64,
+        manifest: &Manifest,
+    ) -> Result<(), CheckpointError>;
 
     /// Replaces whatever is stored by these segments and this manifest, all or nothing, unless a higher epoch is stored.
     fn replace(&mut self, segments: &mut dyn Iterator<Item = Segment>, manifest: &Manifest) -> Result<(), CheckpointError>;

@@ -6,6 +6,8 @@ mod commands;
 mod contract;
 mod damage;
 mod demo;
+#[cfg(feature = "kafka")]
+mod kafka_adapter;
 mod oracle;
 mod overload;
 mod properties;
