@@ -1,7 +1,10 @@
 //! The group's consumer, on a thread of its own.
 //!
 //! A partition that is assigned stays silent until [`Command::Start`] says where to begin: the checkpoint knows, the group's
-//! committed offset does not. Commands are carried out between polls, so that nothing is delivered past one.
+//! committed offset does not. Until then it is ours in the group only, and librdkafka is not told to fetch it: to assign it paused and
+//! to seek later loses records, for a pending query of a logical offset (`end`, `beginning`) survives the seek and is asked again
+//! half a second later. For the same reason every start is a plain number. Commands are carried out between polls, so that nothing is
+//! delivered past one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -48,8 +51,7 @@ const COMMANDS_MAX: usize = 1_024;
 const IDLE: Duration = Duration::from_millis(5);
 /// What the holders of revoked partitions may take for their last checkpoint.
 const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
-const SEEK_PATIENCE: Duration = Duration::from_millis(500);
-/// After this a partition that could not be positioned is given up.
+/// After this a partition whose beginning is not known is given up.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const RANGE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -62,7 +64,7 @@ pub enum Event {
     Lost(i32),
     /// In order of offset, which may have gaps.
     Records { partition: i32, records: Vec<Fetched> },
-    /// The partition delivers nothing more until it is assigned anew.
+    /// The partition delivers nothing more until it is started again.
     PartitionError { partition: i32, error: PartitionError },
     /// The consumer has ended; the text names the fix where there is one.
     Fatal(String),
@@ -189,12 +191,11 @@ pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -
 /// What a partition of ours is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Waits for its start; what librdkafka may fetch meanwhile is nobody's.
+    /// Ours in the group, and not fetched.
     Held,
-    /// Delivers; the next offset is at least this, once it is known.
-    Running {
-        next: Option<u64>,
-    },
+    /// Delivers; the next offset is at least this.
+    Running { next: u64 },
+    /// Stands still, and is fetched by librdkafka until it is started again or revoked.
     Failed,
 }
 
@@ -221,20 +222,20 @@ impl Members {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            // The end is always there; the real start is sought before the partition is resumed.
-            list.add_partition_offset(&self.topic, *partition, Offset::End)?;
-        }
-        consumer.incremental_assign(&list)?;
-        consumer.pause(&list)?;
+        // The group wants its answer; what is fetched is added start by start.
+        consumer.incremental_assign(&TopicPartitionList::new())?;
         self.phases().extend(partitions.iter().map(|partition| (*partition, Phase::Held)));
         partitions.iter().for_each(|partition| self.tell(Event::Assigned(*partition)));
         Ok(())
     }
 
-    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList, partitions: &[i32]) -> KafkaResult<()> {
-        self.phases().retain(|partition, _| !partitions.contains(partition));
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
+        let mut fetched = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            if !matches!(self.phases().remove(partition), None | Some(Phase::Held)) {
+                fetched.add_partition(&self.topic, *partition);
+            }
+        }
         if consumer.assignment_lost() {
             partitions.iter().for_each(|partition| self.tell(Event::Lost(*partition)));
         } else {
@@ -247,7 +248,7 @@ impl Members {
                 tracing::warn!(?partitions, "partitions are given away before their last checkpoint");
             }
         }
-        consumer.incremental_unassign(list)
+        consumer.incremental_unassign(&fetched)
     }
 }
 
@@ -266,7 +267,7 @@ impl ConsumerContext for Members {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let done = match kind {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &partitions),
-            _ => self.revoke(consumer, list, &partitions),
+            _ => self.revoke(consumer, &partitions),
         };
         if let Err(error) = done {
             // librdkafka takes the partitions back by itself with the next rebalance.
@@ -284,8 +285,8 @@ impl ConsumerContext for Members {
 struct Loop {
     consumer: BaseConsumer<Members>,
     received: mpsc::Receiver<Command>,
-    /// Partitions that could not be positioned yet, and since when it is tried: their fetcher may not be there at once.
-    starting: BTreeMap<i32, (StartAt, Instant)>,
+    /// Partitions whose beginning the broker did not tell yet, and since when it is asked.
+    starting: BTreeMap<i32, Instant>,
 }
 
 impl Loop {
@@ -299,8 +300,8 @@ impl Loop {
                     Err(mpsc::TryRecvError::Empty) => break,
                 }
             }
-            for (partition, (at, since)) in std::mem::take(&mut self.starting) {
-                self.position(partition, at, since);
+            for (partition, since) in std::mem::take(&mut self.starting) {
+                self.start(partition, StartAt::Beginning, since);
             }
             if let Err(reason) = self.deliver() {
                 self.consumer.context().tell(Event::Fatal(reason));
@@ -312,7 +313,7 @@ impl Loop {
     fn execute(&mut self, command: Command) {
         let members = self.consumer.context();
         let done = match command {
-            Command::Start { partition, at } => return self.position(partition, at, Instant::now()),
+            Command::Start { partition, at } => return self.start(partition, at, Instant::now()),
             Command::Pause(partition) => self.consumer.pause(&members.one(partition)),
             // A partition that was not started stays silent.
             Command::Resume(partition) => match members.phases().get(&partition) {
@@ -334,33 +335,44 @@ impl Loop {
         self.consumer.commit(&list, CommitMode::Async)
     }
 
-    /// Seeks and resumes. Both raise librdkafka's version of the partition: whatever was fetched before is dropped there.
-    fn position(&mut self, partition: i32, at: StartAt, since: Instant) {
+    fn start(&mut self, partition: i32, at: StartAt, since: Instant) {
         let members = self.consumer.context().clone();
-        if members.phases().get(&partition) != Some(&Phase::Held) {
-            return;
-        }
-        let (offset, next) = match at {
-            StartAt::Offset(offset) => (Offset::Offset(offset.cast_signed()), Some(offset)),
-            StartAt::Beginning => (Offset::Beginning, None),
+        let Some(phase) = members.phases().get(&partition).copied() else { return };
+        let next = match at {
+            StartAt::Offset(offset) => offset,
+            StartAt::Beginning => match range(&self.consumer, &members.topic, partition, RANGE_PATIENCE) {
+                Ok((low, _)) => low,
+                Err(KafkaError::Unavailable(_)) if since.elapsed() < START_PATIENCE => {
+                    self.starting.insert(partition, since);
+                    return;
+                }
+                Err(error) => return self.fail(partition, phase, PartitionError::Other(error.to_string())),
+            },
         };
-        let sought = self.consumer.seek(&members.topic, partition, offset, SEEK_PATIENCE);
-        match sought.and_then(|()| self.consumer.resume(&members.one(partition))) {
-            Ok(()) => {
-                members.phases().insert(partition, Phase::Running { next });
-            }
-            Err(_) if since.elapsed() < START_PATIENCE => {
-                self.starting.insert(partition, (at, since));
-            }
-            Err(error) => self.fail(partition, PartitionError::Other(format!("the partition cannot be positioned: {error}"))),
+        match self.fetch_from(partition, phase, next) {
+            Ok(()) => drop(members.phases().insert(partition, Phase::Running { next })),
+            Err(error) => self.fail(partition, phase, PartitionError::Other(format!("the partition cannot be started: {error}"))),
         }
     }
 
-    fn fail(&self, partition: i32, error: PartitionError) {
+    /// Whatever was fetched before is dropped by librdkafka.
+    fn fetch_from(&self, partition: i32, phase: Phase, offset: u64) -> KafkaResult<()> {
         let members = self.consumer.context();
-        members.phases().insert(partition, Phase::Failed);
-        // It may be gone already, and then nothing comes from it either.
-        let _ = self.consumer.pause(&members.one(partition));
+        if phase != Phase::Held {
+            self.consumer.incremental_unassign(&members.one(partition))?;
+        }
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&members.topic, partition, Offset::Offset(offset.cast_signed()))?;
+        // A pause outlives the assignment it was made in.
+        self.consumer.resume(&list)?;
+        self.consumer.incremental_assign(&list)
+    }
+
+    fn fail(&self, partition: i32, phase: Phase, error: PartitionError) {
+        let members = self.consumer.context();
+        if phase != Phase::Held {
+            members.phases().insert(partition, Phase::Failed);
+        }
         members.tell(Event::PartitionError { partition, error });
     }
 
@@ -377,7 +389,7 @@ impl Loop {
                 Some(Ok(message)) => {
                     let fetched = Fetched::from(&RawRecord(message));
                     if let Some(Phase::Running { next }) = members.phases().get_mut(&fetched.partition) {
-                        *next = Some(fetched.offset + 1);
+                        *next = fetched.offset + 1;
                         records += 1;
                         bytes += fetched.value.as_ref().map_or(0, |value| value.len());
                         batch.entry(fetched.partition).or_default().push(fetched);
@@ -423,27 +435,26 @@ impl Loop {
     /// The error does not name its partition: the one whose next offset is not in the log.
     fn find_outside(&self) {
         let members = self.consumer.context();
-        let running: Vec<(i32, Option<u64>)> = members
-            .phases()
-            .iter()
-            .filter_map(|(partition, phase)| match phase {
-                Phase::Running { next } => Some((*partition, *next)),
-                _ => None,
-            })
-            .collect();
+        let next_of = |(partition, phase): (&i32, &Phase)| match phase {
+            Phase::Running { next } => Some((*partition, *next)),
+            Phase::Held | Phase::Failed => None,
+        };
+        let running: Vec<(i32, u64)> = members.phases().iter().filter_map(next_of).collect();
         let mut outside = Vec::new();
-        for (partition, next) in &running {
-            let found = range(&self.consumer, &members.topic, *partition, RANGE_PATIENCE);
-            if let (Some(wanted), Ok((low, high))) = (*next, found)
-                && !(low..=high).contains(&wanted)
-            {
-                outside.push((*partition, PartitionError::OutOfRange { wanted, low, high }));
+        for (partition, wanted) in &running {
+            match range(&self.consumer, &members.topic, *partition, RANGE_PATIENCE) {
+                Ok((low, high)) if !(low..=high).contains(wanted) => {
+                    outside.push((*partition, PartitionError::OutOfRange { wanted: *wanted, low, high }));
+                }
+                _ => {}
             }
         }
         if outside.is_empty() {
-            outside = running.into_iter().map(|(partition, _)| (partition, PartitionError::Replaced)).collect();
+            outside = running.iter().map(|(partition, _)| (*partition, PartitionError::Replaced)).collect();
         }
-        outside.into_iter().for_each(|(partition, error)| self.fail(partition, error));
+        for (partition, error) in outside {
+            self.fail(partition, Phase::Failed, error);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Writing, and reading back without a group.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use quoteguard::adapters::kafka::{DeliveryError, From, KafkaError, Outgoing, Producer, Topic, read};
+use quoteguard::adapters::kafka::{DeliveryError, From, KafkaError, Outgoing, Producer, Reader, Topic, read};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::Bench;
@@ -52,6 +52,7 @@ fn a_record_comes_back_as_it_was_sent() {
 fn deliveries_are_told_in_order() {
     let bench = Bench::new("order", 1);
     assert_eq!(bench.write_quotes(0, 0..2_000), (0..2_000).collect::<Vec<_>>());
+    bench.producer.flush(PATIENCE).expect("told");
     assert_eq!(bench.producer.in_flight(), 0);
 }
 
@@ -103,6 +104,7 @@ fn a_bounded_read_ends_where_the_log_did() {
 pub fn write_transaction(bench: &Bench, numbers: std::ops::Range<u64>) {
     let mut raw = bench.raw();
     let producer: BaseProducer = raw.set("transactional.id", &bench.config.group).create().expect("a producer");
+    let count = numbers.end - numbers.start;
     producer.init_transactions(PATIENCE).expect("ready");
     producer.begin_transaction().expect("begun");
     for number in numbers {
@@ -112,6 +114,12 @@ pub fn write_transaction(bench: &Bench, numbers: std::ops::Range<u64>) {
     }
     producer.flush(PATIENCE).expect("delivered");
     producer.commit_transaction(Duration::from_secs(30)).expect("committed");
+    // The end is written after the answer.
+    let reader = Reader::open(&bench.config, Topic::Quotes).expect("a reader");
+    let deadline = Instant::now() + PATIENCE;
+    while reader.range(0).expect("the ends").1 <= count {
+        assert!(Instant::now() < deadline, "the transaction has no end");
+    }
 }
 
 #[test]
