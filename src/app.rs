@@ -1,10 +1,14 @@
 //! The composition root: it decides who talks to whom.
 
 mod commands;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod logs;
 mod rebuild;
 mod service;
 
-pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, replay, rules, serve};
+pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
+#[cfg(feature = "kafka")]
+pub use kafka::{TopicsCommand, topics};
 pub use rebuild::{RebuildArgs, rebuild};
 pub use service::{Service, StopReport};

@@ -1,8 +1,12 @@
 //! One typed configuration: defaults < file < environment (`QUOTEGUARD__HTTP__LISTEN`) < flags. Bad values and unknown keys
 //! are refused with the offending key.
 
+mod kafka;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+pub use kafka::{Kafka, Security, Topics, WhenDown};
 
 use figment::Figment;
 use figment::error::Kind;
@@ -29,6 +33,7 @@ pub struct Config {
     pub rules: Rules,
     pub watch: Watch,
     pub log: Log,
+    pub kafka: Kafka,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -312,6 +317,7 @@ impl Config {
         if let Some(start) = &time.event_start {
             instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
         }
+        self.kafka.check()?;
         self.check_keys()
     }
 
@@ -443,6 +449,15 @@ mod tests {
             ("[[http.keys]]\nname = 'a'\ntenant = 't'", "http.keys.0.key: give exactly one"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'short'", "http.keys.0.key: must have at least"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = 'x'", "http.keys.0.key_sha256: must be 64 hex"),
+            ("[kafka]\nbroker = 'k:1'", "kafka.broker: no such key"),
+            ("[kafka]\nbrokers = ''", "kafka.brokers: must be host:port"),
+            ("[kafka]\nsession_timeout_ms = 1", "kafka.session_timeout_ms: must lie between"),
+            ("[kafka]\nwhen_down = 'panic'", "kafka.when_down: "),
+            ("[kafka.topics]\nquotes = 'a b'", "kafka.topics.quotes: must be 1 to 249"),
+            ("[kafka.topics]\ndecisions = 'quotes'", "kafka.topics.decisions: must differ from kafka.topics.quotes"),
+            ("[kafka]\nusername = 'u'", "kafka.username: needs kafka.security"),
+            ("[kafka]\nsecurity = 'sasl_ssl'", "kafka.username: must be given"),
+            ("[kafka]\nsecurity = 'sasl_ssl'\nusername = 'u'", "kafka.password_file: give exactly one"),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);
@@ -454,8 +469,10 @@ mod tests {
 
     #[test]
     fn printing_hides_keys_and_reads_back() {
-        let toml = "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'a-very-secret-key'";
-        let config = load(toml, &[], Flags::default()).expect("valid");
+        let toml =
+            "[kafka]\nsecurity = 'sasl_ssl'\nusername = 'u'\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'a-very-secret-key'";
+        let env = [("QUOTEGUARD__KAFKA__PASSWORD", "a-very-secret-password")];
+        let config = load(toml, &env, Flags::default()).expect("valid");
         let printed = config.print().expect("prints");
         assert!(!printed.contains("very-secret"), "{printed}");
         assert!(!format!("{config:?}").contains("very-secret"));

@@ -24,6 +24,10 @@ enum Command {
     Replay(ReplayArgs),
     /// Compute a service's SQLite file from its own log again: after damage, or to change a fixed setting
     Rebuild(RebuildArgs),
+    /// Create the Kafka topics, or say what is wrong with them
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(app::TopicsCommand),
     /// Check or test a folder of rule files
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -33,15 +37,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    app::finish(match Cli::parse().command {
         Command::Serve(flags) => app::serve(&flags),
         Command::Replay(args) => app::replay(args),
         Command::Rebuild(args) => app::rebuild(args),
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => app::topics(&command),
         Command::Rules(command) => app::rules(&command),
         Command::Config(command) => app::config(&command),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("quoteguard: {error:#}");
-        ExitCode::FAILURE
     })
 }

@@ -1,6 +1,8 @@
 //! The outside world, behind the pipeline's traits.
 
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod sqlite;

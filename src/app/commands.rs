@@ -64,6 +64,14 @@ pub enum ConfigCommand {
     Print(Flags),
 }
 
+/// How the process ends; what went wrong goes to stderr.
+pub fn finish(done: Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        eprintln!("quoteguard: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
 /// Runs until SIGINT or SIGTERM; a second one ends at once.
 pub fn serve(flags: &Flags) -> Result<ExitCode> {
     let config = Config::load(flags)?;

@@ -5,6 +5,7 @@ pub mod csv;
 pub mod decision;
 pub mod error;
 pub mod instant;
+pub mod kafka;
 pub mod problem;
 pub mod quote;
 pub mod rule_file;

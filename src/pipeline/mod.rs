@@ -7,6 +7,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod clock;
 pub mod fate;
+pub mod fixed;
 pub mod health;
 pub mod partition;
 pub mod partitioner;

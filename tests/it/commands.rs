@@ -153,12 +153,18 @@ fn every_key_is_documented_with_its_default() {
         })
         .collect();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let everything = format!(
-        "rules.dir = 'r'\nwatch.dir = 'w'\ntime.event_start = '2026-01-01T00:00:00Z'\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = '{}'",
-        "0".repeat(64)
-    );
+    let everything = |password: &str| {
+        format!(
+            "rules.dir = 'r'\nwatch.dir = 'w'\ntime.event_start = '2026-01-01T00:00:00Z'\n[[http.keys]]\nname = 'a'\ntenant = 't'\n\
+             key_sha256 = '{}'\n[kafka]\nbrokers = 'k:1'\ninstance_id = 'a'\nsecurity = 'sasl_ssl'\nca_file = 'ca'\nusername = 'u'\n\
+             {password} = 'p'",
+            "0".repeat(64)
+        )
+    };
+    let mut all = printed(dir.path(), &everything("password_file"));
+    all.extend(printed(dir.path(), &everything("password")));
     let names = |keys: &BTreeMap<String, String>| keys.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&documented), names(&printed(dir.path(), &everything)));
+    assert_eq!(names(&documented), names(&all));
     for (key, default) in printed(dir.path(), "") {
         assert_eq!(documented[&key], default, "{key}");
     }

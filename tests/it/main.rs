@@ -7,6 +7,8 @@ mod conformance;
 mod contract;
 mod damage;
 mod demo;
+#[cfg(feature = "kafka")]
+mod kafka_adapter;
 mod oracle;
 mod overload;
 mod properties;

@@ -1,6 +1,7 @@
 //! The identity of a log: its id, the engine version that wrote it, and the settings that shape its decisions.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnection;
@@ -8,39 +9,15 @@ use sqlx::{Connection, Row};
 
 use super::fault::fault;
 use crate::contract::decision::ENGINE_VERSION;
-use crate::contract::instant::{self, Utc};
 use crate::engine::state::Settings;
-use crate::pipeline::StoreError;
+use crate::pipeline::{StoreError, fixed};
 
 const LOG_ID: &str = "log_id";
 const ENGINE: &str = "engine version";
-const RETENTION: &str = "time.retention_secs";
-const LATENESS_HTTP: &str = "time.lateness_http_secs";
-const LATENESS_STREAM: &str = "time.lateness_stream_secs";
-const MAX_SKEW: &str = "time.max_skew_secs";
-const MAX_AGE: &str = "time.max_age_secs";
-const MAX_JUMP: &str = "time.max_jump_secs";
-const EVENT_START: &str = "time.event_start";
-const LIVE_ATTEMPTS: &str = "limits.live_attempts_max";
-const LIVE_BYTES: &str = "limits.live_bytes_max";
-
-/// Stored where a setting is not given.
-const NONE: &str = "none";
 
 /// What may not change under recorded state, by configuration key.
-fn fixed(settings: &Settings) -> [(&'static str, String); 10] {
-    [
-        (ENGINE, ENGINE_VERSION.to_owned()),
-        (RETENTION, settings.retention_secs.to_string()),
-        (LATENESS_HTTP, settings.lateness_http_secs.to_string()),
-        (LATENESS_STREAM, settings.lateness_stream_secs.to_string()),
-        (MAX_SKEW, settings.max_skew_secs.to_string()),
-        (MAX_AGE, settings.max_age_secs.to_string()),
-        (MAX_JUMP, settings.max_jump_secs.to_string()),
-        (EVENT_START, settings.event_start.map_or(NONE.to_owned(), |start| Utc(start).to_string())),
-        (LIVE_ATTEMPTS, settings.max_live_attempts.to_string()),
-        (LIVE_BYTES, settings.max_live_bytes.to_string()),
-    ]
+fn unchanging(settings: &Settings) -> impl Iterator<Item = (&'static str, String)> {
+    iter::once((ENGINE, ENGINE_VERSION.to_owned())).chain(fixed::pairs(settings))
 }
 
 /// Writes the identity of a new file, checks that of an old one. Returns the log id.
@@ -54,7 +31,7 @@ pub(super) async fn identify(
 ) -> Result<String, StoreError> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     let mut stored = read(&mut tx).await?;
-    let expected = fixed(settings);
+    let expected: Vec<_> = unchanging(settings).collect();
     if stored.is_empty() {
         stored = expected.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         stored.insert(LOG_ID.to_owned(), log_id.map_or_else(random_id, |id| Ok(id.to_owned()))?);
@@ -93,26 +70,8 @@ pub(super) async fn recorded(connection: &mut SqliteConnection, path: &Path) -> 
             ENGINE_VERSION
         )));
     }
-    let lacks = |key: &str| StoreError::Damaged(format!("the file has no {key}"));
-    let number = |key: &str| stored.get(key).and_then(|text| text.parse().ok()).ok_or_else(|| lacks(key));
-    let event_start = match stored.get(EVENT_START).map(String::as_str) {
-        Some(NONE) => None,
-        Some(start) => Some(instant::parse(start).map_err(|_| lacks(EVENT_START))?),
-        None => return Err(lacks(EVENT_START)),
-    };
-    Ok(Settings {
-        log_id: stored.get(LOG_ID).ok_or_else(no_id)?.as_str().into(),
-        partition: 0,
-        retention_secs: number(RETENTION)?,
-        max_live_attempts: usize::try_from(number(LIVE_ATTEMPTS)?).unwrap_or(usize::MAX),
-        max_live_bytes: usize::try_from(number(LIVE_BYTES)?).unwrap_or(usize::MAX),
-        lateness_http_secs: number(LATENESS_HTTP)?,
-        lateness_stream_secs: number(LATENESS_STREAM)?,
-        max_skew_secs: number(MAX_SKEW)?,
-        max_age_secs: number(MAX_AGE)?,
-        max_jump_secs: number(MAX_JUMP)?,
-        event_start,
-    })
+    let log_id = stored.get(LOG_ID).ok_or_else(no_id)?;
+    fixed::read(&stored, log_id, 0)
 }
 
 async fn read(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, StoreError> {

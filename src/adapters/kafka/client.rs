@@ -1,0 +1,94 @@
+//! What the clients share: where librdkafka's words go, and reading one record.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::KafkaError;
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// Broker errors that pass are told once, by librdkafka's own log, at `warn`.
+pub(super) fn log(level: RDKafkaLogLevel, message: &str) {
+    match level {
+        RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice => tracing::debug!("{message}"),
+        _ => tracing::warn!("{message}"),
+    }
+}
+
+/// A context that only logs.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
+        log(level, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// One record, still in the client's memory.
+pub struct RawRecord<'a>(pub(super) BorrowedMessage<'a>);
+
+impl RawRecord<'_> {
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    pub fn offset(&self) -> u64 {
+        // Logical offsets are negative; a record has a real one.
+        self.0.offset().max(0).cast_unsigned()
+    }
+
+    /// Milliseconds since 1970; 0 where the broker gives none.
+    pub fn append_time_ms(&self) -> i64 {
+        self.0.timestamp().to_millis().unwrap_or(0)
+    }
+
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// The first header with this name; `None` for one without a value, too.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.headers()?.iter().find(|header| header.key == name)?.value
+    }
+
+    pub fn has_header(&self, name: &str) -> bool {
+        self.0.headers().is_some_and(|headers| headers.iter().any(|header| header.key == name))
+    }
+}
+
+/// First and next offset of a partition. A leader that has just moved is waited for.
+pub(super) fn range<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    patience: Duration,
+) -> Result<(u64, u64), KafkaError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match consumer.fetch_watermarks(topic, partition, left) {
+            Ok((low, high)) => return Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned())),
+            Err(error) => KafkaError::of(&format!("the ends of {topic} partition {partition}"), &error),
+        };
+        if !matches!(error, KafkaError::Unavailable(_)) || Instant::now() + TICK >= deadline {
+            return Err(error);
+        }
+        thread::sleep(TICK);
+    }
+}

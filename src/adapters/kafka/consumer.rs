@@ -1,0 +1,475 @@
+//! The group's consumer, on a thread of its own.
+//!
+//! A partition that is assigned stays silent until [`Command::Start`] says where to begin: the checkpoint knows, the group's
+//! committed offset does not. Until then it is ours in the group only, and librdkafka is not told to fetch it: to assign it paused and
+//! to seek later loses records, for a pending query of a logical offset (`end`, `beginning`) survives the seek and is asked again
+//! half a second later. For the same reason every start is a plain number. Commands are carried out between polls, so that nothing is
+//! delivered past one.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::client::{self, RawRecord, range};
+use super::error::{KafkaError, lasting};
+use super::settings::KafkaConfig;
+use crate::contract::kafka as headers;
+
+/// For latency; a catch-up is quick enough with it, and a partition's prefetch stays small.
+const TUNING: &[(&str, &str)] = &[
+    ("fetch.wait.max.ms", "100"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("fetch.error.backoff.ms", "100"),
+    ("queued.min.messages", "2000"),
+    ("queued.max.messages.kbytes", "8192"),
+];
+const BINDING: &[(&str, &str)] = &[
+    ("group.protocol", "classic"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // An offset that is gone is a fault to be shown, not a place to jump from.
+    ("auto.offset.reset", "error"),
+    ("check.crcs", "true"),
+    ("allow.auto.create.topics", "false"),
+];
+
+/// Records of one [`Event::Records`] batch over all partitions, and their bytes. Beyond: the next batch.
+const BATCH_MAX: usize = 512;
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Commands waiting. Beyond: the sender waits.
+const COMMANDS_MAX: usize = 1_024;
+/// How soon a command is seen while no record comes.
+const IDLE: Duration = Duration::from_millis(5);
+/// What the holders of revoked partitions may take for their last checkpoint.
+const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
+/// After this a partition whose beginning is not known is given up.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const RANGE_PATIENCE: Duration = Duration::from_secs(5);
+
+pub enum Event {
+    /// Ours, and silent until [`Command::Start`].
+    Assigned(i32),
+    /// No longer ours once `release` is dropped, or after half a second: time for a last checkpoint.
+    Revoked { partition: i32, release: Release },
+    /// Already another's: nothing more may be saved.
+    Lost(i32),
+    /// In order of offset, which may have gaps.
+    Records { partition: i32, records: Vec<Fetched> },
+    /// The partition delivers nothing more until it is started again.
+    PartitionError { partition: i32, error: PartitionError },
+    /// The consumer has ended; the text names the fix where there is one.
+    Fatal(String),
+}
+
+/// Dropping it lets a revoked partition go.
+pub struct Release {
+    _held: mpsc::SyncSender<()>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    pub partition: i32,
+    pub offset: u64,
+    /// Milliseconds since 1970.
+    pub append_time_ms: i64,
+    pub key: Option<Box<[u8]>>,
+    pub value: Option<Box<[u8]>>,
+    pub token: Option<Box<[u8]>>,
+    /// Name of the API key.
+    pub client: Option<Box<str>>,
+    pub is_pointer: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartitionError {
+    #[error("offset {wanted} is outside of the log, which holds {low} to {high}")]
+    OutOfRange { wanted: u64, low: u64, high: u64 },
+    /// The broker said that an offset was outside, and by now none is: the log was cut and refilled.
+    #[error("the log of one of the partitions was replaced while it was read")]
+    Replaced,
+    #[error("{0}")]
+    Other(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    Offset(u64),
+    Beginning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Start {
+        partition: i32,
+        at: StartAt,
+    },
+    Pause(i32),
+    Resume(i32),
+    /// For lag tools: the next offset to read. Nothing starts from it.
+    Commit {
+        partition: i32,
+        offset: u64,
+    },
+    Stop,
+}
+
+/// Gives commands from any thread.
+#[derive(Clone)]
+pub struct Commands(mpsc::SyncSender<Command>);
+
+impl Commands {
+    /// Waits while too many are under way. A consumer that has ended takes none, which its last event has told.
+    pub fn send(&self, command: Command) {
+        let _ = self.0.send(command);
+    }
+}
+
+pub struct ConsumerHandle {
+    commands: Commands,
+    thread: JoinHandle<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl ConsumerHandle {
+    pub fn commands(&self) -> Commands {
+        self.commands.clone()
+    }
+
+    /// Gives the partitions back - each is told as revoked - and leaves the group. `false` if that took too long: librdkafka can
+    /// hang in its last words, and its thread is left to the end of the process.
+    pub fn stop(self, patience: Duration) -> bool {
+        let began = Instant::now();
+        let _ = self.commands.0.try_send(Command::Stop);
+        drop(self.commands);
+        let has_ended = !matches!(self.ended.recv_timeout(patience), Err(mpsc::RecvTimeoutError::Timeout));
+        if has_ended && self.thread.join().is_err() {
+            tracing::error!("the consumer's thread has panicked");
+        }
+        tracing::debug!(ms = began.elapsed().as_millis() as u64, has_ended, "the consumer has stopped");
+        has_ended
+    }
+}
+
+/// Joins the group. `events` is called on the consumer's thread and must be quick: it holds up all partitions.
+///
+/// # Errors
+/// Settings that librdkafka refuses. The brokers need not be there yet.
+pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -> Result<ConsumerHandle, KafkaError> {
+    let mut client = config.client(TUNING, BINDING)?;
+    let session = config.session_timeout_ms;
+    client.set("group.id", &config.group);
+    client.set("session.timeout.ms", session.to_string());
+    client.set("heartbeat.interval.ms", (session / 3).clamp(1, 3_000).to_string());
+    if let Some(instance) = &config.instance_id {
+        client.set("group.instance.id", instance);
+    }
+    let topic = config.topics.quotes.clone();
+    let members = Members { topic: topic.clone(), events: Mutex::new(Box::new(events)), phases: Mutex::default() };
+    let refused = |error| KafkaError::of("starting the consumer", &error);
+    let consumer: BaseConsumer<Members> = client.create_with_context(members).map_err(refused)?;
+    consumer.subscribe(&[&topic]).map_err(refused)?;
+    let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
+    let (end, ended) = mpsc::channel();
+    let run = move || {
+        Loop { consumer, received, starting: BTreeMap::new() }.run();
+        drop(end);
+    };
+    let thread = thread::Builder::new().name("kafka-consumer".to_owned()).spawn(run);
+    let thread = thread.map_err(|error| KafkaError::Unavailable(format!("starting the consumer's thread: {error}")))?;
+    Ok(ConsumerHandle { commands: Commands(commands), thread, ended })
+}
+
+/// What a partition of ours is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Ours in the group, and not fetched.
+    Held,
+    /// Delivers; the next offset is at least this.
+    Running { next: u64 },
+    /// Stands still, and is fetched by librdkafka until it is started again or revoked.
+    Failed,
+}
+
+/// The context: which partitions are ours. Changed by rebalances, which happen inside `poll`, on the consumer's thread.
+struct Members {
+    topic: String,
+    events: Mutex<Box<dyn FnMut(Event) + Send>>,
+    phases: Mutex<BTreeMap<i32, Phase>>,
+}
+
+impl Members {
+    fn tell(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)(event);
+    }
+
+    fn phases(&self) -> MutexGuard<'_, BTreeMap<i32, Phase>> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn one(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.topic, partition);
+        list
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
+        // The group wants its answer; what is fetched is added start by start.
+        consumer.incremental_assign(&TopicPartitionList::new())?;
+        self.phases().extend(partitions.iter().map(|partition| (*partition, Phase::Held)));
+        partitions.iter().for_each(|partition| self.tell(Event::Assigned(*partition)));
+        Ok(())
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
+        let mut fetched = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            if !matches!(self.phases().remove(partition), None | Some(Phase::Held)) {
+                fetched.add_partition(&self.topic, *partition);
+            }
+        }
+        if consumer.assignment_lost() {
+            partitions.iter().for_each(|partition| self.tell(Event::Lost(*partition)));
+        } else {
+            let (held, released) = mpsc::sync_channel(0);
+            for partition in partitions {
+                self.tell(Event::Revoked { partition: *partition, release: Release { _held: held.clone() } });
+            }
+            drop(held);
+            if released.recv_timeout(RELEASE_PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                tracing::warn!(?partitions, "partitions are given away before their last checkpoint");
+            }
+        }
+        consumer.incremental_unassign(&fetched)
+    }
+}
+
+impl ClientContext for Members {
+    fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
+        client::log(level, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+    }
+}
+
+impl ConsumerContext for Members {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let done = match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &partitions),
+            _ => self.revoke(consumer, &partitions),
+        };
+        if let Err(error) = done {
+            // librdkafka takes the partitions back by itself with the next rebalance.
+            tracing::error!(%error, ?partitions, "a rebalance was not carried out");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "an offset was not committed; only lag tools miss it");
+        }
+    }
+}
+
+struct Loop {
+    consumer: BaseConsumer<Members>,
+    received: mpsc::Receiver<Command>,
+    /// Partitions whose beginning the broker did not tell yet, and since when it is asked.
+    starting: BTreeMap<i32, Instant>,
+}
+
+impl Loop {
+    /// Until it is told to stop or a fatal error; then the consumer is closed.
+    fn run(mut self) {
+        loop {
+            loop {
+                match self.received.try_recv() {
+                    Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
+                    Ok(command) => self.execute(command),
+                    Err(mpsc::TryRecvError::Empty) => break,
+                }
+            }
+            for (partition, since) in std::mem::take(&mut self.starting) {
+                self.start(partition, StartAt::Beginning, since);
+            }
+            if let Err(reason) = self.deliver() {
+                self.consumer.context().tell(Event::Fatal(reason));
+                return;
+            }
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        let members = self.consumer.context();
+        let done = match command {
+            Command::Start { partition, at } => return self.start(partition, at, Instant::now()),
+            Command::Pause(partition) => self.consumer.pause(&members.one(partition)),
+            // A partition that was not started stays silent.
+            Command::Resume(partition) => match members.phases().get(&partition) {
+                Some(Phase::Running { .. }) => self.consumer.resume(&members.one(partition)),
+                _ => Ok(()),
+            },
+            Command::Commit { partition, offset } => self.commit(partition, offset),
+            Command::Stop => Ok(()),
+        };
+        if let Err(error) = done {
+            // The partition has just been taken away; the rebalance tells.
+            tracing::debug!(%error, ?command, "a command came too late");
+        }
+    }
+
+    fn commit(&self, partition: i32, offset: u64) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&self.consumer.context().topic, partition, Offset::Offset(offset.cast_signed()))?;
+        self.consumer.commit(&list, CommitMode::Async)
+    }
+
+    fn start(&mut self, partition: i32, at: StartAt, since: Instant) {
+        let members = self.consumer.context().clone();
+        let Some(phase) = members.phases().get(&partition).copied() else { return };
+        let next = match at {
+            StartAt::Offset(offset) => offset,
+            StartAt::Beginning => match range(&self.consumer, &members.topic, partition, RANGE_PATIENCE) {
+                Ok((low, _)) => low,
+                Err(KafkaError::Unavailable(_)) if since.elapsed() < START_PATIENCE => {
+                    self.starting.insert(partition, since);
+                    return;
+                }
+                Err(error) => return self.fail(partition, phase, PartitionError::Other(error.to_string())),
+            },
+        };
+        match self.fetch_from(partition, phase, next) {
+            Ok(()) => drop(members.phases().insert(partition, Phase::Running { next })),
+            Err(error) => self.fail(partition, phase, PartitionError::Other(format!("the partition cannot be started: {error}"))),
+        }
+    }
+
+    /// Whatever was fetched before is dropped by librdkafka.
+    fn fetch_from(&self, partition: i32, phase: Phase, offset: u64) -> KafkaResult<()> {
+        let members = self.consumer.context();
+        if phase != Phase::Held {
+            self.consumer.incremental_unassign(&members.one(partition))?;
+        }
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&members.topic, partition, Offset::Offset(offset.cast_signed()))?;
+        // A pause outlives the assignment it was made in.
+        self.consumer.resume(&list)?;
+        self.consumer.incremental_assign(&list)
+    }
+
+    fn fail(&self, partition: i32, phase: Phase, error: PartitionError) {
+        let members = self.consumer.context();
+        if phase != Phase::Held {
+            members.phases().insert(partition, Phase::Failed);
+        }
+        members.tell(Event::PartitionError { partition, error });
+    }
+
+    /// What is ready, at most one batch. Waits a little when nothing is.
+    fn deliver(&self) -> Result<(), String> {
+        let members = self.consumer.context();
+        let mut batch: BTreeMap<i32, Vec<Fetched>> = BTreeMap::new();
+        let (mut records, mut bytes) = (0, 0);
+        let mut wait = IDLE;
+        let mut failed = None;
+        while records < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => {
+                    let fetched = Fetched::from(&RawRecord(message));
+                    if let Some(Phase::Running { next }) = members.phases().get_mut(&fetched.partition) {
+                        *next = fetched.offset + 1;
+                        records += 1;
+                        bytes += fetched.value.as_ref().map_or(0, |value| value.len());
+                        batch.entry(fetched.partition).or_default().push(fetched);
+                    }
+                }
+                Some(Err(error)) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        for (partition, records) in batch {
+            // A rebalance inside of the polls above may have taken the partition away.
+            if members.phases().contains_key(&partition) {
+                members.tell(Event::Records { partition, records });
+            }
+        }
+        failed.map_or(Ok(()), |error| self.judge(&error))
+    }
+
+    /// An error of the client: for good, of a partition, or one that passes.
+    fn judge(&self, error: &ClientError) -> Result<(), String> {
+        match error {
+            ClientError::MessageConsumptionFatal(code) => {
+                Err(lasting(*code).map_or(error.to_string(), |fix| format!("{error}; {fix}")))
+            }
+            ClientError::MessageConsumption(Code::AutoOffsetReset) => {
+                self.find_outside();
+                Ok(())
+            }
+            // Told to the log only: librdkafka tries again, and a right that is granted meanwhile helps.
+            ClientError::MessageConsumption(code) => {
+                if let Some(fix) = lasting(*code) {
+                    tracing::error!(%error, fix, "kafka");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The error does not name its partition: the one whose next offset is not in the log.
+    fn find_outside(&self) {
+        let members = self.consumer.context();
+        let next_of = |(partition, phase): (&i32, &Phase)| match phase {
+            Phase::Running { next } => Some((*partition, *next)),
+            Phase::Held | Phase::Failed => None,
+        };
+        let running: Vec<(i32, u64)> = members.phases().iter().filter_map(next_of).collect();
+        let mut outside = Vec::new();
+        for (partition, wanted) in &running {
+            match range(&self.consumer, &members.topic, *partition, RANGE_PATIENCE) {
+                Ok((low, high)) if !(low..=high).contains(wanted) => {
+                    outside.push((*partition, PartitionError::OutOfRange { wanted: *wanted, low, high }));
+                }
+                _ => {}
+            }
+        }
+        if outside.is_empty() {
+            outside = running.iter().map(|(partition, _)| (*partition, PartitionError::Replaced)).collect();
+        }
+        for (partition, error) in outside {
+            self.fail(partition, Phase::Failed, error);
+        }
+    }
+}
+
+impl From<&RawRecord<'_>> for Fetched {
+    fn from(record: &RawRecord<'_>) -> Fetched {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        Fetched {
+            partition: record.partition(),
+            offset: record.offset(),
+            append_time_ms: record.append_time_ms(),
+            key: record.key().map(Into::into),
+            value: record.value().map(Into::into),
+            token: record.header(headers::TOKEN).map(Into::into),
+            client: record.header(headers::CLIENT).map(text),
+            is_pointer: record.has_header(headers::POINTER),
+        }
+    }
+}

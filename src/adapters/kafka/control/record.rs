@@ -1,0 +1,75 @@
+//! Records of the control topic.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Unknown fields are ignored and unknown types skipped: later versions add.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ControlRecord {
+    /// The identity of the log. The first one counts.
+    Log {
+        /// 32 hex digits.
+        log_id: String,
+        /// Of `quotes`.
+        partitions: u32,
+        /// Fixed for the life of the log, by configuration key.
+        settings: BTreeMap<String, String>,
+    },
+    /// A rule book. It counts if its version is the last one's plus 1, so of two publishers exactly one wins.
+    Book {
+        /// Canonical source.
+        source: String,
+        version: u32,
+        /// 16 hex digits.
+        hash: String,
+    },
+    /// Its offset is the epoch of the ownership.
+    Claim { partition: i32, instance: String },
+    #[serde(other)]
+    Unknown,
+}
+
+impl ControlRecord {
+    pub fn key(&self) -> String {
+        match self {
+            ControlRecord::Log { .. } => "log".to_owned(),
+            ControlRecord::Book { .. } => "book".to_owned(),
+            ControlRecord::Claim { partition, .. } => format!("claim/{partition}"),
+            ControlRecord::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("memory takes every byte and all keys are strings")
+    }
+
+    /// `None` for what is not ours to read.
+    pub fn parse(value: &[u8]) -> Option<ControlRecord> {
+        serde_json::from_slice(value).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_back_and_the_unknown_is_skipped() {
+        let log =
+            ControlRecord::Log { log_id: "0".repeat(32), partitions: 4, settings: BTreeMap::from([("a".into(), "1".into())]) };
+        let book = ControlRecord::Book { source: "[]".into(), version: 1, hash: "00ff".into() };
+        let claim = ControlRecord::Claim { partition: 3, instance: "i".into() };
+        for (record, key) in [(log, "log"), (book, "book"), (claim, "claim/3")] {
+            assert_eq!(record.key(), key);
+            assert_eq!(ControlRecord::parse(&record.to_json()), Some(record));
+        }
+        let claimed = br#"{"type":"claim","partition":0,"instance":"i","since":"later versions"}"#;
+        assert_eq!(ControlRecord::parse(claimed), Some(ControlRecord::Claim { partition: 0, instance: "i".into() }));
+        assert_eq!(ControlRecord::parse(br#"{"type":"snooze","case":"R-1"}"#), Some(ControlRecord::Unknown));
+        for junk in [&b""[..], b"{", b"[]", b"\xff", br#"{"type":"claim"}"#] {
+            assert_eq!(ControlRecord::parse(junk), None);
+        }
+    }
+}

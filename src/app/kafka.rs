@@ -1,0 +1,130 @@
+//! From the configuration to the Kafka adapter, and `quoteguard topics`.
+
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Subcommand};
+
+use crate::adapters::kafka::{
+    CreateOptions, Created, KafkaConfig, Needs, Password, Sasl, Security, Severity, TopicNames, check, create,
+};
+use crate::config::{self, Config, Flags};
+use crate::pipeline::fixed;
+
+const DAY_SECS: i64 = 86_400;
+
+#[derive(Subcommand)]
+pub enum TopicsCommand {
+    /// Create what is missing and give the log its id; what is there stays as it is
+    Create(CreateArgs),
+    /// Say what is wrong with the topics and how to put it right; exit code 1 where it is dangerous
+    Check {
+        /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub struct CreateArgs {
+    /// Partitions of quotes and decisions, for the life of the log [default: 4, or what is there]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    partitions: Option<u32>,
+    /// Copies of each partition [default: the brokers']
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..=100))]
+    replication: Option<u16>,
+    /// How long quotes and decisions are kept [default: the longest window and an outage]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=36_500))]
+    retention: Option<i64>,
+    /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub fn topics(command: &TopicsCommand) -> Result<ExitCode> {
+    match command {
+        TopicsCommand::Create(args) => create_topics(args),
+        TopicsCommand::Check { config } => {
+            let config = load(config.clone())?;
+            let findings = check(&adapter(&config)?, Needs { retention_secs: needed_secs(&config) })?;
+            for finding in &findings {
+                writeln!(stdout(), "{finding}")?;
+            }
+            if findings.iter().any(|finding| finding.severity == Severity::Dangerous) {
+                return Ok(ExitCode::FAILURE);
+            }
+            writeln!(stdout(), "the topics are fit for use")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
+    let config = load(args.config.clone())?;
+    let needed = needed_secs(&config);
+    let retention_secs = args.retention.map_or(needed, |days| days * DAY_SECS);
+    if retention_secs < needed {
+        let days = (needed + DAY_SECS - 1) / DAY_SECS;
+        return Err(anyhow!(
+            "--retention: the longest window and an outage need {days} days (time.retention_secs + kafka.outage_secs)"
+        ));
+    }
+    let settings = fixed::pairs(&config.settings()).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let (partitions, replication) = (args.partitions, args.replication);
+    let options = CreateOptions { partitions, replication, retention_ms: retention_secs * 1_000, settings };
+    let Created { log, new, is_new_log } = create(&adapter(&config)?, &options)?;
+    for name in &new {
+        writeln!(stdout(), "created   {name}")?;
+    }
+    let is_new = if is_new_log { "new" } else { "there already" };
+    writeln!(stdout(), "log       {} ({is_new}), {} partitions", log.log_id, log.partitions)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(config: Option<PathBuf>) -> Result<Config> {
+    Ok(Config::load(&Flags { config, ..Flags::default() })?)
+}
+
+fn needed_secs(config: &Config) -> i64 {
+    config.time.retention_secs.saturating_add(config.kafka.outage_secs)
+}
+
+/// What the adapter needs of the configuration, with the secrets read.
+pub(super) fn adapter(config: &Config) -> Result<KafkaConfig> {
+    let kafka = &config.kafka;
+    let brokers = kafka.brokers.clone().context("kafka.brokers: name the brokers, host:port")?;
+    let config::Topics { quotes, decisions, dead_letters, control, referrals } = kafka.topics.clone();
+    let ca_file = kafka.ca_file.clone();
+    let security = match kafka.security {
+        config::Security::Plaintext => Security::Plaintext,
+        config::Security::Ssl => Security::Ssl { ca_file },
+        config::Security::SaslSsl => Security::SaslSsl { ca_file, sasl: sasl(kafka)? },
+    };
+    Ok(KafkaConfig {
+        brokers,
+        topics: TopicNames { quotes, decisions, dead_letters, control, referrals },
+        group: kafka.group.clone(),
+        instance_id: kafka.instance_id.clone(),
+        client_id: kafka.instance_id.as_ref().map_or("quoteguard".to_owned(), |instance| format!("quoteguard-{instance}")),
+        session_timeout_ms: kafka.session_timeout_ms,
+        security,
+        properties: kafka.properties.clone(),
+    })
+}
+
+fn sasl(kafka: &config::Kafka) -> Result<Sasl> {
+    let password = match (&kafka.password, &kafka.password_file) {
+        (Some(password), _) => password.0.clone(),
+        (None, Some(file)) => {
+            let text =
+                fs::read_to_string(file).with_context(|| format!("kafka.password_file: cannot read {}", file.display()))?;
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        (None, None) => return Err(anyhow!("kafka.password_file: give the password of kafka.username")),
+    };
+    let username = kafka.username.clone().unwrap_or_default();
+    Ok(Sasl { mechanism: kafka.sasl_mechanism.clone(), username, password: Password(password) })
+}

@@ -1,0 +1,9 @@
+//! The Kafka adapter against a real broker.
+
+mod bench;
+mod consumer;
+mod control;
+mod producer;
+mod topics;
+
+use bench::Bench;
