@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod fate;
 pub mod health;
+pub mod partitioner;
 pub mod queue;
 pub mod rebuild;
 pub mod recover;

@@ -6,11 +6,17 @@ mod commands;
 mod contract;
 mod damage;
 mod demo;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod java;
 mod oracle;
 mod overload;
 mod properties;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod proxy;
 mod quotes;
 mod rebuild;
 mod restart;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod servers;
 mod tidy;
 mod watch;
