@@ -45,9 +45,10 @@ bench: ## Every target with its floor: detection, replay, engine, HTTP, restart 
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
-lint: ## Scripts, format, clippy, licences and bans, and the tidy test
-	@scripts/setup.sh compiler cmake deny shellcheck
+lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy test
+	@scripts/setup.sh compiler cmake python deny shellcheck
 	shellcheck -x .ci/run scripts/*.sh
+	scripts/compose.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
