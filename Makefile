@@ -8,34 +8,47 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # For `make run`: flags of scripts/run.sh, such as --once or --port 9000.
 ARGS ?=
 
-.PHONY: help setup run test test-volume bench lint fmt audit
+.PHONY: help setup run test test-embedded test-volume services services-stop bench lint fmt audit
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## Install what a bare Debian machine lacks for all commands below
-	@scripts/setup.sh compiler python deny
+	@scripts/setup.sh compiler cmake python kafka redis kcat deny shellcheck
 
 run: ## Build, start the service, show a planted tweaker being referred, serve until Ctrl-C (ARGS=--once: end after the demo)
 	@scripts/setup.sh compiler
 	@scripts/run.sh $(ARGS)
 
-test: ## Every test, then schemathesis against a running service
-	@scripts/setup.sh compiler python
-	cargo test --workspace --locked
+test: ## Every test, with a real Kafka and Redis started for it, then schemathesis against a running service
+	@scripts/setup.sh compiler cmake python kafka redis
+	scripts/services.sh run --secure -- cargo test --workspace --locked
 	scripts/schemathesis.sh
 
-test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted
+test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no cmake
 	@scripts/setup.sh compiler
+	cargo test --workspace --locked --no-default-features
+
+services: ## Start a real Kafka and Redis on free ports, for `. target/services/env` and cargo test, or to try things
+	@scripts/setup.sh kafka redis
+	@scripts/services.sh start --secure
+
+services-stop: ## Stop them
+	@scripts/services.sh stop
+
+test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted
+	@scripts/setup.sh compiler cmake
 	cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
 
 bench: ## Every target with its floor: detection, replay, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
-	@scripts/setup.sh compiler curl python
+	@scripts/setup.sh compiler cmake curl python
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
-lint: ## Format, clippy, licences and bans, and the tidy test
-	@scripts/setup.sh compiler deny
+lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy test
+	@scripts/setup.sh compiler cmake python deny shellcheck
+	shellcheck -x .ci/run scripts/*.sh
+	scripts/compose.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources

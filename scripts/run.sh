@@ -18,7 +18,8 @@ while [ $# -gt 0 ]; do
 done
 
 echo "Building (the first time takes some minutes) ..." >&2
-cargo build --quiet --release --locked --workspace --bins
+# The embedded service alone: minutes less, and no cmake.
+cargo build --quiet --release --locked --workspace --bins --no-default-features
 binaries=${CARGO_TARGET_DIR:-target}/release
 
 mkdir -p data

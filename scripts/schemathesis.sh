@@ -3,23 +3,20 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+. scripts/python.sh
 . scripts/service.sh
 
 VERSION=4.32.5
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-venv=$target/venv
 folder=$(mktemp -d)
 trap 'stop_service || true; rm -rf "$folder"' EXIT
 
-if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -qF "$VERSION"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$VERSION"
-fi
+schemathesis=$(python_tool schemathesis "$VERSION")
 cargo build --quiet --locked --bin quoteguard
 if ! start_service "$target/debug/quoteguard" 127.0.0.1:0 "$folder/quoteguard.db" "$folder/log"; then
     cat "$folder/log" >&2
     exit 1
 fi
-(cd "$folder" && PYTHONPATH="$root/tests/schemathesis" SCHEMATHESIS_HOOKS=generation "$venv/bin/schemathesis" run "http://$SERVICE_ADDRESS/openapi.json" \
+(cd "$folder" && PYTHONPATH="$root/tests/schemathesis" SCHEMATHESIS_HOOKS=generation "$schemathesis" run "http://$SERVICE_ADDRESS/openapi.json" \
     --seed 20261124 --max-examples "${EXAMPLES:-30}" --checks all --phases examples,coverage,fuzzing,stateful \
     --continue-on-failure --no-color "$@")

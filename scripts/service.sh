@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced: start a service, know its address, stop it by its process id.
 
 # start_service BINARY LISTEN DATABASE LOGFILE -> SERVICE_PID, SERVICE_ADDRESS; waits until it takes quotes.
@@ -8,8 +9,7 @@ start_service() {
     SERVICE_PID=$!
     set +m
     SERVICE_ADDRESS=
-    local waited
-    for waited in $(seq 1200); do
+    for _ in $(seq 1200); do
         if ! kill -0 "$SERVICE_PID" 2>/dev/null; then
             SERVICE_PID=
             return 1

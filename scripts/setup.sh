@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing for the named needs: compiler, python, curl, deny. Says nothing when all is there.
+# Installs what is missing for the named needs; the functions need_* below are the list. Says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
@@ -49,6 +49,45 @@ need_rust() {
     exit 1
 }
 
+# What the Kafka client is built with: librdkafka is C, with C++ in its build, and takes OpenSSL from the system.
+need_cmake() {
+    local missing=()
+    has cmake || missing+=(cmake)
+    has c++ || missing+=(g++)
+    has pkg-config || missing+=(pkg-config)
+    [ -f /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+}
+
+# A broker from its jars, which Maven fetches; openssl makes the certificates of its secure side.
+need_kafka() {
+    local missing=()
+    has javac || missing+=(default-jdk-headless)
+    has mvn || missing+=(maven)
+    has openssl || missing+=(openssl)
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+    scripts/services.sh jars >/dev/null
+}
+
+need_redis() {
+    if ! has redis-server || ! has redis-cli; then
+        install_packages redis-server redis-tools
+    fi
+}
+
+# A Kafka reader that is not ours.
+need_kcat() {
+    has kcat || install_packages kcat
+}
+
+need_shellcheck() {
+    has shellcheck || install_packages shellcheck
+}
+
 # Schemathesis runs from a virtual environment of its own.
 need_python() {
     if ! has python3 || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
@@ -71,8 +110,9 @@ need_deny() {
 }
 
 for need in "$@"; do
-    case "$need" in
-        compiler | python | curl | deny) "need_$need" ;;
-        *) echo "scripts/setup.sh: unknown need '$need' (compiler, python, curl, deny)" >&2; exit 2 ;;
-    esac
+    if ! declare -F "need_$need" >/dev/null; then
+        echo "scripts/setup.sh: unknown need '$need'; it has: $(declare -F | sed -n 's/.* need_//p' | paste -sd ' ')" >&2
+        exit 2
+    fi
+    "need_$need"
 done

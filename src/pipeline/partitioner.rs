@@ -1,37 +1,43 @@
-//! Which partition a key belongs to: as Java's clients have it, so that whoever produces meets us there.
+//! Where Kafka puts a key: the default of its Java clients, so that whoever writes to the topic meets the same partition.
 
-/// `toPositive(murmur2(key)) mod partitions` (org.apache.kafka.common.utils.Utils).
-pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
-    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
+use std::num::NonZeroU32;
+
+/// The partition of a key among `partitions`.
+pub fn partition_of(key: &[u8], partitions: NonZeroU32) -> u32 {
+    // Not the absolute value: the sign bit is dropped, as in Java's `Utils.toPositive`.
+    (murmur2(key) & 0x7FFF_FFFF) % partitions
 }
 
-/// Austin Appleby's MurmurHash2 with Kafka's seed.
-fn murmur2(data: &[u8]) -> u32 {
-    const SEED: u32 = 0x9747_b28c;
-    const M: u32 = 0x5bd1_e995;
-    let mut h = SEED ^ data.len() as u32;
-    let (words, tail) = data.as_chunks::<4>();
+/// MurmurHash2 of 32 bits with the seed and the byte order of `org.apache.kafka.common.utils.Utils.murmur2`.
+pub fn murmur2(data: &[u8]) -> u32 {
+    const SEED: u32 = 0x9747_B28C;
+    const M: u32 = 0x5BD1_E995;
+    // The length enters by its lower 32 bits.
+    let mut hash = SEED ^ data.len() as u32;
+    let (words, rest) = data.as_chunks::<4>();
     for word in words {
         let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
         k ^= k >> 24;
-        h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
-    if !tail.is_empty() {
-        h ^= tail.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
-        h = h.wrapping_mul(M);
+    if !rest.is_empty() {
+        for (i, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * i);
+        }
+        hash = hash.wrapping_mul(M);
     }
-    h ^= h >> 13;
-    h = h.wrapping_mul(M);
-    h ^ h >> 15
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^ hash >> 15
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The vectors of Kafka's own test (UtilsTest.testMurmur2).
+    /// From Kafka's own `UtilsTest.testMurmur2`.
     #[test]
-    fn murmur2_is_that_of_kafka() {
+    fn hashes_as_kafka_does() {
         for (key, expected) in [
             ("21", -973_932_308),
             ("foobar", -790_332_482),
@@ -40,7 +46,14 @@ mod tests {
             ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
         ] {
-            assert_eq!(murmur2(key.as_bytes()) as i32, expected, "{key}");
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), expected, "{key}");
         }
+    }
+
+    #[test]
+    fn a_negative_hash_loses_its_sign_bit() {
+        let partitions = NonZeroU32::new(12).expect("not zero");
+        let expected = (-973_932_308_i32 & 0x7FFF_FFFF) % 12;
+        assert_eq!(partition_of(b"21", partitions), expected.cast_unsigned());
     }
 }

@@ -7,15 +7,19 @@ mod conformance;
 mod contract;
 mod damage;
 mod demo;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod java;
 #[cfg(feature = "kafka")]
 mod kafka_adapter;
 mod oracle;
 mod overload;
 mod properties;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod proxy;
 mod quotes;
 mod rebuild;
 mod restart;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
 mod tidy;
 mod watch;

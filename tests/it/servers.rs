@@ -1,67 +1,152 @@
-//! Private servers that a test may break.
+//! Real servers: the ones that `make test` or `make services` started for all tests, and private ones that a test may break.
+//!
+//! Starting one takes seconds and blocks: in an async test, use the multi-threaded flavour.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services.sh");
+
+/// Each test takes names of its own there: see [`unique`].
+pub fn kafka() -> &'static str {
+    static ADDRESS: LazyLock<String> = LazyLock::new(|| setting("QUOTEGUARD_TEST_KAFKA"));
+    &ADDRESS
+}
+
+/// URL of the shared Redis.
+pub fn redis() -> &'static str {
+    static URL: LazyLock<String> = LazyLock::new(|| setting("QUOTEGUARD_TEST_REDIS"));
+    &URL
+}
+
+/// The TLS side of the shared servers.
+pub struct Secure {
+    /// SASL_SSL, mechanisms PLAIN and SCRAM-SHA-512.
+    pub kafka: String,
+    /// `rediss://`, without user and password. The user may touch keys that begin with `quoteguard:`.
+    pub redis: String,
+    /// PEM file of the CA.
+    pub ca: PathBuf,
+    /// The same for both servers.
+    pub user: String,
+    pub password_file: PathBuf,
+}
+
+pub fn secure() -> Secure {
+    Secure {
+        kafka: setting("QUOTEGUARD_TEST_KAFKA_SECURE"),
+        redis: setting("QUOTEGUARD_TEST_REDIS_SECURE"),
+        ca: setting("QUOTEGUARD_TEST_CA").into(),
+        user: setting("QUOTEGUARD_TEST_USER"),
+        password_file: setting("QUOTEGUARD_TEST_PASSWORD_FILE").into(),
+    }
+}
+
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!(
+            "this test needs a real server and {name} is not set: run `make test`, or `make services` and \
+             `. target/services/env`, or build the tests without it: `make test-embedded`"
+        )
+    })
+}
+
+/// A name for topics, groups and keys that no other test and no earlier run has used.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000;
+    format!("{name}-{now:x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Kafka,
     Redis,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Kafka => "kafka",
+            Kind::Redis => "redis",
+        }
+    }
 }
 
 /// A server of one test, in a folder of its own: killed with the test, whatever state it is in.
 pub struct Private {
+    kind: Kind,
     dir: TempDir,
-    port: u16,
+    /// Further lines of its configuration: `KEY=VALUE` for Kafka, `KEY VALUE` for Redis.
     settings: Vec<String>,
-    child: Mutex<Option<Child>>,
 }
 
 /// A data directory as it was.
 pub struct Copy(TempDir);
 
 impl Private {
-    pub fn start(_kind: Kind, settings: &[&str]) -> Private {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    pub fn start(kind: Kind, settings: &[&str]) -> Private {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let settings = settings.iter().map(ToString::to_string).collect();
-        let server = Private { dir, port, settings, child: Mutex::default() };
+        let server = Private { kind, dir, settings: settings.iter().map(ToString::to_string).collect() };
         server.restart();
         server
     }
 
-    /// Starts it again, on the same port and data.
+    /// Starts it again, on the same port and data; does nothing where it runs.
     pub fn restart(&self) {
-        let data = self.dir.path().join("data");
-        std::fs::create_dir_all(&data).expect("a folder");
-        let fixed =
-            [format!("port {}", self.port), format!("dir {}", data.display()), "save \"\"".into(), "bind 127.0.0.1".into()];
-        let defaults = ["appendonly yes".to_owned(), "maxmemory-policy noeviction".to_owned()];
-        let lines = [&fixed[..], &defaults, &self.settings].concat().join("\n");
-        std::fs::write(self.dir.path().join("redis.conf"), lines).expect("written");
-        let mut command = Command::new("redis-server");
-        command.arg(self.dir.path().join("redis.conf")).stdout(Stdio::null());
-        *self.child.lock().expect("held by one") = Some(command.spawn().expect("redis-server starts"));
-        let began = Instant::now();
-        while redis_cli(&self.url(), &["ping"]) != "PONG" {
-            assert!(began.elapsed() < Duration::from_secs(20), "Redis does not answer");
-            std::thread::sleep(Duration::from_millis(5));
+        let mut command = Command::new(SCRIPT);
+        // They would name the shared one, and nothing would be started.
+        command.env_remove("QUOTEGUARD_TEST_KAFKA").env_remove("QUOTEGUARD_TEST_REDIS");
+        command.args(["start", "--only", self.kind.name()]).arg(self.dir.path());
+        for setting in &self.settings {
+            command.arg(format!("--{}", self.kind.name())).arg(setting);
         }
+        run(&mut command);
+    }
+
+    /// With other lines of configuration than before.
+    pub fn restart_with(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(ToString::to_string).collect();
+        self.restart();
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        let ports = std::fs::read_to_string(self.home().join("ports")).expect("started");
+        format!("127.0.0.1:{}", ports.split_whitespace().next().expect("a port"))
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://{}", self.kind.name(), self.address())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running().expect("runs")
+    }
+
+    fn running(&self) -> Option<u32> {
+        let pid = std::fs::read_to_string(self.home().join("pid")).ok()?.trim().parse().ok()?;
+        // Its working folder tells: a process id is given again.
+        let folder = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+        folder.starts_with(self.home()).then_some(pid)
     }
 
     /// `kill -9`, and waits until the process is gone.
     pub fn kill(&self) {
-        if let Some(mut child) = self.child.lock().expect("held by one").take() {
-            child.kill().and_then(|()| child.wait()).expect("killed");
+        self.signal("KILL");
+        while self.running().is_some() {
+            std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// An orderly stop.
+    pub fn stop(&self) {
+        run(Command::new(SCRIPT).arg("stop").arg(self.dir.path()));
     }
 
     /// SIGSTOP: connections stay and nothing answers.
@@ -74,75 +159,41 @@ impl Private {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.child.lock().expect("held by one").as_ref().expect("runs").id();
-        run(Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()));
+        run(Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()));
     }
 
     /// Copies the data directory; what the server has not written to a file yet is not in it.
     pub fn save(&self) -> Copy {
         let copy = tempfile::tempdir().expect("a temporary folder");
-        run(Command::new("cp").arg("-a").arg(self.dir.path().join("data")).arg(copy.path()));
+        run(Command::new("cp").arg("-a").arg(self.home().join("data")).arg(copy.path()));
         Copy(copy)
     }
 
     /// Kills the server, puts an older copy in place of its data and starts it again.
     pub fn rewind(&self, copy: &Copy) {
         self.kill();
-        std::fs::remove_dir_all(self.dir.path().join("data")).expect("removed");
-        run(Command::new("cp").arg("-a").arg(copy.0.path().join("data")).arg(self.dir.path()));
+        let data = self.home().join("data");
+        std::fs::remove_dir_all(&data).expect("removed");
+        run(Command::new("cp").arg("-a").arg(copy.0.path().join("data")).arg(&data));
         self.restart();
+    }
+
+    fn home(&self) -> PathBuf {
+        self.dir.path().canonicalize().expect("exists").join(self.kind.name())
     }
 }
 
 impl Drop for Private {
     fn drop(&mut self) {
-        self.kill();
+        if self.running().is_some() {
+            self.kill();
+        }
     }
 }
 
-/// A server with TLS and a user of few rights.
-pub struct Secure {
-    /// `rediss://`, without user and password.
-    pub redis: String,
-    /// PEM file of the CA.
-    pub ca: PathBuf,
-    pub user: String,
-    pub password_file: PathBuf,
-    _server: Private,
-    _dir: TempDir,
-}
-
-pub fn secure() -> Secure {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    certificates(dir.path());
-    let at = |name: &str| dir.path().join(name);
-    let tls = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    let settings = [
-        format!("tls-port {tls}"),
-        format!("tls-cert-file {}", at("server.pem").display()),
-        format!("tls-key-file {}", at("server.key").display()),
-        format!("tls-ca-cert-file {}", at("ca.pem").display()),
-        "tls-auth-clients no".to_owned(),
-        "user quoteguard on >not-to-be-seen ~quoteguard:* +@read +@write +@transaction +info".to_owned(),
-    ];
-    std::fs::write(at("password"), "not-to-be-seen\n").expect("written");
-    let server = Private::start(Kind::Redis, &settings.each_ref().map(String::as_str));
-    Secure {
-        redis: format!("rediss://127.0.0.1:{tls}"),
-        ca: at("ca.pem"),
-        user: "quoteguard".to_owned(),
-        password_file: at("password"),
-        _server: server,
-        _dir: dir,
-    }
-}
-
-fn certificates(dir: &Path) {
-    let openssl = |args: &str| run(Command::new("openssl").args(args.split(' ')).current_dir(dir));
-    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca");
-    openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
-    std::fs::write(dir.join("ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost").expect("written");
-    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem");
+/// Folder of Kafka's jars, for Java clients.
+pub fn jars() -> String {
+    run(Command::new(SCRIPT).arg("jars")).trim().to_owned()
 }
 
 /// Its standard output; fails with what it said.
@@ -153,6 +204,44 @@ pub fn run(command: &mut Command) -> String {
 }
 
 fn redis_cli(server: &str, args: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-u", server]).args(args).output().expect("redis-cli runs");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    run(Command::new("redis-cli").args(["-u", server]).args(args)).trim().to_owned()
+}
+
+#[test]
+fn a_private_redis_can_be_killed_frozen_and_rewound() {
+    let mut server = Private::start(Kind::Redis, &["appendfsync always"]);
+    let url = server.url();
+    assert_eq!(redis_cli(&url, &["config", "get", "appendfsync"]), "appendfsync\nalways");
+    redis_cli(&url, &["set", "a", "1"]);
+    let copy = server.save();
+    redis_cli(&url, &["set", "a", "2"]);
+    let before = server.pid();
+    server.kill();
+    server.restart();
+    assert_ne!(server.pid(), before);
+    assert_eq!(redis_cli(&url, &["get", "a"]), "2", "the same port, the same data");
+
+    server.freeze();
+    let asked = Command::new("timeout").args(["0.2", "redis-cli", "-u", &url, "ping"]).status().expect("runs");
+    assert_eq!(asked.code(), Some(124), "it does not answer");
+    server.thaw();
+    assert_eq!(redis_cli(&url, &["ping"]), "PONG");
+
+    server.rewind(&copy);
+    assert_eq!(redis_cli(&url, &["get", "a"]), "1", "the older copy");
+    server.stop();
+    server.restart_with(&["maxmemory-policy allkeys-lru"]);
+    assert_eq!(redis_cli(&url, &["config", "get", "maxmemory-policy"]), "maxmemory-policy\nallkeys-lru");
+}
+
+#[test]
+fn the_secure_side_of_redis_lets_in_its_user_only() {
+    let secure = secure();
+    let password = std::fs::read_to_string(&secure.password_file).expect("readable");
+    let (ca, user, password) = (secure.ca.to_str().expect("text"), &secure.user, password.trim());
+    let tls = ["--cacert", ca, "--no-auth-warning", "--user", user, "--pass", password];
+    let ask = |command: &[&str]| redis_cli(&secure.redis, &[&tls[..], command].concat());
+    assert_eq!(ask(&["set", "quoteguard:secure", "1"]), "OK");
+    assert!(ask(&["set", "another", "1"]).starts_with("NOPERM"), "keys of others");
+    assert!(ask(&["config", "set", "maxmemory-policy", "noeviction"]).starts_with("NOPERM"));
 }

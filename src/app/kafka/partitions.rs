@@ -2,6 +2,7 @@
 //! checkpoint.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -191,7 +192,7 @@ impl Partition {
     fn prepare(&self, raw: &Receiver<Vec<Raw>>, messages: &SyncSender<Message>) {
         let place = Place {
             partition: self.partition.unsigned_abs(),
-            partitions: self.shared.partitions,
+            partitions: NonZeroU32::new(self.shared.partitions).unwrap_or(NonZeroU32::MIN),
             is_event_time: self.shared.is_event_time,
         };
         for records in raw {

@@ -1,5 +1,6 @@
 //! From the bytes of a record to something the engine can step: stateless, so safe to do ahead and in parallel.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::contract::quote::decode;
@@ -62,7 +63,7 @@ pub enum Content {
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub partition: u32,
-    pub partitions: u32,
+    pub partitions: NonZeroU32,
     /// Quotes bring their own time (`time.arrival=event`).
     pub is_event_time: bool,
 }
