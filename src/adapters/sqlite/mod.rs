@@ -17,7 +17,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -28,10 +28,14 @@ pub use rebuild::{Rebuild, Replaced};
 use crate::engine::time::EventTime;
 
 /// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
+use crate::pipeline::StoreError;
 pub struct SqliteStore {
     connection: SqliteConnection,
     runtime: Handle,
     /// For messages.
+    options: SqliteConnectOptions,
+    /// The last commit failed: what the connection believes of its transaction may be wrong.
+    is_suspect: bool,
     path: PathBuf,
     /// Newest event time of the oldest segment, once known.
     oldest: Option<EventTime>,

@@ -62,8 +62,9 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
     let background = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     let checkpointer = Task(tokio::spawn(checkpoint_wal(background)));
     let runtime = Handle::current();
-    let store =
-        SqliteStore { connection, runtime, path: path.to_owned(), oldest: None, _checkpointer: checkpointer, _lock: lock };
+    let path = path.to_owned();
+    let (oldest, is_suspect) = (None, false);
+    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, _checkpointer: checkpointer, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
 }
 
