@@ -158,6 +158,28 @@ async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
         (
             "",
             "DELETE FROM segments WHERE from_offset = 1",
+#[tokio::test]
+async fn a_live_rule_edited_under_its_version_is_told() {
+    let rule = include_str!("../../rules/picking-24h.yaml");
+    let config = "[rules]\ndir = 'rules'\n";
+    for (from, to, is_told) in
+        [("then: refer", "then: flag", true), ("version: 1\n", "version: 2\n", false), ("mode: live", "mode: shadow", false)]
+    {
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let file = dir.path().join("rules/picking-24h.yaml");
+        std::fs::create_dir(dir.path().join("rules")).expect("a folder");
+        std::fs::write(&file, rule).expect("written");
+        let (dir, _) = TestApp::start_in(dir, config).await.stop().await;
+        std::fs::write(&file, rule.replacen(from, to, 1)).expect("written");
+        let app = TestApp::start_in(dir, config).await;
+        app.terminate();
+        let (_, _, said) = app.wait_and_hear().await;
+        assert!(said.contains("the rule book is in force"), "{said}");
+        let warned = said.lines().any(|line| line.contains("WARN") && line.contains("picking-24h"));
+        assert_eq!(warned, is_told, "{to}: {said}");
+    }
+}
+
             "the checkpoint ends at offset 0, the log at 2; run `quoteguard rebuild`",
         ),
         (
