@@ -71,14 +71,26 @@ async fn killed_and_resumed_equals_a_whole_run_of_the_same_log() {
     let referred = served.iter().filter(|json| json.contains(r#""decision":"refer""#)).count();
     assert!(amended > 0 && referred > 0, "the history of seed {seed} has amendments ({amended}) and referrals ({referred})");
 
-    let replay = tokio::process::Command::new(BINARY)
-        .args(["replay", "quoteguard.db", "--decisions", "out.jsonl"])
-        .current_dir(dir.path())
-        .output();
-    let replay = replay.await.expect("runs");
-    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
-    let replayed = std::fs::read_to_string(dir.path().join("out.jsonl")).expect("written");
+    let replay = async |more: &[&str]| {
+        let args = [&["replay", "quoteguard.db", "--decisions", "out.jsonl"], more].concat();
+        let replay = tokio::process::Command::new(BINARY).args(args).current_dir(dir.path()).output();
+        let replay = replay.await.expect("runs");
+        assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+        std::fs::read_to_string(dir.path().join("out.jsonl")).expect("written")
+    };
+    let replayed = replay(&[]).await;
     assert!(replayed.lines().eq(served.iter().map(String::as_str)), "seed {seed}: a replay of the log is byte-identical");
+
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    assert!(replay(&["--rules", shipped]).await == replayed, "the book that was in force, given by hand");
+    let (folder, watch) = (dir.path().join("watch"), "picking-watch.yaml");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::copy(format!("{shipped}/{watch}"), folder.join(watch)).expect("copied");
+    let tried = replay(&["--rules", "watch"]).await;
+    let book = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["rule_book"].clone();
+    let logged = book(&served[0]);
+    assert!(tried.lines().all(|line| book(line) != logged), "from the first record another book is in force");
+    assert!(tried.contains(r#""decision":"flag""#) && !tried.contains(r#""decision":"refer""#), "it refers nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,18 +159,6 @@ async fn a_stop_ends_within_its_one_deadline_whatever_holds_it_up() {
 }
 
 #[tokio::test]
-async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
-    let app = TestApp::start("").await;
-    app.check(&quote("q-1")).await.expect("answers");
-    let (dir, _) = app.stop().await;
-    for (config, damage, expected) in [
-        ("[time]\nretention_secs = 60\n", "SELECT 1", "a rule looks back 2592000 s and only 60 s are kept"),
-        ("[time]\nretention_secs = 2600000\n", "SELECT 1", "time.retention_secs = 2592000, now it is 2600000"),
-        ("", "UPDATE segments SET deltas = x'00' WHERE from_offset = 1", "segment at offset 1: its checksum does not match"),
-        (
-            "",
-            "DELETE FROM segments WHERE from_offset = 1",
-#[tokio::test]
 async fn a_live_rule_edited_under_its_version_is_told() {
     let rule = include_str!("../../rules/picking-24h.yaml");
     let config = "[rules]\ndir = 'rules'\n";
@@ -180,6 +180,18 @@ async fn a_live_rule_edited_under_its_version_is_told() {
     }
 }
 
+#[tokio::test]
+async fn a_changed_setting_or_damaged_file_is_refused_with_the_reason() {
+    let app = TestApp::start("").await;
+    app.check(&quote("q-1")).await.expect("answers");
+    let (dir, _) = app.stop().await;
+    for (config, damage, expected) in [
+        ("[time]\nretention_secs = 60\n", "SELECT 1", "a rule looks back 2592000 s and only 60 s are kept"),
+        ("[time]\nretention_secs = 2600000\n", "SELECT 1", "time.retention_secs = 2592000, now it is 2600000"),
+        ("", "UPDATE segments SET deltas = x'00' WHERE from_offset = 1", "segment at offset 1: its checksum does not match"),
+        (
+            "",
+            "DELETE FROM segments WHERE from_offset = 1",
             "the checkpoint ends at offset 0, the log at 2; run `quoteguard rebuild`",
         ),
         (
