@@ -120,8 +120,9 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The record at `offset` is durable. `tell` its submitter, or give back the outcome that nobody waits for: a refusal is then
-    /// remembered, unless a decision stands under the id. In one piece: whoever was told, or asks, finds the quote no longer pending and what became of it.
+    /// The record at `offset` is durable. `tell` its submitter, or give back the outcome that nobody waits for: a refusal is
+    /// then remembered, unless a decision stands under the id. In one piece: whoever was told, or asks, finds the quote no
+    /// longer pending and what became of it.
     pub(super) fn settle(mut self, offset: u64, tell: impl FnOnce() -> Result<(), Outcome>) {
         self.is_held = false;
         self.fates.with(|known| {

@@ -62,8 +62,8 @@ impl TestApp {
         TestApp::start_by(Command::new(BINARY), dir, config).await
     }
 
-    /// In a fresh folder, with a limit on the size of files to come: what goes beyond fails, as it does on a full disk, instead of
-    /// killing the process.
+    /// In a fresh folder, with a limit on the size of files to come: what goes beyond fails, as it does on a full disk, instead
+    /// of killing the process.
     pub async fn start_limitable(config: &str) -> TestApp {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let mut shell = Command::new("sh");

@@ -144,9 +144,10 @@ async fn a_file_of_before_the_mark_and_one_whose_creation_was_cut_short_are_ours
 
     let (dir, _) = app.stop().await;
     std::fs::remove_file(&database).expect("removed");
-    foreign(&database, SqliteJournalMode::Wal, 0, "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT \
-        NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)")
-        .await;
+    let migrations = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+        installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL, \
+        execution_time BIGINT NOT NULL)";
+    foreign(&database, SqliteJournalMode::Wal, 0, migrations).await;
     let app = TestApp::start_in(dir, "").await;
     assert_eq!(app.check(&quote("q-1")).await.expect("answers").status, 200);
 }
