@@ -2,6 +2,7 @@
 
 mod commands;
 mod logs;
+mod outputs;
 mod rebuild;
 mod service;
 

@@ -1,6 +1,7 @@
 //! One typed configuration: defaults < file < environment (`QUOTEGUARD__HTTP__LISTEN`) < flags. Bad values and unknown keys
 //! are refused with the offending key.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use crate::contract::instant;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
+use crate::http::auth;
 
 /// Read when no file is named and it exists.
 const FILE_DEFAULT: &str = "quoteguard.toml";
@@ -316,6 +318,7 @@ impl Config {
     }
 
     fn check_keys(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeMap::new();
         for (i, key) in self.http.keys.iter().enumerate() {
             let at = |field: &str| format!("http.keys.{i}.{field}");
             if key.name.is_empty() {
@@ -326,11 +329,15 @@ impl Config {
             }
             match (&key.key, &key.key_sha256) {
                 (Some(key), None) if key.0.len() < 16 => return Err(wrong(at("key"), "must have at least 16 characters")),
-                (None, Some(hash)) if crate::http::auth::parse_sha256(hash).is_none() => {
+                (None, Some(hash)) if auth::parse_sha256(hash).is_none() => {
                     return Err(wrong(at("key_sha256"), "must be 64 hex digits: printf %s KEY | sha256sum"));
                 }
                 (Some(_), None) | (None, Some(_)) => {}
                 _ => return Err(wrong(at("key"), "give exactly one of key and key_sha256")),
+            }
+            if let Some(first) = seen.insert(auth::digest(key), i) {
+                let again = format!("the same key as in http.keys.{first}; give each entry a key of its own");
+                return Err(wrong(format!("http.keys.{i}"), again));
             }
         }
         if self.http.keys.is_empty() && !self.http.insecure_no_keys && !self.http.listen.ip().is_loopback() {
@@ -443,6 +450,11 @@ mod tests {
             ("[[http.keys]]\nname = 'a'\ntenant = 't'", "http.keys.0.key: give exactly one"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'short'", "http.keys.0.key: must have at least"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey_sha256 = 'x'", "http.keys.0.key_sha256: must be 64 hex"),
+            (
+                "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'abcdefghijklmnop'\n[[http.keys]]\nname = 'b'\ntenant = 'u'\n\
+                 key_sha256 = 'F39DAC6CBABA535E2C207CD0CD8F154974223C848F727F98B3564CEA569B41CF'",
+                "http.keys.1: the same key as in http.keys.0",
+            ),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);

@@ -6,6 +6,7 @@ mod commands;
 mod contract;
 mod damage;
 mod demo;
+mod full;
 mod oracle;
 mod overload;
 mod properties;
