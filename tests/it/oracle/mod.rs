@@ -73,7 +73,7 @@ fn final_decisions_are_those_of_the_oracle() {
 const HISTORIES: u64 = 2_000;
 
 /// How often each of them is compared at least; the rarest is met about 2,200 times.
-const TIMES_MIN: usize = 1_000;
+const TIMES_MIN: usize = 500;
 
 /// Verdicts, amendments and features that say nothing of one field.
 const MET: [&str; 15] = [
