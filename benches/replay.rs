@@ -27,7 +27,7 @@ fn main() {
                     inputs: Inputs::Files(vec![input.clone()]),
                     decisions: scratch.path().join("decisions.jsonl"),
                     rejects: None,
-                    rules: shipped(),
+                    rules: Some(shipped()),
                     settings: Settings::default(),
                     depth,
                     preparers: preparers(),

@@ -4,6 +4,7 @@ mod commands;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod logs;
+mod outputs;
 mod rebuild;
 mod service;
 

@@ -3,6 +3,7 @@
 
 mod kafka;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use crate::contract::instant;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
+use crate::http::auth;
 
 /// Read when no file is named and it exists.
 const FILE_DEFAULT: &str = "quoteguard.toml";
@@ -322,6 +324,7 @@ impl Config {
     }
 
     fn check_keys(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeMap::new();
         for (i, key) in self.http.keys.iter().enumerate() {
             let at = |field: &str| format!("http.keys.{i}.{field}");
             if key.name.is_empty() {
@@ -332,11 +335,15 @@ impl Config {
             }
             match (&key.key, &key.key_sha256) {
                 (Some(key), None) if key.0.len() < 16 => return Err(wrong(at("key"), "must have at least 16 characters")),
-                (None, Some(hash)) if crate::http::auth::parse_sha256(hash).is_none() => {
+                (None, Some(hash)) if auth::parse_sha256(hash).is_none() => {
                     return Err(wrong(at("key_sha256"), "must be 64 hex digits: printf %s KEY | sha256sum"));
                 }
                 (Some(_), None) | (None, Some(_)) => {}
                 _ => return Err(wrong(at("key"), "give exactly one of key and key_sha256")),
+            }
+            if let Some(first) = seen.insert(auth::digest(key), i) {
+                let again = format!("the same key as in http.keys.{first}; give each entry a key of its own");
+                return Err(wrong(format!("http.keys.{i}"), again));
             }
         }
         if self.http.keys.is_empty() && !self.http.insecure_no_keys && !self.http.listen.ip().is_loopback() {
@@ -458,6 +465,11 @@ mod tests {
             ("[kafka]\nusername = 'u'", "kafka.username: needs kafka.security"),
             ("[kafka]\nsecurity = 'sasl_ssl'", "kafka.username: must be given"),
             ("[kafka]\nsecurity = 'sasl_ssl'\nusername = 'u'", "kafka.password_file: give exactly one"),
+            (
+                "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'abcdefghijklmnop'\n[[http.keys]]\nname = 'b'\ntenant = 'u'\n\
+                 key_sha256 = 'F39DAC6CBABA535E2C207CD0CD8F154974223C848F727F98B3564CEA569B41CF'",
+                "http.keys.1: the same key as in http.keys.0",
+            ),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::outputs::check_outputs;
 use super::{Service, logs};
 use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
@@ -34,7 +35,7 @@ pub struct ReplayArgs {
     /// Where records that could not be decided go [default: OUT.rejects.jsonl]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Folder of rule files [default: the shipped book]
+    /// Folder of rule files, in force from the first record [default: the shipped book; for an SQLite file those of its log]
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
     /// Configuration file (TOML) [default: quoteguard.toml when it exists]
@@ -46,11 +47,13 @@ pub struct ReplayArgs {
 pub enum RulesCommand {
     /// Compile the rules of a folder and show every error
     Check {
+        /// Folder of rule files
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
     /// Compile them and run the tests they carry
     Test {
+        /// Folder of rule files
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
@@ -127,12 +130,18 @@ impl Signals {
 pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let ReplayArgs { files, decisions, rejects, rules, config } = args;
     let config = Config::load(&Flags { config, ..Flags::default() })?;
-    let dir = rules.or_else(|| config.rules.dir.clone());
+    check_outputs(&files, &decisions, rejects.as_deref())?;
+    let inputs = inputs(files)?;
+    let rules = match (&inputs, rules) {
+        (Inputs::Log(log), Some(dir)) => Some(rule_book(Some(&dir), log.settings().retention_secs)?),
+        (Inputs::Log(_), None) => None,
+        (Inputs::Files(_), dir) => Some(rule_book(dir.or(config.rules.dir.clone()).as_deref(), config.time.retention_secs)?),
+    };
     let options = Options {
-        inputs: inputs(files)?,
+        inputs,
         decisions,
         rejects,
-        rules: rule_book(dir.as_deref(), config.time.retention_secs)?,
+        rules,
         settings: config.settings(),
         depth: Depth::Full,
         preparers: replay::preparers(),

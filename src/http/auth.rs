@@ -30,22 +30,26 @@ pub enum Caller {
 
 pub struct Keys(Vec<([u8; 32], Client)>);
 
+/// Of an entry's key, whichever way it is given; `None` without a usable one.
+pub fn digest(entry: &ApiKey) -> Option<[u8; 32]> {
+    match (&entry.key, &entry.key_sha256) {
+        (Some(key), _) => Some(Sha256::digest(key.0.as_bytes()).into()),
+        (None, Some(hash)) => parse_sha256(hash),
+        (None, None) => None,
+    }
+}
+
 impl Keys {
     /// From a checked configuration; an entry without a usable key lets nobody in.
     ///
     /// `queue_client_max` is how many of its quotes may wait for the writer.
     pub fn new(keys: &[ApiKey], queue_client_max: usize) -> Keys {
-        let hash = |key: &ApiKey| match (&key.key, &key.key_sha256) {
-            (Some(key), _) => Some(Sha256::digest(key.0.as_bytes()).into()),
-            (None, Some(hash)) => parse_sha256(hash),
-            (None, None) => None,
-        };
         let client = |key: &ApiKey| Client {
             name: key.name.as_str().into(),
             tenant: key.tenant.as_str().into(),
             room: Arc::new(Semaphore::new(queue_client_max.min(Semaphore::MAX_PERMITS))),
         };
-        Keys(keys.iter().filter_map(|key| Some((hash(key)?, client(key)))).collect())
+        Keys(keys.iter().filter_map(|key| Some((digest(key)?, client(key)))).collect())
     }
 
     /// Looks at `Authorization: Bearer` and `X-Api-Key`. Takes the same time whichever key matches, or none.

@@ -40,8 +40,6 @@ pub struct Parameters {
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Another tenant than the key's", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Never seen", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Refused after a 202: the id was used with another body", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "Refused after a 202: the field is named", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The store cannot be read", body = Problem, content_type = "application/problem+json"),
@@ -77,7 +75,8 @@ async fn find(
         (Caller::Known(client), _) => client.tenant.to_string(),
         (_, tenant) => tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
     };
-    // What the newest record with this id met comes before what an earlier one was told. Asked first: between the commit and
+    // What the newest record with this id met comes before what an earlier one was told, unless it was another form under an id
+    // that is taken: there the decision on the first stands. Asked first: between the commit and
     // this answer a pending quote becomes a stored one, never the other way.
     match shared.queue.fate(&tenant, &quote_id) {
         Some(Fate::Pending) => return Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),

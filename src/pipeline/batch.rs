@@ -8,7 +8,7 @@ use crate::engine::decision::Decision;
 use crate::engine::delta::CorruptDelta;
 use crate::engine::state::State;
 use crate::engine::step::{Input, Outcome, Step};
-use crate::engine::time::EventTime;
+use crate::engine::time::{EventTime, MINUTE};
 
 /// An empty batch that begins where the state stands.
 pub fn open(state: &State) -> Batch {
@@ -20,8 +20,13 @@ pub fn open(state: &State) -> Batch {
         segment: Segment { from, to: from, max_event_time: EventTime(i64::MIN), deltas: Vec::new() },
         files: Vec::new(),
         forgotten: Vec::new(),
-        horizon: state.expiry_horizon(),
+        horizon: kept_from(state),
     }
+}
+
+/// The state forgets whole minutes: a segment that went earlier would take ids along that are known until a restart.
+fn kept_from(state: &State) -> EventTime {
+    EventTime(state.expiry_horizon().0.div_euclid(MINUTE) * MINUTE)
 }
 
 /// Decides, applies and collects what one input changes; its record is pushed by the caller.
@@ -78,5 +83,51 @@ pub fn refusal(outcome: &Outcome) -> Option<(String, &'static str, &'static str)
             "/submitted_at",
         )),
         Outcome::Decided | Outcome::Duplicate(_) | Outcome::Applied => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::contract::quote::decode;
+    use crate::engine::decide::Prepared;
+    use crate::engine::quote::Position;
+    use crate::engine::state::Settings;
+    use crate::engine::step::{ArrivalClock, LoggedQuote};
+    use crate::engine::time::ArrivalTime;
+
+    fn submit(state: &mut State, id: &str, time: &str) -> Batch {
+        let body = format!(
+            r#"{{"quote_id":"{id}","submitted_at":"2026-03-02T{time}Z","product":"osago","channel":{{"kind":"web"}},
+                "policyholder":{{"last_name":"","first_name":""}}}}"#
+        );
+        let prepared = Arc::new(Prepared::new(&decode(body.as_bytes(), None).expect("a quote").quote));
+        let position = Position { partition: 0, offset: state.next_offset() };
+        let input = Input::Quote(LoggedQuote { position, arrival: ArrivalTime(0), clock: ArrivalClock::Event, prepared });
+        let mut batch = open(state);
+        step(state, &Books::default(), &mut batch, &input).expect("steps");
+        batch
+    }
+
+    #[test]
+    fn a_segment_is_kept_as_long_as_the_state_knows_its_ids() {
+        let settings = Settings {
+            retention_secs: 60,
+            lateness_http_secs: 0,
+            lateness_stream_secs: 0,
+            max_skew_secs: 0,
+            ..Settings::default()
+        };
+        let mut state = State::new(settings);
+        let segment = submit(&mut state, "a", "12:00:10").segment;
+        for (others, time, is_known) in
+            [(1, "12:01:05", true), (2, "12:01:40", true), (3, "12:01:59", true), (4, "12:02:00", false)]
+        {
+            submit(&mut state, &format!("b-{others}"), time);
+            assert_eq!(state.live_attempts() == others + 1, is_known, "{time}");
+            assert_eq!(segment.max_event_time >= open(&state).horizon, is_known, "{time}");
+        }
     }
 }

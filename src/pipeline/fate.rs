@@ -120,14 +120,15 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The record at `offset` is durable. `tell` its submitter, or give back the outcome that nobody waits for: a refusal is then
-    /// remembered. In one piece: whoever was told, or asks, finds the quote no longer pending and what became of it.
+    /// The record at `offset` is durable. `tell` its submitter, or give back the outcome that nobody waits for: a refusal is
+    /// then remembered, unless a decision stands under the id. In one piece: whoever was told, or asks, finds the quote no
+    /// longer pending and what became of it.
     pub(super) fn settle(mut self, offset: u64, tell: impl FnOnce() -> Result<(), Outcome>) {
         self.is_held = false;
         self.fates.with(|known| {
             known.release(self.key);
             known.refused.remove(&self.key);
-            if let Err(outcome @ (Outcome::IdReused(_) | Outcome::TooOld { .. } | Outcome::TimeJump { .. })) = tell() {
+            if let Err(outcome @ (Outcome::TooOld { .. } | Outcome::TimeJump { .. })) = tell() {
                 known.refuse(self.key, offset, outcome);
             }
         });

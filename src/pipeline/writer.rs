@@ -81,6 +81,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             self.metrics.rule_book(in_force);
             return Ok(in_force.clone());
         }
+        self.warn_of_edits(book);
         let book = RuleBook::build(self.book_versions + 1, book.rules().cloned().collect())
             .map_err(|errors| WriterError::RuleBook(format!("{errors:?}")))?;
         self.book_versions = book.version();
@@ -95,6 +96,16 @@ impl<S: Store, C: Clock> Writer<S, C> {
         self.commit(open)?;
         self.metrics.rule_book(&reference);
         Ok(reference)
+    }
+
+    /// Nothing in a decision tells two contents of a rule under one version apart but the hash of the whole book.
+    fn warn_of_edits(&self, next: &RuleBook) {
+        let Some(in_force) = self.state.rule_book().and_then(|in_force| self.books.get(in_force.hash)) else { return };
+        let edited: Vec<&str> = in_force.edited_without_bump(next).iter().map(|rule| &*rule.id).collect();
+        if !edited.is_empty() {
+            let rules = edited.join(", ");
+            tracing::warn!(rules, "live rules are edited under the same version; give each edit the next version in its file");
+        }
     }
 
     /// Runs until every [`super::queue::Queue`] is dropped and the queue is empty; gives the store back.

@@ -22,23 +22,26 @@ use crate::pipeline::recover::join;
 pub struct Decider {
     state: State,
     books: Books,
+    /// Not those of the log: its books keep their places, without effect.
+    has_own_rules: bool,
     partition: u32,
     report: Report,
     began: Instant,
 }
 
 impl Decider {
-    /// With `rules` in force from the first record; a recorded log brings its own.
-    pub fn new(settings: Settings, rules: RuleBook, is_log: bool) -> Decider {
+    /// With `rules` in force throughout, or else those that a recorded log brings.
+    pub fn new(settings: Settings, rules: Option<RuleBook>) -> Decider {
         let partition = settings.partition;
         let mut decider = Decider {
             state: State::new(settings),
             books: Books::default(),
+            has_own_rules: rules.is_some(),
             partition,
             report: Report::default(),
             began: Instant::now(),
         };
-        if !is_log {
+        if let Some(rules) = rules {
             let reference = decider.add_book(rules);
             decider.state.restore(0, Arrivals::default(), vec![(0, reference)]);
         }
@@ -100,6 +103,7 @@ impl Decider {
                 };
                 Input::Quote(LoggedQuote { position, arrival, clock, prepared })
             }
+            ReadyRecord::RuleBook if self.has_own_rules => Input::Skipped { position },
             ReadyRecord::RuleBook => {
                 let at = position.offset;
                 let text = std::str::from_utf8(chunk.raw(i))?;

@@ -43,10 +43,6 @@ pub fn open(inputs: Inputs, progress: ProgressBar) -> Result<Feed> {
 }
 
 impl Feed {
-    pub fn is_log(&self) -> bool {
-        matches!(self, Feed::Log { .. })
-    }
-
     /// A recorded log brings its own identity and settings.
     pub fn settings(&self, given: Settings) -> Settings {
         match self {

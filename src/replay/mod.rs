@@ -53,8 +53,8 @@ pub struct Options {
     pub decisions: PathBuf,
     /// Beside the decisions when not given.
     pub rejects: Option<PathBuf>,
-    /// In force from the first record; a recorded log has its own.
-    pub rules: RuleBook,
+    /// In force from the first record to the last; `None` for those that a recorded log holds.
+    pub rules: Option<RuleBook>,
     /// `log_id` is replaced by the recorded log's.
     pub settings: Settings,
     pub depth: Depth,
@@ -76,7 +76,7 @@ pub fn run(options: Options) -> Result<Report> {
     let Options { inputs, decisions, rejects, rules, settings, depth, preparers, progress } = options;
     let feed = feed::open(inputs, progress.clone())?;
     let settings = feed.settings(settings);
-    let decider = decide::Decider::new(settings, rules, feed.is_log());
+    let decider = decide::Decider::new(settings, rules);
     let rejects = rejects.unwrap_or_else(|| rejects_path(&decisions));
     let writer = (depth == Depth::Full).then(|| write::Writer::create(&decisions, &rejects)).transpose()?;
     let report = thread::scope(|scope| {

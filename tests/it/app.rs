@@ -28,7 +28,7 @@ pub struct TestApp {
     child: Child,
     pub addr: SocketAddr,
     pub dir: Arc<TempDir>,
-    /// What the process says after it listens.
+    /// What the process says.
     said: JoinHandle<String>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -59,14 +59,27 @@ impl TestApp {
 
     /// Again in a folder that has been used before.
     pub async fn start_in(dir: Arc<TempDir>, config: &str) -> TestApp {
-        let app = TestApp::spawn(dir, config).await;
+        TestApp::start_by(Command::new(BINARY), dir, config).await
+    }
+
+    /// In a fresh folder, with a limit on the size of files to come: what goes beyond fails, as it does on a full disk, instead
+    /// of killing the process.
+    pub async fn start_limitable(config: &str) -> TestApp {
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
+        TestApp::start_by(shell, dir, config).await
+    }
+
+    async fn start_by(command: Command, dir: Arc<TempDir>, config: &str) -> TestApp {
+        let app = TestApp::spawn(command, dir, config).await;
         eventually("the service is ready", async || app.get("/readyz").await.is_ok_and(|a| a.status == 200)).await;
         app
     }
 
-    async fn spawn(dir: Arc<TempDir>, config: &str) -> TestApp {
+    async fn spawn(mut command: Command, dir: Arc<TempDir>, config: &str) -> TestApp {
         std::fs::write(dir.path().join("quoteguard.toml"), config).expect("written");
-        let mut child = Command::new(BINARY)
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"])
             .current_dir(dir.path())
             .stderr(Stdio::piped())
@@ -86,7 +99,6 @@ impl TestApp {
         };
         // Reads on, or the service would block on a full pipe.
         let said = tokio::spawn(async move {
-            let mut said = String::new();
             while let Ok(Some(line)) = log.next_line().await {
                 said.push_str(&line);
                 said.push('\n');
@@ -152,6 +164,13 @@ impl TestApp {
 
     pub fn pid(&self) -> u32 {
         self.child.id().expect("runs")
+    }
+
+    /// From now on the process can write to its files up to so many bytes: a number, or `unlimited`.
+    pub fn limit_files(&self, bytes: &str) {
+        let limit = format!("--fsize={bytes}:unlimited");
+        let status = std::process::Command::new("prlimit").args(["--pid", &self.pid().to_string(), &limit]).status();
+        assert!(status.expect("prlimit runs").success());
     }
 
     pub fn terminate(&self) {

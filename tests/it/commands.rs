@@ -88,6 +88,55 @@ fn rejects_keep_their_place_and_their_bytes() {
 }
 
 #[test]
+fn a_replay_writes_over_nothing_that_it_reads() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| dir.path().join(name);
+    let quotes = lines(&history(5, 20));
+    fs::create_dir(at("sub")).expect("a folder");
+    fs::write(at("q.jsonl"), &quotes).expect("written");
+    fs::write(at("p.jsonl"), &quotes).expect("written");
+    fs::write(at("other.db"), b"SQLite format 3\0 and more").expect("written");
+    fs::hard_link(at("q.jsonl"), at("hard.jsonl")).expect("linked");
+    std::os::unix::fs::symlink("q.jsonl", at("soft.jsonl")).expect("linked");
+    std::os::unix::fs::symlink("new.jsonl", at("to-come.jsonl")).expect("linked");
+    let list = || {
+        let names = fs::read_dir(dir.path()).expect("reads").map(|entry| entry.expect("an entry").file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = list();
+    for (args, named) in [
+        (&["q.jsonl", "--decisions", "q.jsonl"][..], ["--decisions q.jsonl", "the input q.jsonl"]),
+        (&["q.jsonl", "--decisions", "sub/../q.jsonl"], ["--decisions sub/../q.jsonl", "the input q.jsonl"]),
+        (&["p.jsonl", "q.jsonl", "--decisions", "soft.jsonl"], ["--decisions soft.jsonl", "the input q.jsonl"]),
+        (&["hard.jsonl", "--decisions", "out.jsonl", "--rejects", "q.jsonl"], ["--rejects q.jsonl", "the input hard.jsonl"]),
+        (
+            &["q.jsonl", "--decisions", "new.jsonl", "--rejects", "./new.jsonl"],
+            ["--rejects ./new.jsonl", "--decisions new.jsonl"],
+        ),
+        (
+            &["q.jsonl", "--decisions", "to-come.jsonl", "--rejects", "new.jsonl"],
+            ["--rejects new.jsonl", "--decisions to-come.jsonl"],
+        ),
+        (&["q.jsonl", "--decisions", "other.db"], ["--decisions other.db", "is an SQLite file"]),
+    ] {
+        let done = run(dir.path(), &[&["replay"], args].concat(), b"");
+        let heard = text(&done.stderr);
+        assert!(done.status.code() == Some(1) && named.iter().all(|word| heard.contains(word)), "{args:?}: {heard}");
+        assert_eq!(list(), before, "{args:?}");
+    }
+    let stdin = fs::File::open(at("p.jsonl")).expect("opens");
+    let mut redirected = Command::new(BINARY);
+    redirected.args(["replay", "-", "--decisions", "p.jsonl"]).current_dir(dir.path()).stdin(stdin);
+    let done = redirected.output().expect("runs");
+    assert!(done.status.code() == Some(1) && text(&done.stderr).contains("/dev/stdin"), "{}", text(&done.stderr));
+    for name in ["q.jsonl", "p.jsonl"] {
+        assert_eq!(fs::read_to_string(at(name)).expect("reads"), quotes, "{name}");
+    }
+    let done = run(dir.path(), &["replay", "q.jsonl", "--decisions", "/dev/null", "--rejects", "/dev/null"], b"");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+}
+
+#[test]
 fn wrong_usage_is_2_and_failure_is_1_with_the_reason() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     fs::write(dir.path().join("bad.toml"), "[http]\nlisen = '127.0.0.1:1'").expect("written");
@@ -101,13 +150,15 @@ fn wrong_usage_is_2_and_failure_is_1_with_the_reason() {
         (&["config", "check", "--config", "missing.toml"], 1, "missing.toml"),
         (&["serve", "--listen", "0.0.0.0:0"], 1, "http.keys"),
         (&["serve", "--watch", "missing"], 1, "watch.dir"),
-        (&["rules", "check", "missing"], 1, ""),
-        (&["config", "check"], 0, ""),
-        (&["--version"], 0, ""),
+        (&["rules", "check", "missing"], 1, "cannot read missing"),
+        (&["rules", "test", "--help"], 0, "Folder of rule files"),
+        (&["config", "check"], 0, "the configuration is valid"),
+        (&["--version"], 0, concat!("quoteguard ", env!("CARGO_PKG_VERSION"))),
     ] {
         let done = run(dir.path(), args, b"");
         assert_eq!(done.status.code(), Some(code), "{args:?}: {}", text(&done.stderr));
-        assert!(text(&done.stderr).contains(said), "{args:?}: {}", text(&done.stderr));
+        let heard = text(&[done.stdout, done.stderr].concat());
+        assert!(heard.contains(said), "{args:?}: {heard}");
     }
     let printed = run(dir.path(), &["config", "print"], b"");
     assert!(text(&printed.stdout).contains("[http]"));

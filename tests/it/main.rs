@@ -7,6 +7,7 @@ mod conformance;
 mod contract;
 mod damage;
 mod demo;
+mod full;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod java;
 #[cfg(feature = "kafka")]

@@ -87,15 +87,22 @@ async fn a_refusal_after_a_202_is_told_where_the_decision_would_have_been() {
         assert_eq!(app.get(&location).await.expect("answers").status, 202, "not another body's decision");
     }
     lock.rollback().await.expect("unlocks");
-    for (id, status, kind) in [("q-1", 409, "id-reused"), ("q-old", 422, "invalid-fields")] {
+    let known = async |id: &str| {
         let path = format!("/v1/decisions/{id}");
         eventually("it is known", async || app.get(&path).await.is_ok_and(|a| a.status != 202)).await;
-        let answer = app.get(&path).await.expect("answers");
-        let problem = answer.json();
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "application/problem+json"), "{problem}");
-        assert_eq!(problem["type"], format!("urn:quoteguard:problem:{kind}"));
-    }
-    // The newest word on an id counts: the first form sent again, the old one put right.
+        app.get(&path).await.expect("answers")
+    };
+    let stands = known("q-1").await;
+    assert_eq!(
+        (stands.status.as_u16(), &stands.json()["revision"]),
+        (200, &json!(1)),
+        "under an id reused the first form stands"
+    );
+    let refused = known("q-old").await;
+    let problem = refused.json();
+    assert_eq!((refused.status.as_u16(), refused.header("content-type")), (422, "application/problem+json"), "{problem}");
+    assert_eq!(problem["type"], "urn:quoteguard:problem:invalid-fields");
+    // The newest word on an id counts.
     assert_eq!(app.check(&form).await.expect("answers").status, 200);
     assert_eq!(app.get("/v1/decisions/q-1").await.expect("answers").status, 200);
     old["submitted_at"] = quote("q")["submitted_at"].clone();

@@ -71,14 +71,26 @@ async fn killed_and_resumed_equals_a_whole_run_of_the_same_log() {
     let referred = served.iter().filter(|json| json.contains(r#""decision":"refer""#)).count();
     assert!(amended > 0 && referred > 0, "the history of seed {seed} has amendments ({amended}) and referrals ({referred})");
 
-    let replay = tokio::process::Command::new(BINARY)
-        .args(["replay", "quoteguard.db", "--decisions", "out.jsonl"])
-        .current_dir(dir.path())
-        .output();
-    let replay = replay.await.expect("runs");
-    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
-    let replayed = std::fs::read_to_string(dir.path().join("out.jsonl")).expect("written");
+    let replay = async |more: &[&str]| {
+        let args = [&["replay", "quoteguard.db", "--decisions", "out.jsonl"], more].concat();
+        let replay = tokio::process::Command::new(BINARY).args(args).current_dir(dir.path()).output();
+        let replay = replay.await.expect("runs");
+        assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+        std::fs::read_to_string(dir.path().join("out.jsonl")).expect("written")
+    };
+    let replayed = replay(&[]).await;
     assert!(replayed.lines().eq(served.iter().map(String::as_str)), "seed {seed}: a replay of the log is byte-identical");
+
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    assert!(replay(&["--rules", shipped]).await == replayed, "the book that was in force, given by hand");
+    let (folder, watch) = (dir.path().join("watch"), "picking-watch.yaml");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::copy(format!("{shipped}/{watch}"), folder.join(watch)).expect("copied");
+    let tried = replay(&["--rules", "watch"]).await;
+    let book = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["rule_book"].clone();
+    let logged = book(&served[0]);
+    assert!(tried.lines().all(|line| book(line) != logged), "from the first record another book is in force");
+    assert!(tried.contains(r#""decision":"flag""#) && !tried.contains(r#""decision":"refer""#), "it refers nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +155,28 @@ async fn a_stop_ends_within_its_one_deadline_whatever_holds_it_up() {
             assert_eq!(left, 0, "the writer had its time to fold the WAL back");
         }
         drop(blocker);
+    }
+}
+
+#[tokio::test]
+async fn a_live_rule_edited_under_its_version_is_told() {
+    let rule = include_str!("../../rules/picking-24h.yaml");
+    let config = "[rules]\ndir = 'rules'\n";
+    for (from, to, is_told) in
+        [("then: refer", "then: flag", true), ("version: 1\n", "version: 2\n", false), ("mode: live", "mode: shadow", false)]
+    {
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let file = dir.path().join("rules/picking-24h.yaml");
+        std::fs::create_dir(dir.path().join("rules")).expect("a folder");
+        std::fs::write(&file, rule).expect("written");
+        let (dir, _) = TestApp::start_in(dir, config).await.stop().await;
+        std::fs::write(&file, rule.replacen(from, to, 1)).expect("written");
+        let app = TestApp::start_in(dir, config).await;
+        app.terminate();
+        let (_, _, said) = app.wait_and_hear().await;
+        assert!(said.contains("the rule book is in force"), "{said}");
+        let warned = said.lines().any(|line| line.contains("WARN") && line.contains("picking-24h"));
+        assert_eq!(warned, is_told, "{to}: {said}");
     }
 }
 

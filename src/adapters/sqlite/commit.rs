@@ -41,8 +41,12 @@ const OLDEST: &str = "SELECT max_event_time FROM segments ORDER BY from_offset L
 
 impl Store for SqliteStore {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if self.is_suspect {
+            self.reopen().map_err(|error| error.at(&self.path))?;
+        }
         let expire = self.oldest.is_some_and(|oldest| oldest < batch.horizon);
         let done = self.runtime.block_on(write(&mut self.connection, batch, self.oldest, expire));
+        self.is_suspect = done.is_err();
         match done.map_err(|error| error.at(&self.path))? {
             Some(oldest) => self.oldest = Some(oldest),
             None if batch.records.is_empty() => {}

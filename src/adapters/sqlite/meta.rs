@@ -5,9 +5,10 @@ use std::iter;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::fault::fault;
+use super::recognise::APPLICATION_ID;
 use crate::contract::decision::ENGINE_VERSION;
 use crate::engine::state::Settings;
 use crate::pipeline::{StoreError, fixed};
@@ -34,6 +35,8 @@ pub(super) async fn identify(
     let expected: Vec<_> = unchanging(settings).collect();
     if stored.is_empty() {
         stored = expected.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let mark = AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
+        sqlx::query(mark).execute(&mut *tx).await.map_err(fault)?;
         stored.insert(LOG_ID.to_owned(), log_id.map_or_else(random_id, |id| Ok(id.to_owned()))?);
         for (key, value) in &stored {
             let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)").bind(key.as_str()).bind(value.as_str());

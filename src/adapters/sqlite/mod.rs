@@ -11,25 +11,31 @@ mod meta;
 mod open;
 mod read;
 mod rebuild;
+mod recognise;
 mod rows;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use open::Lock;
 pub use open::{Opened, open};
-pub use read::{Reader, RecordedLog, is_sqlite, recorded_log};
+pub use read::{Reader, RecordedLog, recorded_log};
 pub use rebuild::{Rebuild, Replaced};
+pub use recognise::is_sqlite;
 
 use crate::engine::time::EventTime;
+use crate::pipeline::StoreError;
 
 /// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
 pub struct SqliteStore {
     connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    /// The last commit failed: what the connection believes of its transaction may be wrong.
+    is_suspect: bool,
     runtime: Handle,
     /// For messages.
     path: PathBuf,
@@ -37,12 +43,24 @@ pub struct SqliteStore {
     oldest: Option<EventTime>,
     _checkpointer: Task,
     /// Held as long as the store: two writers would tear the order.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl SqliteStore {
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A connection in place of one whose commit failed. On a full disk or a failed write SQLite rolls back by itself; sqlx goes
+    /// on counting the transaction as open, and begins no other on that connection, ever.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let SqliteStore { connection, options, runtime, .. } = self;
+        runtime.block_on(async {
+            let fresh = SqliteConnection::connect_with(options).await.map_err(fault::fault)?;
+            // Waits until its locks are gone; whatever else it says, nobody uses it any more.
+            let _ = std::mem::replace(connection, fresh).close().await;
+            Ok(())
+        })
     }
 
     /// Folds the WAL back, so that the file alone is the whole, and closes it; without this the next start does the folding.

@@ -1,7 +1,7 @@
 //! Opening the file: one process, a known schema, the same engine and settings, or a refusal that says what to do.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
@@ -10,6 +10,7 @@ use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
 use super::fault::fault;
+use super::recognise::{Found, beside, recognise};
 use super::{Reader, SqliteStore, Task, load, meta};
 use crate::engine::state::Settings;
 use crate::pipeline::{FilePosition, StoreError};
@@ -37,14 +38,15 @@ pub struct Opened {
 /// Opens or creates the file; `settings.log_id` is replaced by the file's.
 ///
 /// # Errors
-/// [`StoreError::Refused`] when another process holds it, a newer or other version wrote it, or a fixed setting differs.
+/// [`StoreError::Refused`] when another process holds it, it is not ours, a newer or other version wrote it, or a fixed setting
+/// differs.
 pub async fn open(path: &Path, settings: Settings) -> Result<Opened, StoreError> {
     open_as(path, settings, None).await
 }
 
 /// [`open`]; a file that is created gets the given log id, or else a random one.
 pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<&str>) -> Result<Opened, StoreError> {
-    let lock = lock(path)?;
+    let (lock, _) = claim(path).await?;
     private().open(path).map_err(|e| StoreError::Unavailable(e.to_string()))?;
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -62,8 +64,9 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
     let background = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     let checkpointer = Task(tokio::spawn(checkpoint_wal(background)));
     let runtime = Handle::current();
-    let store =
-        SqliteStore { connection, runtime, path: path.to_owned(), oldest: None, _checkpointer: checkpointer, _lock: lock };
+    let path = path.to_owned();
+    let (oldest, is_suspect) = (None, false);
+    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, _checkpointer: checkpointer, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
 }
 
@@ -76,17 +79,47 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Held beside the database until the process ends, however it ends.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+/// The file beside the database that keeps a second process out, held until the process ends, however it ends.
+pub(super) struct Lock {
+    _file: File,
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl Lock {
+    /// Of a file that is not ours: nothing is left beside it.
+    pub(super) fn withdraw(self) {
+        if self.is_new {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Keeps others out, then tells what the file is.
+///
+/// # Errors
+/// [`StoreError::Refused`] when another process holds it or it is not ours: then nothing was changed.
+pub(super) async fn claim(path: &Path) -> Result<(Lock, Found), StoreError> {
+    let lock = lock(path)?;
+    match recognise(path).await {
+        Ok(found) => Ok((lock, found)),
+        Err(error) => {
+            lock.withdraw();
+            Err(error)
+        }
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let at = |e: std::io::Error| StoreError::Unavailable(e.to_string());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(at)?;
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    let name = beside(path, ".lock");
+    let is_new = !name.exists();
     let file = private().open(&name).map_err(at)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock { _file: file, path: name, is_new }),
         Err(TryLockError::WouldBlock) => Err(StoreError::Refused(format!(
             "{} is in use by another quoteguard; stop it, or set storage.path to another file",
             path.display()

@@ -1,7 +1,5 @@
 //! Reads beside the writer: decisions for HTTP, the log for replay.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow};
@@ -9,7 +7,8 @@ use sqlx::{Connection, Row};
 use tokio::runtime::Runtime;
 
 use super::fault::fault;
-use super::{from_sql, meta, to_sql};
+use super::recognise::Found;
+use super::{from_sql, meta, recognise, to_sql};
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
@@ -60,6 +59,9 @@ pub struct RecordedLog {
 /// Opens a service's file for replay; the service may be running. Call it, and what it gives, from outside of a runtime.
 pub fn recorded_log(path: &Path) -> Result<RecordedLog, StoreError> {
     let (runtime, mut connection) = connect(path)?;
+    if runtime.block_on(recognise::tables(&mut connection, path))? == Found::Nothing {
+        return Err(recognise::holds_no_log(path));
+    }
     let settings = runtime.block_on(meta::recorded(&mut connection, path))?;
     RecordedLog::new(runtime, connection, settings)
 }
@@ -92,12 +94,6 @@ impl RecordedLog {
             tracing::warn!(%error, "the log was not closed cleanly");
         }
     }
-}
-
-/// Whether a file is one of SQLite's.
-pub fn is_sqlite(path: &Path) -> bool {
-    let mut magic = [0u8; 16];
-    path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && &magic == b"SQLite format 3\0"
 }
 
 impl Log for RecordedLog {

@@ -3,7 +3,6 @@
 //! The new file is filled beside the old one and takes its name in one rename, when it is whole and on the disk. Until then
 //! the old one is as it was; after it, the old one is `.bak`.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,8 +12,9 @@ use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
 use super::fault::fault;
-use super::open::{lock, open_as};
+use super::open::{Lock, claim, open_as};
 use super::read::RecordedLog;
+use super::recognise::{Found, beside, holds_no_log};
 use super::{Opened, SqliteStore, load, meta};
 use crate::engine::state::Settings;
 use crate::pipeline::StoreError;
@@ -43,7 +43,7 @@ pub struct Rebuild {
     new: PathBuf,
     runtime: Handle,
     /// Of the old file: no service may write to it meanwhile.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// How it ended.
@@ -59,16 +59,20 @@ impl Rebuild {
     /// Opens the old file and makes the new one, with the log id of the old and the given settings.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when a service runs on the file or the `.bak` of an earlier rebuild is there;
+    /// [`StoreError::Refused`] when the file is not ours, a service runs on it, or the `.bak` of an earlier rebuild is there;
     /// [`StoreError::Damaged`] when the log has lost its end.
     pub fn begin(path: &Path, mut settings: Settings, runtime: &Handle) -> Result<Rebuild, StoreError> {
-        if !path.is_file() {
+        if !path.exists() {
             return Err(StoreError::Refused(format!(
                 "{}: no such file; name one in storage.path or with --data",
                 path.display()
             )));
         }
-        let lock = lock(path)?;
+        let (lock, found) = runtime.block_on(claim(path))?;
+        if found == Found::Nothing {
+            lock.withdraw();
+            return Err(holds_no_log(path));
+        }
         let backup = beside(path, ".bak");
         if backup.exists() {
             return Err(StoreError::Refused(format!(
@@ -99,12 +103,6 @@ impl Rebuild {
 
 fn io_error(error: io::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
-}
-
-fn beside(path: &Path, suffix: impl AsRef<OsStr>) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// The database and its companions, whichever are there.

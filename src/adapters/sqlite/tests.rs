@@ -99,6 +99,26 @@ fn a_batch_committed_twice_is_there_once_and_survives_a_restart() {
 }
 
 #[test]
+fn a_batch_that_found_no_room_is_committed_by_the_next_try() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    with_store(&dir.path().join("q.db"), |store, _| {
+        store.commit(&batch(0, 1, 5, i64::MIN)).expect("commits");
+        let mut large = batch(1, 3, 5, i64::MIN);
+        large.records[0].body = vec![7; 100_000];
+        // No page more; of this connection only, so the next one has room.
+        let runtime = store.runtime.clone();
+        let full = sqlx::query("PRAGMA max_page_count = 1").execute(&mut store.connection);
+        runtime.block_on(full).expect("set");
+        let refused = store.commit(&large);
+        assert!(matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("full")), "{refused:?}");
+        for _ in 0..2 {
+            store.commit(&large).expect("commits");
+        }
+        assert_eq!(store.position().expect("reads"), (3, ArrivalTime(1_002)));
+    });
+}
+
+#[test]
 fn a_position_that_is_forgotten_goes_alone_and_may_come_back() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("q.db");

@@ -11,6 +11,7 @@ mod walk;
 use std::collections::BTreeMap;
 
 use quoteguard::engine::decision::Decision;
+use quoteguard::engine::field::Field;
 use quoteguard::engine::limits::LINKED_SHOWN_MAX;
 use quoteguard::engine::time::MINUTE;
 
@@ -61,7 +62,34 @@ fn final_decisions_are_those_of_the_oracle() {
         }
         assert_eq!(run.finals.len(), quotes.len(), "seed {seed}");
     }
-    println!("{tally:#?}");
+    let facts = Field::ALL.into_iter().filter(|field| field.is_fact());
+    let variants = facts.map(|field| format!("variants.{}", field.name().rsplit('.').next().unwrap_or_default()));
+    for met in MET.map(str::to_owned).into_iter().chain(variants) {
+        let times = tally.get(&met).copied().unwrap_or_default();
+        assert!(times >= TIMES_MIN, "`{met}` was compared {times} times only: {tally:#?}");
+    }
 }
 
 const HISTORIES: u64 = 2_000;
+
+/// How often each of them is compared at least; the rarest is met about 2,200 times.
+const TIMES_MIN: usize = 500;
+
+/// Verdicts, amendments and features that say nothing of one field.
+const MET: [&str; 15] = [
+    "accept",
+    "flag",
+    "refer",
+    "amended",
+    "address_applicants",
+    "disguises",
+    "fresh_source",
+    "known_form",
+    "oscillations",
+    "premium_drop_pct",
+    "rightful_owner",
+    "same_source_suspicious",
+    "seconds_since_first",
+    "source_applicants",
+    "sources",
+];
