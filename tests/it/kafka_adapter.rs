@@ -3,6 +3,7 @@
 mod bench;
 mod consumer;
 mod control;
+mod decisions;
 mod producer;
 mod topics;
 

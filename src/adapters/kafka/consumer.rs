@@ -66,7 +66,7 @@ pub enum Event {
     Records { partition: i32, records: Vec<Fetched> },
     /// The partition delivers nothing more until it is started again.
     PartitionError { partition: i32, error: PartitionError },
-    /// The consumer has ended; the text names the fix where there is one.
+    /// The consumer ends, and tells what it had as revoked; the text names the fix where there is one.
     Fatal(String),
 }
 
@@ -148,9 +148,14 @@ impl ConsumerHandle {
     /// hang in its last words, and its thread is left to the end of the process.
     pub fn stop(self, patience: Duration) -> bool {
         let began = Instant::now();
-        let _ = self.commands.0.try_send(Command::Stop);
-        drop(self.commands);
-        let has_ended = !matches!(self.ended.recv_timeout(patience), Err(mpsc::RecvTimeoutError::Timeout));
+        while let Err(mpsc::TrySendError::Full(_)) = self.commands.0.try_send(Command::Stop) {
+            if began.elapsed() > patience {
+                return false;
+            }
+            thread::sleep(IDLE);
+        }
+        let left = patience.saturating_sub(began.elapsed());
+        let has_ended = !matches!(self.ended.recv_timeout(left), Err(mpsc::RecvTimeoutError::Timeout));
         if has_ended && self.thread.join().is_err() {
             tracing::error!("the consumer's thread has panicked");
         }
@@ -403,8 +408,9 @@ impl Loop {
             wait = Duration::ZERO;
         }
         for (partition, records) in batch {
-            // A rebalance inside of the polls above may have taken the partition away.
-            if members.phases().contains_key(&partition) {
+            // A rebalance inside of the polls above may have taken the partition away, and even brought it back.
+            let is_running = matches!(members.phases().get(&partition), Some(Phase::Running { .. }));
+            if is_running {
                 members.tell(Event::Records { partition, records });
             }
         }

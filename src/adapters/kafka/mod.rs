@@ -5,6 +5,7 @@
 mod client;
 mod consumer;
 mod control;
+mod decisions;
 mod error;
 mod producer;
 mod read;
@@ -14,6 +15,7 @@ mod topics;
 pub use client::RawRecord;
 pub use consumer::{Command, Commands, ConsumerHandle, Event, Fetched, PartitionError, Release, StartAt, start};
 pub use control::{Control, ControlBook, ControlRecord, LogInfo, Published, pointer};
+pub use decisions::{DecisionsTail, Published as PublishedDecision};
 pub use error::KafkaError;
 pub use producer::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Unsent};
 pub use read::{From, Item, ReadEnd, Reader, read};

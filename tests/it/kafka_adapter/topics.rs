@@ -20,7 +20,10 @@ fn dangers(bench: &Bench) -> Vec<Finding> {
     findings
 }
 
-fn make(bench: &Bench, topics: &[(Topic, i32, &[(&'static str, &'static str)])]) {
+/// Topic, partitions, configuration.
+type Made = (Topic, i32, &'static [(&'static str, &'static str)]);
+
+fn make(bench: &Bench, topics: &[Made]) {
     let admin: AdminClient<DefaultClientContext> = bench.raw().create().expect("a client");
     for (topic, partitions, config) in topics {
         let new = NewTopic::new(bench.config.topics.name(*topic), *partitions, TopicReplication::Fixed(1));
