@@ -14,18 +14,18 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## Install what a bare Debian machine lacks for all commands below
-	@scripts/setup.sh compiler cmake python kafka redis kcat deny shellcheck
+	@scripts/setup.sh compiler librdkafka python kafka redis kcat deny shellcheck
 
 run: ## Build, start the service, show a planted tweaker being referred, serve until Ctrl-C (ARGS=--once: end after the demo)
 	@scripts/setup.sh compiler
 	@scripts/run.sh $(ARGS)
 
 test: ## Every test, with a real Kafka and Redis started for it, then schemathesis against a running service
-	@scripts/setup.sh compiler cmake python kafka redis
+	@scripts/setup.sh compiler librdkafka python kafka redis
 	scripts/services.sh run --secure -- cargo test --workspace --locked
 	scripts/schemathesis.sh
 
-test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no cmake
+test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no C++
 	@scripts/setup.sh compiler
 	cargo test --workspace --locked --no-default-features
 
@@ -37,16 +37,16 @@ services-stop: ## Stop them
 	@scripts/services.sh stop
 
 test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted
-	@scripts/setup.sh compiler cmake
+	@scripts/setup.sh compiler librdkafka
 	cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
 
 bench: ## Every target with its floor: detection, replay, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
-	@scripts/setup.sh compiler cmake curl python
+	@scripts/setup.sh compiler librdkafka curl python
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
 lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy test
-	@scripts/setup.sh compiler cmake python deny shellcheck
+	@scripts/setup.sh compiler librdkafka python deny shellcheck
 	shellcheck -x .ci/run scripts/*.sh
 	scripts/compose.sh
 	cargo fmt --all --check

@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
 done
 
 echo "Building (the first time takes some minutes) ..." >&2
-# The embedded service alone: minutes less, and no cmake.
+# The embedded service alone: minutes less, and no C++.
 cargo build --quiet --release --locked --workspace --bins --no-default-features
 binaries=${CARGO_TARGET_DIR:-target}/release
 

@@ -49,10 +49,9 @@ need_rust() {
     exit 1
 }
 
-# What the Kafka client is built with: librdkafka is C, with C++ in its build, and takes OpenSSL from the system.
-need_cmake() {
+# What the Kafka client is built with: librdkafka is C, its configure wants C++ too, and it takes OpenSSL from the system.
+need_librdkafka() {
     local missing=()
-    has cmake || missing+=(cmake)
     has c++ || missing+=(g++)
     has pkg-config || missing+=(pkg-config)
     [ -f /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
