@@ -32,7 +32,8 @@ pub fn load(
 ) -> Result<Loaded, StoreError> {
     let canonical: Box<str> = format!("{settings:?}").into();
     let Some(stored) = store.manifest()? else {
-        let manifest = Manifest { epoch, engine_version: ENGINE_VERSION.into(), settings: canonical, partitions, ..Manifest::default() };
+        let manifest =
+            Manifest { epoch, engine_version: ENGINE_VERSION.into(), settings: canonical, partitions, ..Manifest::default() };
         return Ok(Loaded { state: State::new(settings.clone()), books: Books::default(), manifest, base: None });
     };
     check(&stored, &canonical, partitions)?;
@@ -67,7 +68,8 @@ pub fn load(
 
 fn check(stored: &Manifest, settings: &str, partitions: u32) -> Result<(), StoreError> {
     let refused = |what: &str, was: &str, is: &str| {
-        let text = format!("the checkpoint was made with {what} {was}, and this is {is}; delete the checkpoint to decide the log again");
+        let text =
+            format!("the checkpoint was made with {what} {was}, and this is {is}; delete the checkpoint to decide the log again");
         Err(StoreError::Refused(text))
     };
     if *stored.engine_version != *ENGINE_VERSION {

@@ -135,7 +135,13 @@ impl<E: Emit> Owner<E> {
         Ok(())
     }
 
-    fn take_quote(&mut self, quote: LoggedQuote, product: &'static str, token: Option<&[u8]>, raw: Fetched) -> Result<(), WriterError> {
+    fn take_quote(
+        &mut self,
+        quote: LoggedQuote,
+        product: &'static str,
+        token: Option<&[u8]>,
+        raw: Fetched,
+    ) -> Result<(), WriterError> {
         let offset = quote.position.offset;
         let prepared = quote.prepared.clone();
         let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
@@ -163,7 +169,9 @@ impl<E: Emit> Owner<E> {
 
     /// A duplicate changes nothing; who reads decisions learns again what stands.
     fn again(&mut self, tenant: &str, quote_id: &str, offset: u64, rejected: Option<&'static str>) -> Result<(), WriterError> {
-        let Some(decision) = restate(&self.state, &self.books, tenant, quote_id).map_err(StoreError::from)? else { return Ok(()) };
+        let Some(decision) = restate(&self.state, &self.books, tenant, quote_id).map_err(StoreError::from)? else {
+            return Ok(());
+        };
         let partition = self.state.settings().partition;
         let mut headers = vec![("answers", format!("{partition}/{offset}").into_bytes())];
         headers.extend(rejected.map(|reason| ("rejected", reason.as_bytes().to_vec())));
@@ -210,14 +218,24 @@ impl<E: Emit> Owner<E> {
         Ok(step)
     }
 
-    fn decision(&mut self, decision: &Decision, cause: u64, index: u32, more: &[(&'static str, Vec<u8>)]) -> Result<(), WriterError> {
+    fn decision(
+        &mut self,
+        decision: &Decision,
+        cause: u64,
+        index: u32,
+        more: &[(&'static str, Vec<u8>)],
+    ) -> Result<(), WriterError> {
         let mut json = Vec::with_capacity(1024);
         write_decision(decision, &mut json);
         match self.frontier.judge((cause, index), &json) {
             Emission::Known => return Ok(()),
             Emission::Diverged => {
                 self.metrics.diverged("decision");
-                tracing::error!(offset = cause, index, "a decision differs from the one that was emitted; the emitted one stands");
+                tracing::error!(
+                    offset = cause,
+                    index,
+                    "a decision differs from the one that was emitted; the emitted one stands"
+                );
                 return Ok(());
             }
             Emission::Missing => {

@@ -45,7 +45,12 @@ pub struct Saver {
 
 impl Saver {
     /// `base` is where the stored checkpoint stands.
-    pub fn start(store: Box<dyn Checkpoints>, base: Option<u64>, partition: u32, metrics: Arc<Metrics>) -> std::io::Result<Saver> {
+    pub fn start(
+        store: Box<dyn Checkpoints>,
+        base: Option<u64>,
+        partition: u32,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Saver> {
         let (saves, todo) = sync_channel(1);
         let (told, saved) = channel();
         let worker = Worker { store, base, partition, metrics, saved_at: Instant::now() };
