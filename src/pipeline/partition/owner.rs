@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::frontier::{Emission, Frontier};
+use super::load::Loaded;
 use super::prepare::{Content, Fetched, Ready};
 use super::waiters::Waiters;
 use crate::contract::decision::write_decision;
@@ -96,15 +97,14 @@ pub struct Owner<E> {
 
 impl<E: Emit> Owner<E> {
     pub fn new(
-        state: State,
-        books: Books,
-        manifest: Manifest,
+        loaded: Loaded,
         emit: E,
         frontier: Frontier,
         control: Arc<dyn Control>,
         waiters: Arc<Waiters>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let Loaded { state, books, manifest, .. } = loaded;
         let segment = empty_segment(state.next_offset());
         Owner { state, books, emit, frontier, control, waiters, metrics, manifest, segment, emitted: 0 }
     }
