@@ -36,6 +36,7 @@ pub struct Config {
     pub watch: Watch,
     pub log: Log,
     pub kafka: Kafka,
+    pub redis: Redis,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +136,45 @@ pub struct Limits {
     pub queue_max: usize,
     /// Of one API key. Beyond: 429, so that one client leaves room to the others.
     pub queue_client_max: usize,
+}
+
+/// Where checkpoints are kept when the log is a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// `redis://host:port/db`, or `rediss://` for TLS.
+    pub url: String,
+    /// ACL user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Certificates that may sign the server's; the system's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for Redis {
+    fn default() -> Redis {
+        let url = "redis://127.0.0.1:6379".to_owned();
+        Redis { url, username: None, password: None, password_file: None, ca_file: None }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl Redis {
+    pub fn options(&self) -> crate::adapters::redis::Options {
+        crate::adapters::redis::Options {
+            url: self.url.clone(),
+            user: self.username.clone(),
+            password: self.password.as_ref().map(|password| password.0.clone()),
+            password_file: self.password_file.clone(),
+            ca_file: self.ca_file.clone(),
+            ..crate::adapters::redis::Options::default()
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,6 +360,12 @@ impl Config {
             instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
         }
         self.kafka.check()?;
+        if self.redis.url.contains('@') {
+            return Err(wrong(
+                "redis.url",
+                "must hold no password, for it is shown: give redis.username and redis.password_file",
+            ));
+        }
         self.check_keys()
     }
 

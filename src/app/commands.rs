@@ -9,6 +9,8 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+#[cfg(all(feature = "kafka", feature = "redis"))]
+use super::kafka::service::KafkaService;
 use super::outputs::check_outputs;
 use super::{Service, logs};
 use crate::adapters::sqlite::{is_sqlite, recorded_log};
@@ -83,8 +85,8 @@ pub fn serve(flags: &Flags) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let mut interrupt = Signals::new()?;
-        let mut service = Service::start(&config, rules).await?;
-        tracing::info!(address = %service.addr, "listening");
+        let mut service = Running::start(&config, rules).await?;
+        tracing::info!(address = %service.addr(), "listening");
         tokio::select! {
             () = interrupt.next() => {}
             error = service.failed() => {
@@ -106,6 +108,49 @@ pub fn serve(flags: &Flags) -> Result<ExitCode> {
     // Threads still at work have had their time.
     runtime.shutdown_background();
     done
+}
+
+/// The service over its own file, or over a topic.
+enum Running {
+    Embedded(Service),
+    #[cfg(all(feature = "kafka", feature = "redis"))]
+    Kafka(KafkaService),
+}
+
+impl Running {
+    async fn start(config: &Config, rules: RuleBook) -> Result<Running> {
+        if config.kafka.brokers.is_none() {
+            return Ok(Running::Embedded(Service::start(config, rules).await?));
+        }
+        #[cfg(all(feature = "kafka", feature = "redis"))]
+        return Ok(Running::Kafka(KafkaService::start(config, rules).await?));
+        #[cfg(not(all(feature = "kafka", feature = "redis")))]
+        Err(anyhow!("kafka.brokers: this build is embedded; build it with the features kafka and redis"))
+    }
+
+    fn addr(&self) -> std::net::SocketAddr {
+        match self {
+            Running::Embedded(service) => service.addr,
+            #[cfg(all(feature = "kafka", feature = "redis"))]
+            Running::Kafka(service) => service.addr,
+        }
+    }
+
+    async fn failed(&mut self) -> anyhow::Error {
+        match self {
+            Running::Embedded(service) => service.failed().await,
+            #[cfg(all(feature = "kafka", feature = "redis"))]
+            Running::Kafka(service) => service.failed().await,
+        }
+    }
+
+    async fn stop(self) -> super::StopReport {
+        match self {
+            Running::Embedded(service) => service.stop().await,
+            #[cfg(all(feature = "kafka", feature = "redis"))]
+            Running::Kafka(service) => service.stop().await,
+        }
+    }
 }
 
 struct Signals {

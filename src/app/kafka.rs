@@ -1,5 +1,14 @@
 //! From the configuration to the Kafka adapter, and `quoteguard topics`.
 
+#[cfg(feature = "redis")]
+mod emit;
+#[cfg(feature = "redis")]
+mod intake;
+#[cfg(feature = "redis")]
+mod partitions;
+#[cfg(feature = "redis")]
+pub(super) mod service;
+
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::PathBuf;

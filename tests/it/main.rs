@@ -12,6 +12,8 @@ mod full;
 mod java;
 #[cfg(feature = "kafka")]
 mod kafka_adapter;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod kafka_service;
 mod oracle;
 mod overload;
 mod properties;

@@ -1,0 +1,104 @@
+//! From the queue of HTTP into the topic: a quote is accepted when the log has it, and answered when its partition has decided it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Topic, Unsent};
+use crate::contract::kafka::{CLIENT, TOKEN};
+use crate::pipeline::health::{Health, Readiness};
+use crate::pipeline::partition::waiters::Waiters;
+use crate::pipeline::queue::{Job, Payload};
+
+/// A record that has not arrived for so long means that the log is away.
+const AWAY_AFTER: Duration = Duration::from_secs(2);
+const WATCHED_EVERY: Duration = Duration::from_millis(200);
+const ROOM_POLL: Duration = Duration::from_millis(1);
+
+pub struct Intake {
+    pub producer: Arc<Producer>,
+    pub waiters: Arc<Waiters>,
+    pub health: Arc<Health>,
+    /// Random, of this process: tells its records from those of others.
+    pub instance: [u8; 8],
+}
+
+/// When the records that have not arrived yet were sent.
+#[derive(Default)]
+struct Sent(Mutex<std::collections::BTreeMap<u64, Instant>>);
+
+impl Sent {
+    fn with<T>(&self, act: impl FnOnce(&mut std::collections::BTreeMap<u64, Instant>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Intake {
+    /// Until every queue is dropped. `first` is the readiness once partitions are being assigned.
+    pub fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let (sent, number) = (Arc::new(Sent::default()), AtomicU64::new(0));
+        self.watch(&sent);
+        while let Some(job) = jobs.blocking_recv() {
+            let Payload::Quote { tenant, body, .. } = job.payload else { continue };
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            let token = [&self.instance[..], &number.to_be_bytes()].concat();
+            let mut headers = vec![(TOKEN, token.clone())];
+            headers.extend(job.client.map(|client| (CLIENT, client.as_bytes().to_vec())));
+            if let Some(reply) = job.reply {
+                self.waiters.wait(&token, reply);
+            }
+            let record = Outgoing {
+                topic: Topic::Quotes,
+                partition: None,
+                key: Some(tenant.as_bytes().to_vec()),
+                value: Some(body),
+                headers,
+            };
+            sent.with(|sent| sent.insert(number, Instant::now()));
+            self.send(&record, number, token, &sent);
+        }
+    }
+
+    fn send(&self, record: &Outgoing, number: u64, token: Vec<u8>, sent: &Arc<Sent>) {
+        let (waiters, known) = (self.waiters.clone(), sent.clone());
+        let mut on_delivery: OnDelivery = Box::new(move |told: Result<Delivered, DeliveryError>| {
+            known.with(|sent| sent.remove(&number));
+            // What may still come is answered when it does; the submitter's deadline tells him where to look.
+            if let Err(DeliveryError::Refused(reason)) = told {
+                tracing::error!(reason, "a quote was not taken by the log");
+                waiters.forget(&token);
+            }
+        });
+        while let Err(Unsent { error, on_delivery: back }) = self.producer.send(record, on_delivery) {
+            if error != SendError::Full {
+                back(Err(DeliveryError::Refused(error.to_string())));
+                return;
+            }
+            on_delivery = back;
+            thread::sleep(ROOM_POLL);
+        }
+    }
+
+    /// Records that do not arrive shut the door for new ones until they do.
+    fn watch(&self, sent: &Arc<Sent>) {
+        let (sent, health) = (Arc::downgrade(sent), self.health.clone());
+        let watch = move || {
+            while let Some(sent) = sent.upgrade() {
+                let oldest = sent.with(|sent| sent.first_key_value().map(|(_, since)| since.elapsed()));
+                match (health.get(), oldest.is_some_and(|age| age >= AWAY_AFTER)) {
+                    (Readiness::Ready, true) => health.set(Readiness::StoreDown),
+                    (Readiness::StoreDown, false) => health.set(Readiness::Ready),
+                    _ => {}
+                }
+                drop(sent);
+                thread::sleep(WATCHED_EVERY);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("log-watch".to_owned()).spawn(watch) {
+            tracing::error!(%error, "the log is not watched");
+        }
+    }
+}
