@@ -37,6 +37,18 @@ fn main() {
     late::report();
 }
 
+/// A state that has nothing but the shipped book in force.
+fn fresh() -> (State, Books) {
+    let mut state = State::new(Settings::default());
+    let mut books = Books::default();
+    let book = Arc::new(shipped());
+    let position = Position { partition: 0, offset: 0 };
+    let input = Input::RuleBook { position, book: book.reference() };
+    books.add(book);
+    state.apply(&decide(&state, &input, &books).expect("no book is needed").delta).expect("the first delta fits");
+    (state, books)
+}
+
 struct Bench {
     state: State,
     books: Books,
@@ -52,13 +64,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let mut state = State::new(Settings::default());
-        let mut books = Books::default();
-        let book = Arc::new(shipped());
-        let position = Position { partition: 0, offset: 0 };
-        let input = Input::RuleBook { position, book: book.reference() };
-        books.add(book);
-        state.apply(&decide(&state, &input, &books).expect("no book is needed").delta).expect("the first delta fits");
+        let (state, books) = fresh();
         let timings = || Vec::with_capacity(TIMED);
         Bench {
             state,

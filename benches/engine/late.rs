@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quoteguard::contract::rule_file::shipped;
-use quoteguard::engine::decide::{Books, Prepared, decide};
+use quoteguard::engine::decide::{Prepared, decide};
 use quoteguard::engine::limits::BLOCK_NEWEST_MAX;
 use quoteguard::engine::quote::{Address, Position, Quote};
-use quoteguard::engine::state::{Settings, State};
+use quoteguard::engine::state::State;
 use quoteguard::engine::step::{ArrivalClock, Input, LoggedQuote};
 use quoteguard::engine::time::{ArrivalTime, Date, EventTime, SECOND};
 
@@ -101,13 +100,7 @@ fn stranger(i: usize) -> Quote {
 }
 
 fn measure(name: &str, shares: Vec<Share>) {
-    let mut state = State::new(Settings::default());
-    let mut books = Books::default();
-    let book = Arc::new(shipped());
-    let position = Position { partition: 0, offset: 0 };
-    let input = Input::RuleBook { position, book: book.reference() };
-    books.add(book);
-    state.apply(&decide(&state, &input, &books).expect("no book is needed").delta).expect("the first delta fits");
+    let (mut state, books) = super::fresh();
     let crowd = shares.len().max(1) * BLOCK_NEWEST_MAX;
     for i in 0..crowd {
         let mut quote = stranger(i);

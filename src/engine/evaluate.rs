@@ -183,9 +183,8 @@ fn linked(link: &Link) -> Linked {
 }
 
 fn changes(link: &Link) -> Vec<Change> {
-    let changed = |level: Level| !matches!(level, Level::Missing | Level::Same);
     let levels = Field::ALL.into_iter().map(|field| Change { field, level: link.pair.levels[field as usize] });
-    levels.filter(|change| changed(change.level)).collect()
+    levels.filter(|change| change.level.is_changed()).collect()
 }
 
 fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {

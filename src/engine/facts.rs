@@ -108,7 +108,7 @@ impl Walk<'_> {
                 continue;
             }
             let level = self.fact_level(Field::ALL[fact], i, usize::from(giver));
-            if matches!(level, Level::Near | Level::Different | Level::Disguised) {
+            if level.is_changed() {
                 found.levels[fact] = level;
                 found.count += 1;
             }
@@ -180,7 +180,7 @@ impl Walk<'_> {
             let field = Field::ALL[fact];
             // Most facts are written as before: that is told without a comparison.
             identity(field, print) != identity(field, before)
-                && matches!(level(field, print, before), Level::Near | Level::Different | Level::Disguised)
+                && level(field, print, before).is_changed()
                 && self.values_before(i, field).is_none()
         };
         (0..FACTS).any(new) && (0..FACTS).any(taken_back)

@@ -102,6 +102,11 @@ pub enum Level {
 }
 
 impl Level {
+    /// Both sides give the field, and not the same.
+    pub fn is_changed(self) -> bool {
+        !matches!(self, Level::Missing | Level::Same)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Level::Missing => "missing",

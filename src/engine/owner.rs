@@ -34,16 +34,12 @@ pub(super) fn rightful(steps: &[Step], sources: &[usize], window: &WindowEvidenc
 fn borrows(steps: &[Step], sources: &[usize]) -> bool {
     let [earlier @ .., last] = steps else { return false };
     let Some(first) = earlier.first() else { return false };
-    Field::ALL[..FACTS].iter().filter(|field| is_changed(level(**field, last.print, first.print))).any(|field| {
+    Field::ALL[..FACTS].iter().filter(|field| level(**field, last.print, first.print).is_changed()).any(|field| {
         let gave = |step: &Step| gives(step.print, *field) && level(*field, last.print, step.print) == Level::Same;
         let mut givers = earlier.iter().zip(sources).filter(|(step, _)| gave(step)).map(|(_, source)| source);
         let Some(brought_by) = givers.next() else { return false };
         Some(brought_by) != sources.last() && 2 * (1 + givers.count()) <= earlier.len()
     })
-}
-
-fn is_changed(level: Level) -> bool {
-    !matches!(level, Level::Same | Level::Missing)
 }
 
 /// Somebody who was not here before: `sources` are those of the earlier attempts.
@@ -77,7 +73,7 @@ fn takes_back(first: &Step, before: &Step, last: &Step) -> bool {
     Field::ALL[..FACTS].iter().any(|field| {
         gives(last.print, *field)
             && level(*field, last.print, first.print) == Level::Same
-            && is_changed(level(*field, last.print, before.print))
+            && level(*field, last.print, before.print).is_changed()
     })
 }
 
