@@ -13,6 +13,7 @@ use super::time::{Arrivals, EventTime};
 /// so it costs little memory and may be read on another thread while the state goes on.
 ///
 /// One delta ends where the next begins, and the last one at the state's next offset.
+#[derive(Clone)]
 pub struct Export {
     held: Peekable<IntoIter<(Arc<Attempt>, Standing)>>,
     next_offset: u64,

@@ -17,7 +17,7 @@ pub fn open(state: &State) -> Batch {
         records: Vec::new(),
         decisions: Vec::new(),
         dead_letters: Vec::new(),
-        segment: Segment { from, to: from, max_event_time: EventTime(i64::MIN), deltas: Vec::new() },
+        segment: Segment::empty(from),
         files: Vec::new(),
         forgotten: Vec::new(),
         horizon: kept_from(state),
@@ -32,16 +32,25 @@ fn kept_from(state: &State) -> EventTime {
 /// Decides, applies and collects what one input changes; its record is pushed by the caller.
 ///
 /// # Errors
-/// A rule book that the log does not hold: [`StoreError::Damaged`]. A delta that the state refuses: [`WriterError::Diverged`].
+/// Those of [`advance`].
 pub fn step(state: &mut State, books: &Books, batch: &mut Batch, input: &Input) -> Result<Step, WriterError> {
+    let step = advance(state, books, &mut batch.segment, input)?;
+    batch.decisions.extend(step.decisions.iter().map(emitted));
+    Ok(step)
+}
+
+/// Decides one input, applies what it changes to the state, and appends that to the segment.
+///
+/// # Errors
+/// A rule book that the log does not hold: [`StoreError::Damaged`]. A delta that the state refuses: [`WriterError::Diverged`].
+pub fn advance(state: &mut State, books: &Books, segment: &mut Segment, input: &Input) -> Result<Step, WriterError> {
     let step = decide(state, input, books).map_err(StoreError::from)?;
-    let offset = state.next_offset();
+    let offset = step.delta.from;
     state.apply(&step.delta).map_err(|CorruptDelta(reason)| WriterError::Diverged { offset, reason })?;
-    step.delta.encode(&mut batch.segment.deltas);
-    batch.segment.to = state.next_offset();
+    step.delta.encode(&mut segment.deltas);
+    segment.to = state.next_offset();
     for decision in &step.decisions {
-        batch.segment.max_event_time = batch.segment.max_event_time.max(decision.event_time);
-        batch.decisions.push(emitted(decision));
+        segment.max_event_time = segment.max_event_time.max(decision.event_time);
     }
     Ok(step)
 }

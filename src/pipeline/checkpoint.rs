@@ -3,7 +3,7 @@
 use super::{Segment, StoreError};
 use crate::engine::decision::RuleBookRef;
 use crate::engine::delta::Delta;
-use crate::engine::time::{Arrivals, EventTime};
+use crate::engine::time::Arrivals;
 
 /// Bytes of deltas that make a segment: one is closed when it has that many.
 pub const SEGMENT_BYTES: usize = 256 * 1024;
@@ -38,7 +38,7 @@ pub struct LastRecord {
     pub offset: u64,
     /// Append time, microseconds.
     pub arrival: i64,
-    /// CRC-32C of key and value.
+    /// Lower half of the xxh3 of key and value.
     pub crc: u32,
 }
 
@@ -72,7 +72,7 @@ pub fn cut(export: impl Iterator<Item = Delta>) -> impl Iterator<Item = Segment>
     let mut export = export.peekable();
     std::iter::from_fn(move || {
         let from = export.peek()?.from;
-        let mut segment = Segment { from, to: from, max_event_time: EventTime(i64::MIN), deltas: Vec::new() };
+        let mut segment = Segment::empty(from);
         while segment.deltas.len() < SEGMENT_BYTES {
             let Some(delta) = export.next() else { break };
             delta.encode(&mut segment.deltas);
@@ -112,6 +112,7 @@ impl CheckpointError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::time::EventTime;
 
     #[test]
     fn a_cut_export_is_whole_and_each_segment_follows_the_one_before() {

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use crate::engine::decide::MissingBook;
+use crate::engine::delta::{CorruptDelta, Delta};
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::{ArrivalTime, EventTime};
@@ -145,6 +146,23 @@ pub struct Segment {
     /// Newest event time inside; once it is out of the live window, so is the whole segment.
     pub max_event_time: EventTime,
     pub deltas: Vec<u8>,
+}
+
+impl Segment {
+    /// Nothing yet, from this offset on.
+    pub fn empty(at: u64) -> Segment {
+        Segment { from: at, to: at, max_event_time: EventTime(i64::MIN), deltas: Vec::new() }
+    }
+
+    /// Its deltas, in order.
+    pub fn read(&self) -> Result<Vec<Delta>, CorruptDelta> {
+        let mut bytes = self.deltas.as_slice();
+        let mut deltas = Vec::new();
+        while !bytes.is_empty() {
+            deltas.push(Delta::decode(&mut bytes)?);
+        }
+        Ok(deltas)
+    }
 }
 
 /// Everything one commit makes durable, all or nothing.

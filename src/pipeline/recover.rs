@@ -80,11 +80,7 @@ fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[
 }
 
 fn decode(segment: &Segment) -> Result<Decoded, StoreError> {
-    let mut bytes = segment.deltas.as_slice();
-    let mut deltas = Vec::new();
-    while !bytes.is_empty() {
-        deltas.push(Delta::decode(&mut bytes).map_err(|e| damaged(segment.from, e.0))?);
-    }
+    let deltas = segment.read().map_err(|error| damaged(segment.from, error.0))?;
     Ok(Decoded { from: segment.from, to: segment.to, deltas })
 }
 

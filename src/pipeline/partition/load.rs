@@ -5,11 +5,10 @@ use std::sync::Arc;
 use crate::contract::decision::ENGINE_VERSION;
 use crate::engine::decide::Books;
 use crate::engine::decision::RuleBookRef;
-use crate::engine::delta::Delta;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::pipeline::checkpoint::{Checkpoints, Manifest};
-use crate::pipeline::{Segment, StoreError};
+use crate::pipeline::{Segment, StoreError, fixed};
 
 pub struct Loaded {
     pub state: State,
@@ -30,7 +29,7 @@ pub fn load(
     epoch: u64,
     book: impl Fn(&RuleBookRef) -> Option<RuleBook>,
 ) -> Result<Loaded, StoreError> {
-    let canonical: Box<str> = format!("{settings:?}").into();
+    let canonical = fixed::pairs(settings).map(|(key, value)| format!("{key} = {value}")).join("\n").into_boxed_str();
     let Some(stored) = store.manifest()? else {
         let manifest =
             Manifest { epoch, engine_version: ENGINE_VERSION.into(), settings: canonical, partitions, ..Manifest::default() };
@@ -89,9 +88,7 @@ fn take(state: &mut State, segment: &Segment) -> Result<(), StoreError> {
     if state.next_offset() != segment.from {
         return Err(damaged("the segment before it is missing"));
     }
-    let mut bytes = segment.deltas.as_slice();
-    while !bytes.is_empty() {
-        let delta = Delta::decode(&mut bytes).map_err(|error| damaged(error.0))?;
+    for delta in segment.read().map_err(|error| damaged(error.0))? {
         if delta.from < state.next_offset() {
             return Err(damaged("its records are not in order"));
         }

@@ -1,20 +1,22 @@
 //! The single writer of one partition: steps its records in order, emits what they decide, and cuts checkpoints.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::frontier::{Emission, Frontier};
 use super::load::Loaded;
 use super::prepare::{Content, Fetched, Ready};
+use super::saver::Save;
 use super::waiters::Waiters;
 use crate::contract::decision::write_decision;
-use crate::engine::decide::{Books, decide, restate};
+use crate::contract::kafka as headers;
+use crate::engine::decide::{Books, restate};
 use crate::engine::decision::Decision;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::State;
 use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
-use crate::engine::time::{ArrivalTime, EventTime};
+use crate::engine::time::ArrivalTime;
 use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::Manifest;
 use crate::pipeline::queue::Answered;
@@ -23,9 +25,6 @@ use crate::pipeline::{Segment, Source, StoreError, batch};
 
 /// How long a pointer may run ahead of what is known of the control topic.
 const CONTROL_WAIT: Duration = Duration::from_secs(30);
-
-/// Bytes of one segment of an export.
-const EXPORTED_BYTES: usize = 1 << 20;
 
 /// A record on its way out of the partition, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,11 +71,9 @@ pub enum ControlError {
     NotYet,
 }
 
-/// Everything decided since the last cut, ready to be saved once its emissions are acknowledged.
-#[derive(Debug)]
+/// A checkpoint of the state as it stood, to be saved once its emissions are acknowledged.
 pub struct Cut {
-    pub segment: Segment,
-    pub manifest: Manifest,
+    pub save: Save,
     /// Emissions that must be acknowledged before.
     pub emitted: u64,
 }
@@ -105,7 +102,7 @@ impl<E: Emit> Owner<E> {
         metrics: Arc<Metrics>,
     ) -> Self {
         let Loaded { state, books, manifest, .. } = loaded;
-        let segment = empty_segment(state.next_offset());
+        let segment = Segment::empty(state.next_offset());
         Owner { state, books, emit, frontier, control, waiters, metrics, manifest, segment, emitted: 0 }
     }
 
@@ -173,9 +170,9 @@ impl<E: Emit> Owner<E> {
             return Ok(());
         };
         let partition = self.state.settings().partition;
-        let mut headers = vec![("answers", format!("{partition}/{offset}").into_bytes())];
-        headers.extend(rejected.map(|reason| ("rejected", reason.as_bytes().to_vec())));
-        self.decision(&decision, offset, 0, &headers)
+        let mut more = vec![(headers::ANSWERS, format!("{partition}/{offset}").into_bytes())];
+        more.extend(rejected.map(|reason| (headers::REJECTED, reason.as_bytes().to_vec())));
+        self.decision(&decision, offset, 0, &more)
     }
 
     fn take_pointer(&mut self, position: Position, control: u64) -> Result<(), WriterError> {
@@ -207,15 +204,7 @@ impl<E: Emit> Owner<E> {
     }
 
     fn step(&mut self, input: &Input) -> Result<Step, WriterError> {
-        let step = decide(&self.state, input, &self.books).map_err(StoreError::from)?;
-        let offset = step.delta.from;
-        self.state.apply(&step.delta).map_err(|error| WriterError::Diverged { offset, reason: error.0 })?;
-        step.delta.encode(&mut self.segment.deltas);
-        self.segment.to = self.state.next_offset();
-        for decision in &step.decisions {
-            self.segment.max_event_time = self.segment.max_event_time.max(decision.event_time);
-        }
-        Ok(step)
+        batch::advance(&mut self.state, &self.books, &mut self.segment, input)
     }
 
     fn decision(
@@ -245,26 +234,26 @@ impl<E: Emit> Owner<E> {
             Emission::Send => {}
         }
         let number = |n: u64| n.to_string().into_bytes();
-        let mut headers = vec![
-            ("decision-id", decision.decision_id.to_string().into_bytes()),
-            ("revision", number(u64::from(decision.revision))),
-            ("source-offset", number(decision.position.offset)),
-            ("cause-offset", number(cause)),
-            ("step-index", number(u64::from(index))),
+        let mut told = vec![
+            (headers::DECISION_ID, decision.decision_id.to_string().into_bytes()),
+            (headers::REVISION, number(u64::from(decision.revision))),
+            (headers::SOURCE_OFFSET, number(decision.position.offset)),
+            (headers::CAUSE_OFFSET, number(cause)),
+            (headers::STEP_INDEX, number(u64::from(index))),
         ];
-        headers.extend_from_slice(more);
+        told.extend_from_slice(more);
         let key = Some(decision.quote_id.as_bytes().into());
-        self.send(Outgoing { kind: OutgoingKind::Decision, key, value: Some(json.into()), headers })
+        self.send(Outgoing { kind: OutgoingKind::Decision, key, value: Some(json.into()), headers: told })
     }
 
     fn dead_letter(&mut self, raw: Fetched, reason: &'static str, error: &str) -> Result<(), WriterError> {
         self.metrics.dead_letter(reason);
-        let headers = vec![
-            ("error", format!("{reason}: {error}").into_bytes()),
-            ("source-partition", self.state.settings().partition.to_string().into_bytes()),
-            ("source-offset", raw.offset.to_string().into_bytes()),
+        let told = vec![
+            (headers::ERROR, format!("{reason}: {error}").into_bytes()),
+            (headers::SOURCE_PARTITION, self.state.settings().partition.to_string().into_bytes()),
+            (headers::SOURCE_OFFSET, raw.offset.to_string().into_bytes()),
         ];
-        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key: raw.key, value: raw.value, headers })
+        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key: raw.key, value: raw.value, headers: told })
     }
 
     fn send(&mut self, record: Outgoing) -> Result<(), WriterError> {
@@ -273,11 +262,7 @@ impl<E: Emit> Owner<E> {
         Ok(())
     }
 
-    /// Emissions taken and not yet acknowledged.
-    pub fn unacknowledged(&self) -> u64 {
-        self.emitted - self.emit.acknowledged()
-    }
-
+    /// Emissions acknowledged, without a gap.
     pub fn acknowledged(&self) -> u64 {
         self.emit.acknowledged()
     }
@@ -287,17 +272,24 @@ impl<E: Emit> Owner<E> {
         self.segment.deltas.len()
     }
 
-    /// Cuts off what was decided since the last cut; `None` when there is nothing new.
+    /// What was decided since the last cut; `None` when there is nothing new.
     pub fn cut(&mut self) -> Option<Cut> {
         if self.segment.to == self.segment.from {
             return None;
         }
-        let next = empty_segment(self.state.next_offset());
-        Some(Cut { segment: std::mem::replace(&mut self.segment, next), manifest: self.manifest_now(), emitted: self.emitted })
+        let segment = self.forgive();
+        let save = Save::Append { segment, manifest: self.manifest_now(), horizon: self.state.expiry_horizon().0 };
+        Some(Cut { save, emitted: self.emitted })
+    }
+
+    /// The whole state, whatever was saved of it.
+    pub fn cut_whole(&mut self) -> Cut {
+        self.forgive();
+        Cut { save: Save::Replace { export: self.state.export(), manifest: self.manifest_now() }, emitted: self.emitted }
     }
 
     /// The manifest of the state as it stands.
-    pub fn manifest_now(&self) -> Manifest {
+    fn manifest_now(&self) -> Manifest {
         Manifest {
             next_offset: self.state.next_offset(),
             arrivals: self.state.arrivals(),
@@ -308,49 +300,8 @@ impl<E: Emit> Owner<E> {
         }
     }
 
-    /// Horizon behind which whole segments may go.
-    pub fn horizon(&self) -> EventTime {
-        self.state.expiry_horizon()
+    /// Gives up the deltas since the last cut; without them only a whole cut joins up.
+    pub fn forgive(&mut self) -> Segment {
+        std::mem::replace(&mut self.segment, Segment::empty(self.state.next_offset()))
     }
-
-    /// Gives up the deltas that were not saved: the whole state is to be saved instead.
-    pub fn forgive(&mut self) {
-        self.segment = empty_segment(self.state.next_offset());
-    }
-
-    /// The whole live state as segments.
-    pub fn export(&self) -> Vec<Segment> {
-        let mut segments: Vec<Segment> = Vec::new();
-        for delta in self.state.export() {
-            let at = delta.from;
-            if segments.last().is_none_or(|segment| segment.deltas.len() >= EXPORTED_BYTES) {
-                segments.push(empty_segment(at));
-            }
-            let Some(segment) = segments.last_mut() else { continue };
-            delta.encode(&mut segment.deltas);
-            segment.to = delta.to;
-            let newest = delta.insert.as_ref().map_or(i64::MIN, |(attempt, _)| attempt.event_time.0);
-            segment.max_event_time = segment.max_event_time.max(EventTime(newest));
-        }
-        if let Some(last) = segments.last_mut() {
-            last.to = self.state.next_offset();
-        }
-        segments
-    }
-
-    /// Whether everything emitted was acknowledged in time.
-    pub fn wait_acknowledged(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        while self.unacknowledged() > 0 {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        true
-    }
-}
-
-fn empty_segment(at: u64) -> Segment {
-    Segment { from: at, to: at, max_event_time: EventTime(i64::MIN), deltas: Vec::new() }
 }

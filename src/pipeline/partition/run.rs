@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::owner::{Cut, Emit, Owner};
 use super::prepare::Ready;
-use super::saver::{Save, Saved, Saver};
+use super::saver::{Saved, Saver};
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::writer::WriterError;
 
@@ -95,31 +95,15 @@ impl<E: Emit> Loop<E> {
             return;
         }
         if self.cut.is_none() && Instant::now() >= self.cut_at {
-            self.cut = self.owner.cut();
+            let is_whole = std::mem::take(&mut self.needs_whole);
+            self.cut = if is_whole { Some(self.owner.cut_whole()) } else { self.owner.cut() };
             self.cut_at = Instant::now() + self.interval;
         }
         // Never past what has been emitted.
-        let Some(cut) = self.cut.take_if(|cut| self.owner.acknowledged() >= cut.emitted) else { return };
-        let save = if std::mem::take(&mut self.needs_whole) {
-            // What was decided since the cut is in the state already, and may not be acknowledged: cut again.
-            self.whole()
-        } else {
-            Some(Save::Append { segment: cut.segment, manifest: cut.manifest, horizon: self.owner.horizon().0 })
-        };
-        if let Some(save) = save {
-            self.saver.save(save);
+        if let Some(cut) = self.cut.take_if(|cut| self.owner.acknowledged() >= cut.emitted) {
+            self.saver.save(cut.save);
             self.is_saving = true;
         }
-    }
-
-    /// The whole state, once everything it says has been acknowledged.
-    fn whole(&mut self) -> Option<Save> {
-        self.owner.forgive();
-        if self.owner.unacknowledged() > 0 && !self.owner.wait_acknowledged(LAST_CHECKPOINT) {
-            self.needs_whole = true;
-            return None;
-        }
-        Some(Save::Replace { segments: self.owner.export(), manifest: self.owner.manifest_now() })
     }
 
     fn last_checkpoint(mut self) -> Result<(), PartitionError> {

@@ -5,8 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::engine::export::Export;
 use crate::metrics::Metrics;
-use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest};
+use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest, cut};
 use crate::pipeline::{Segment, StoreError};
 
 /// The store's name among the metrics.
@@ -18,12 +19,11 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(30);
 
 /// What is to be saved.
-#[derive(Debug)]
 pub enum Save {
     /// After what is there.
     Append { segment: Segment, manifest: Manifest, horizon: i64 },
     /// In place of whatever is there.
-    Replace { segments: Vec<Segment>, manifest: Manifest },
+    Replace { export: Export, manifest: Manifest },
 }
 
 /// How it went.
@@ -98,9 +98,12 @@ impl Worker {
                     let done = self.store.append(self.base, std::slice::from_ref(segment), *horizon, manifest);
                     (manifest.next_offset, segment.deltas.len(), done)
                 }
-                Save::Replace { segments, manifest } => {
-                    let done = self.store.replace(&mut segments.iter().cloned(), manifest);
-                    (manifest.next_offset, segments.iter().map(|segment| segment.deltas.len()).sum(), done)
+                Save::Replace { export, manifest } => {
+                    let mut bytes = 0;
+                    let mut segments = cut(export.clone()).inspect(|segment| bytes += segment.deltas.len());
+                    let done = self.store.replace(&mut segments, manifest);
+                    drop(segments);
+                    (manifest.next_offset, bytes, done)
                 }
             };
             match done {

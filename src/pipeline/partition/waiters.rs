@@ -32,12 +32,4 @@ impl Waiters {
     pub fn is_waiting(&self, token: &[u8]) -> bool {
         self.with(|waiting| waiting.contains_key(token))
     }
-
-    pub fn len(&self) -> usize {
-        self.with(|waiting| waiting.len())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
