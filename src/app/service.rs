@@ -27,7 +27,7 @@ use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Recovered, recover};
 use crate::pipeline::writer::Writer;
-use crate::pipeline::{FilePosition, StoreError};
+use crate::pipeline::{Decisions, FilePosition, StoreError};
 
 /// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
 const WRITER_SHARE: u32 = 5;
@@ -58,34 +58,18 @@ impl Service {
     /// # Errors
     /// A store that is refused, an address in use, a folder that is not there.
     pub async fn start(config: &Config, rules: RuleBook) -> Result<Service> {
-        let listener = TcpListener::bind(config.http.listen);
-        let listener = listener.await.with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+        let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let path = &config.storage.path;
         let Opened { store, reader, settings, files } = open(path, config.settings()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
-        let shared = Arc::new(Shared {
-            queue: queue.clone(),
-            decisions: Arc::new(reader.clone()),
-            metrics: metrics.clone(),
-            health: health.clone(),
-            keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
-            clock: config.time.arrival.clock(),
-            max_age_secs: settings.max_age_secs,
-            body_timeout: Duration::from_millis(config.http.body_timeout_ms),
-            answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
-        });
+        let (http, stop_http) = start_http(listener, config, queue.clone(), reader.clone(), metrics.clone(), health.clone());
         let fates = queue.fates();
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let parts = Parts { store, settings, rules, metrics, health: health.clone(), fates, jobs };
         let writer = start_writer(parts)?;
-        let (stop_http, stopped) = oneshot::channel();
-        let http = tokio::spawn(serve(listener, router(shared), bounds(config), async {
-            // A service that was dropped has no time to give.
-            stopped.await.unwrap_or_else(|_| Instant::now())
-        }));
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer: Some(writer) })
     }
@@ -137,7 +121,38 @@ impl Service {
     }
 }
 
-pub(super) fn bounds(config: &Config) -> Bounds {
+pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
+    let address = config.http.listen;
+    TcpListener::bind(address).await.with_context(|| format!("http.listen: cannot listen on {address}"))
+}
+
+/// Serves until it is told by when to end; then whether every request under way was answered.
+pub(super) fn start_http(
+    listener: TcpListener,
+    config: &Config,
+    queue: Queue,
+    decisions: impl Decisions + 'static,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
+    let shared = Arc::new(Shared {
+        queue,
+        decisions: Arc::new(decisions),
+        metrics,
+        health,
+        keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
+        clock: config.time.arrival.clock(),
+        max_age_secs: config.time.max_age_secs,
+        body_timeout: Duration::from_millis(config.http.body_timeout_ms),
+        answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
+    });
+    let (stop, stopped) = oneshot::channel();
+    // A service that was dropped has no time to give.
+    let stopping = async { stopped.await.unwrap_or_else(|_| Instant::now()) };
+    (tokio::spawn(serve(listener, router(shared), bounds(config), stopping)), stop)
+}
+
+fn bounds(config: &Config) -> Bounds {
     Bounds { connections_max: config.http.connections_max, header_timeout: Duration::from_millis(config.http.header_timeout_ms) }
 }
 

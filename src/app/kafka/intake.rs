@@ -1,6 +1,5 @@
 //! From the queue of HTTP into the topic: a quote is accepted when the log has it, and answered when its partition has decided it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,13 +36,14 @@ impl Sent {
 }
 
 impl Intake {
-    /// Until every queue is dropped. `first` is the readiness once partitions are being assigned.
+    /// Until every queue is dropped.
     pub fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let (sent, number) = (Arc::new(Sent::default()), AtomicU64::new(0));
+        let sent = Arc::new(Sent::default());
         self.watch(&sent);
+        let mut number = 0u64;
         while let Some(job) = jobs.blocking_recv() {
             let Payload::Quote { tenant, body, .. } = job.payload else { continue };
-            let number = number.fetch_add(1, Ordering::Relaxed);
+            number += 1;
             let token = [&self.instance[..], &number.to_be_bytes()].concat();
             let mut headers = vec![(TOKEN, token.clone())];
             headers.extend(job.client.map(|client| (CLIENT, client.as_bytes().to_vec())));

@@ -7,8 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use tokio::net::TcpListener;
+use anyhow::{Result, anyhow};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -22,16 +21,13 @@ use crate::contract::rule_file::canonical_source;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
-use crate::http::auth::Keys;
-use crate::http::server::serve;
-use crate::http::{Shared, router};
 use crate::metrics::Metrics;
 use crate::pipeline::fixed;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::bounded;
 
-use super::super::service::{StopReport, bounds};
+use super::super::service::{StopReport, listen, start_http};
 
 pub struct KafkaService {
     pub addr: SocketAddr,
@@ -58,8 +54,7 @@ impl KafkaService {
                 "watch.dir: a folder is not read into a topic yet; produce its records, or leave kafka.brokers out"
             ));
         }
-        let listener = TcpListener::bind(config.http.listen);
-        let listener = listener.await.with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+        let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
@@ -78,7 +73,7 @@ impl KafkaService {
         let shared = Arc::new(PartitionsShared {
             config: kafka.clone(),
             redis: options,
-            settings: settings.clone(),
+            settings,
             partitions,
             is_event_time: config.time.arrival.clock() == ArrivalClock::Event,
             checkpoint_every: Duration::from_millis(config.kafka.checkpoint_ms),
@@ -96,20 +91,7 @@ impl KafkaService {
         let _ = shared.commands.set(consumer.commands());
         let intake = Intake { producer: producer.clone(), waiters, health: health.clone(), instance };
         thread::Builder::new().name("intake".to_owned()).spawn(move || intake.run(jobs))?;
-        let shared = Arc::new(Shared {
-            queue,
-            decisions: Arc::new(decisions),
-            metrics,
-            health: health.clone(),
-            keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
-            clock: config.time.arrival.clock(),
-            max_age_secs: settings.max_age_secs,
-            body_timeout: Duration::from_millis(config.http.body_timeout_ms),
-            answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
-        });
-        let (stop_http, stopped) = oneshot::channel();
-        let stopping = async { stopped.await.unwrap_or_else(|_| Instant::now()) };
-        let http = tokio::spawn(serve(listener, router(shared), bounds(config), stopping));
+        let (http, stop_http) = start_http(listener, config, queue, decisions, metrics, health.clone());
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         let failed = first_failure(told)?;
         let consumer = Some(consumer);
