@@ -13,19 +13,20 @@ mod read;
 mod rebuild;
 mod recognise;
 mod rows;
+mod wal;
 
 use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use open::Lock;
 pub use open::{Opened, open};
 pub use read::{Reader, RecordedLog, recorded_log};
 pub use rebuild::{Rebuild, Replaced};
 pub use recognise::is_sqlite;
+use wal::Checkpointer;
 
 use crate::engine::time::EventTime;
 use crate::pipeline::StoreError;
@@ -41,7 +42,7 @@ pub struct SqliteStore {
     path: PathBuf,
     /// Newest event time of the oldest segment, once known.
     oldest: Option<EventTime>,
-    _checkpointer: Task,
+    checkpointer: Checkpointer,
     /// Held as long as the store: two writers would tear the order.
     _lock: Lock,
 }
@@ -65,24 +66,18 @@ impl SqliteStore {
 
     /// Folds the WAL back, so that the file alone is the whole, and closes it; without this the next start does the folding.
     pub fn close(self) {
-        let SqliteStore { mut connection, runtime, _checkpointer: checkpointer, .. } = self;
-        drop(checkpointer);
+        let SqliteStore { mut connection, runtime, checkpointer, .. } = self;
         let closed = runtime.block_on(async {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
-            connection.close().await
+            // A fold under way would make the one here do nothing, and say so in a row only.
+            checkpointer.stop().await;
+            let is_busy = wal::truncate(&mut connection).await?.is_busy;
+            connection.close().await.map(|()| is_busy)
         });
-        if let Err(error) = closed {
-            tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
+        match closed {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("another program reads the store; its WAL is folded back by the next start"),
+            Err(error) => tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it"),
         }
-    }
-}
-
-/// A background task that ends with its owner.
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

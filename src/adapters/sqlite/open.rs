@@ -4,14 +4,15 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
 use super::fault::fault;
 use super::recognise::{Found, beside, recognise};
-use super::{Reader, SqliteStore, Task, load, meta};
+use super::wal::{Checkpointer, PAGES_MAX};
+use super::{Reader, SqliteStore, load, meta};
 use crate::engine::state::Settings;
 use crate::pipeline::{FilePosition, StoreError};
 
@@ -19,12 +20,6 @@ use crate::pipeline::{FilePosition, StoreError};
 const READERS_MAX: u32 = 4;
 /// Of one attempt: a commit that meets a foreign lock is reported, and tried again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
-/// The writer folds the WAL back itself only when the background task fell this far behind, pages (64 KiB x 4 KiB = 256 MiB).
-const WAL_PAGES_MAX: &str = "65536";
-const WAL_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-const WAL_CHECKPOINT_AGAIN: Duration = Duration::from_millis(50);
-/// Pages folded by one checkpoint that make the next one follow soon (8 MiB).
-const WAL_PAGES_BEHIND: i64 = 2_048;
 
 pub struct Opened {
     pub store: SqliteStore,
@@ -54,7 +49,7 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
-        .pragma("wal_autocheckpoint", WAL_PAGES_MAX);
+        .pragma("wal_autocheckpoint", PAGES_MAX);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(|e| migration(path, e))?;
     settings.log_id = meta::identify(&mut connection, path, &settings, log_id).await?.into();
@@ -62,11 +57,11 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
     let read_only = options.clone().read_only(true);
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(read_only).await.map_err(fault)?;
     let background = SqliteConnection::connect_with(&options).await.map_err(fault)?;
-    let checkpointer = Task(tokio::spawn(checkpoint_wal(background)));
+    let checkpointer = Checkpointer::start(background);
     let runtime = Handle::current();
     let path = path.to_owned();
     let (oldest, is_suspect) = (None, false);
-    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, _checkpointer: checkpointer, _lock: lock };
+    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, checkpointer, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
 }
 
@@ -138,25 +133,5 @@ fn migration(path: &Path, error: MigrateError) -> StoreError {
         }
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => fault(error),
         other => StoreError::Unavailable(other.to_string()),
-    }
-}
-
-/// A passive checkpoint never waits for or blocks the writer; it is repeated at once while there is much to fold, because
-/// what is left when the WAL is full is folded by a commit.
-async fn checkpoint_wal(mut connection: SqliteConnection) {
-    let mut folded_before = 0;
-    loop {
-        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut connection).await;
-        let folded = match row {
-            // busy, pages in the WAL, pages of them folded back
-            Ok(row) => row.get::<i64, _>(2),
-            Err(error) => {
-                tracing::warn!(%error, "the WAL could not be folded back; it grows until it can");
-                0
-            }
-        };
-        let is_behind = (folded - folded_before).abs() > WAL_PAGES_BEHIND;
-        folded_before = folded;
-        tokio::time::sleep(if is_behind { WAL_CHECKPOINT_AGAIN } else { WAL_CHECKPOINT_EVERY }).await;
     }
 }

@@ -15,7 +15,7 @@ use super::fault::fault;
 use super::open::{Lock, claim, open_as};
 use super::read::RecordedLog;
 use super::recognise::{Found, beside, holds_no_log};
-use super::{Opened, SqliteStore, load, meta};
+use super::{Opened, SqliteStore, load, meta, wal};
 use crate::engine::state::Settings;
 use crate::pipeline::StoreError;
 
@@ -120,8 +120,7 @@ fn remove(path: &Path) -> io::Result<()> {
 async fn prepare(path: &Path) -> Result<String, StoreError> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
-    let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
-    if folded.and_then(|row| row.try_get::<i64, _>(0)).map_err(fault)? != 0 {
+    if wal::truncate(&mut connection).await.map_err(fault)?.is_busy {
         return Err(StoreError::Unavailable("another program reads the file; close it and try again".to_owned()));
     }
     load::check_end(&mut connection).await?;
