@@ -15,6 +15,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::contract::instant;
+use crate::engine::decision::Verdict;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
@@ -402,6 +403,15 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// What a check is answered while the log is away; `None` where it is refused.
+    pub fn fallback(&self) -> Option<Verdict> {
+        match (&self.kafka.brokers, self.kafka.when_down) {
+            (None, _) | (_, WhenDown::Refuse) => None,
+            (_, WhenDown::FailOpen) => Some(Verdict::Accept),
+            (_, WhenDown::FailClosed) => Some(Verdict::Refer),
+        }
     }
 
     /// The engine's settings; the store replaces the log id by its own.

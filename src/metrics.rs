@@ -1,5 +1,7 @@
 //! Every metric of the service, registered once and passed to the pipeline and HTTP. Labels never hold personal data or ids.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -7,11 +9,13 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::engine::decision::{Decision, RuleBookRef};
+use crate::engine::decision::{Decision, RuleBookRef, Verdict};
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
-use crate::pipeline::Source;
+use crate::engine::time::{ArrivalTime, SECOND};
 use crate::pipeline::checkpoint::CheckpointError;
+use crate::pipeline::clock::SystemClock;
+use crate::pipeline::{Clock, Source};
 
 /// Seconds: fine around the few milliseconds that a check may take.
 const LATENCY_BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -46,6 +50,25 @@ pub struct Metrics {
     unknown_fields: IntCounter,
     store_up: IntGaugeVec,
     divergence: IntCounterVec,
+    lag_messages: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    partition_up: IntGaugeVec,
+    degraded: IntCounterVec,
+    /// Where the partitions of this instance stand.
+    partitions: Mutex<BTreeMap<u32, Standing>>,
+}
+
+/// Of one partition, as last told.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    live_attempts: usize,
+    state_bytes: usize,
+    look_back_secs: i64,
+    next_offset: u64,
+    /// Of the last record, microseconds since 1970.
+    arrival: Option<i64>,
+    /// Offset after the newest record of the log.
+    end: u64,
 }
 
 impl Metrics {
@@ -81,12 +104,18 @@ impl Metrics {
             unknown_fields: counter(&r, "unknown_fields_total", "Fields outside the contract that were ignored.")?,
             store_up: int_gauges(&r, "store_up", "Whether the last write succeeded.", &["store"])?,
             divergence: counters(&r, "replay_divergence_total", "Decisions that differ from those emitted before.", &["kind"])?,
+            lag_messages: int_gauges(&r, "kafka_consumer_lag_messages", "Records not decided yet.", &["partition"])?,
+            lag_seconds: gauges(&r, "kafka_consumer_lag_seconds", "Age of the last record while others wait.", &["partition"])?,
+            partition_up: int_gauges(&r, "partition_up", "1 decided here, 0 stopped by an error.", &["partition"])?,
+            degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
+            partitions: Mutex::default(),
             registry: r,
         })
     }
 
     /// The text of `/metrics`.
     pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.show_partitions();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -125,6 +154,72 @@ impl Metrics {
         self.live_attempts.set(signed(state.live_attempts()));
         self.state_bytes.set(signed(state.resident_bytes()));
         self.look_back_seconds.set(state.look_back_secs());
+    }
+
+    fn with_partitions<T>(&self, act: impl FnOnce(&mut BTreeMap<u32, Standing>) -> T) -> T {
+        act(&mut self.partitions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where a partition of this instance stands; `arrival` is that of its last record.
+    pub fn partition(&self, partition: u32, state: &State, arrival: Option<ArrivalTime>) {
+        self.with_partitions(|partitions| {
+            let standing = partitions.entry(partition).or_default();
+            *standing = Standing {
+                live_attempts: state.live_attempts(),
+                state_bytes: state.resident_bytes(),
+                look_back_secs: state.look_back_secs(),
+                next_offset: state.next_offset(),
+                arrival: arrival.map(|at| at.0),
+                end: standing.end,
+            };
+        });
+    }
+
+    /// The offset after the newest record of a partition.
+    pub fn partition_end(&self, partition: u32, end: u64) {
+        self.with_partitions(|partitions| {
+            if let Some(standing) = partitions.get_mut(&partition) {
+                standing.end = end;
+            }
+        });
+    }
+
+    pub fn partition_up(&self, partition: u32, is_up: bool) {
+        self.partition_up.with_label_values(&[&partition.to_string()]).set(i64::from(is_up));
+    }
+
+    /// The partition is no longer ours.
+    pub fn partition_gone(&self, partition: u32) {
+        self.with_partitions(|partitions| partitions.remove(&partition));
+        self.checkpoint_age(partition, None);
+        let label = partition.to_string();
+        // An error says that it was not there.
+        let _ = self.partition_up.remove_label_values(&[&label]);
+        let _ = self.lag_messages.remove_label_values(&[&label]);
+        let _ = self.lag_seconds.remove_label_values(&[&label]);
+    }
+
+    fn show_partitions(&self) {
+        let partitions = self.with_partitions(|partitions| partitions.clone());
+        if partitions.is_empty() {
+            return;
+        }
+        self.live_attempts.set(signed(partitions.values().map(|standing| standing.live_attempts).sum()));
+        self.state_bytes.set(signed(partitions.values().map(|standing| standing.state_bytes).sum()));
+        self.look_back_seconds.set(partitions.values().map(|standing| standing.look_back_secs).min().unwrap_or_default());
+        let now = SystemClock.now();
+        for (partition, standing) in partitions {
+            let label = partition.to_string();
+            let lag = standing.end.saturating_sub(standing.next_offset);
+            let age = standing.arrival.map_or(0.0, |at| (now.0 - at) as f64 / SECOND as f64);
+            self.lag_messages.with_label_values(&[&label]).set(lag.cast_signed());
+            self.lag_seconds.with_label_values(&[&label]).set(if lag == 0 { 0.0 } else { age.max(0.0) });
+        }
+    }
+
+    /// A check that was answered without a decision.
+    pub fn degraded(&self, fallback: Verdict) {
+        self.degraded.with_label_values(&[fallback.name()]).inc();
     }
 
     pub fn committed(&self, records: usize, checkpoint_bytes: usize, took: Duration) {
@@ -194,7 +289,7 @@ impl Metrics {
 
     /// Of the last quote, whole seconds.
     pub fn event_lag(&self, micros: i64) {
-        self.event_lag_seconds.set(micros.div_euclid(crate::engine::time::SECOND));
+        self.event_lag_seconds.set(micros.div_euclid(SECOND));
     }
 }
 

@@ -1,6 +1,8 @@
 //! From the configuration to the Kafka adapter, and `quoteguard topics`.
 
 #[cfg(feature = "redis")]
+mod elsewhere;
+#[cfg(feature = "redis")]
 mod emit;
 #[cfg(feature = "redis")]
 mod intake;
@@ -8,6 +10,8 @@ mod intake;
 mod partitions;
 #[cfg(feature = "redis")]
 pub(super) mod service;
+#[cfg(feature = "redis")]
+mod takeover;
 
 use std::fs;
 use std::io::{Write, stdout};

@@ -65,7 +65,8 @@ impl Service {
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
-        let (http, stop_http) = start_http(listener, config, queue.clone(), reader.clone(), metrics.clone(), health.clone());
+        let (http, stop_http) =
+            start_http(listener, config, queue.clone(), Arc::new(reader.clone()), metrics.clone(), health.clone());
         let fates = queue.fates();
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let parts = Parts { store, settings, rules, metrics, health: health.clone(), fates, jobs };
@@ -131,18 +132,19 @@ pub(super) fn start_http(
     listener: TcpListener,
     config: &Config,
     queue: Queue,
-    decisions: impl Decisions + 'static,
+    decisions: Arc<dyn Decisions>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
     let shared = Arc::new(Shared {
         queue,
-        decisions: Arc::new(decisions),
+        decisions,
         metrics,
         health,
         keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
         clock: config.time.arrival.clock(),
         max_age_secs: config.time.max_age_secs,
+        fallback: config.fallback(),
         body_timeout: Duration::from_millis(config.http.body_timeout_ms),
         answer_timeout: Duration::from_millis(config.http.answer_timeout_ms),
     });

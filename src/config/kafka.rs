@@ -26,6 +26,8 @@ pub struct Kafka {
     /// After this long without a word the partitions of an instance go to others.
     pub session_timeout_ms: u32,
     pub checkpoint_ms: u64,
+    /// Records that a partition may decide while no checkpoint is kept; then it waits.
+    pub checkpoint_debt_max: u64,
     pub when_down: WhenDown,
     /// How long Kafka may be down and nothing be lost: the topics must keep the longest window and this.
     pub outage_secs: i64,
@@ -83,6 +85,7 @@ impl Default for Kafka {
             instance_id: None,
             session_timeout_ms: 6_000,
             checkpoint_ms: 1_000,
+            checkpoint_debt_max: 10_000_000,
             when_down: WhenDown::Refuse,
             outage_secs: 86_400,
             security: Security::Plaintext,
@@ -137,6 +140,9 @@ impl Kafka {
         }
         if self.checkpoint_ms == 0 {
             return Err(wrong("kafka.checkpoint_ms", "must be at least 1"));
+        }
+        if self.checkpoint_debt_max == 0 {
+            return Err(wrong("kafka.checkpoint_debt_max", "must be at least 1"));
         }
         if self.outage_secs < 0 {
             return Err(wrong("kafka.outage_secs", "must not be negative"));

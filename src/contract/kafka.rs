@@ -26,5 +26,7 @@ pub const REJECTED: &str = "rejected";
 pub const ERROR: &str = "error";
 /// On `quotes.dlq`: the stable code of it.
 pub const REASON: &str = "reason";
+/// On `quotes.dlq`, with some codes: the number or name that the error speaks of.
+pub const REASON_VALUE: &str = "reason-value";
 /// On `quotes.dlq`: where the bytes came from.
 pub const SOURCE_PARTITION: &str = "source-partition";

@@ -73,6 +73,9 @@ impl Books {
     }
 }
 
+/// What may refuse a time of the `event` clock.
+pub const TIME_JUMP_SETTINGS: [&str; 2] = ["the years 2000 to 2100", "time.max_jump_secs"];
+
 /// The driver did not give the engine a rule book that the log put in force: it cannot decide as the log says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rule book {} ({:016x}) is in force in the log and not loaded", .0.version, .0.hash)]
@@ -161,11 +164,11 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
         ArrivalClock::Stream => (running(state.arrivals().log, logged.arrival.0), settings.lateness_stream_secs),
         ArrivalClock::Event => {
             if !YEARS.contains(&submitted) {
-                return Err(Outcome::TimeJump { setting: "the years 2000 to 2100" });
+                return Err(Outcome::TimeJump { setting: TIME_JUMP_SETTINGS[0] });
             }
             let before = state.arrivals().event.or(settings.event_start.map(|start| start.0));
             if before.is_some_and(|before| submitted - before > settings.max_jump_secs * SECOND) {
-                return Err(Outcome::TimeJump { setting: "time.max_jump_secs" });
+                return Err(Outcome::TimeJump { setting: TIME_JUMP_SETTINGS[1] });
             }
             (running(before, submitted), settings.lateness_stream_secs)
         }

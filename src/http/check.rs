@@ -20,10 +20,13 @@ use crate::contract::error::{FieldCode, FieldError};
 use crate::contract::problem::Problem;
 use crate::contract::quote::{Decoded, QuoteV1, decode};
 use crate::engine::decide::Prepared;
+use crate::engine::decision::Verdict;
 use crate::engine::limits::BODY_BYTES_MAX;
+use crate::engine::quote::Quote;
 use crate::engine::step::Outcome;
 use crate::metrics::product_label;
 use crate::pipeline::Source;
+use crate::pipeline::health::Readiness;
 use crate::pipeline::queue::{Answered, Job, NotTaken, Payload};
 
 /// Checks one quote form.
@@ -37,7 +40,7 @@ use crate::pipeline::queue::{Answered, Job, NotTaken, Payload};
     params(("Accept-Language" = Option<String>, Header, description = "Language of `message`: ru or en")),
     request_body = QuoteV1,
     responses(
-        (status = 200, description = "Decided", body = CheckAnswer),
+        (status = 200, description = "Decided; or, while the log is away and `kafka.when_down` says so, answered with `degraded`", body = CheckAnswer),
         (status = 202, description = "Accepted; the decision will be at `Location`", body = Pending,
             headers(("Location" = String, description = "Where the decision will be"))),
         (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
@@ -59,29 +62,56 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     let language = Language::negotiate(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()));
-    let answer = async {
-        let client = authorise(&shared, &parts.headers)?;
-        if !is_json(&parts.headers) {
-            return Err(Problem::unsupported_media_type().into());
-        }
-        let body = read_body(&shared, body).await?;
-        let (quote_id, mut answer) = submit(&shared, client, body)?;
-        let mut answered = timeout(shared.answer_timeout, &mut answer).await;
-        if answered.is_err() {
-            // From here on the writer sees that nobody waits; what it sent just before is told.
-            answer.close();
-            answered = answer.try_recv().map(Ok).or(answered);
-        }
-        match answered {
-            Err(_) => Ok(pending(&quote_id)),
-            // The writer has stopped; what is durable is told to the retry.
-            Ok(Err(_)) => Err(Problem::unavailable("the service is stopping; send the same quote_id again").into()),
-            Ok(Ok(answered)) => told(&quote_id, answered, language, shared.max_age_secs),
-        }
-    };
-    let response = answer.await.unwrap_or_else(Refusal::into_response);
+    let answer = answer(&shared, &parts.headers, body, language).await;
     shared.metrics.check(Source::Http, began.elapsed());
-    response
+    answer.unwrap_or_else(Refusal::into_response)
+}
+
+async fn answer(shared: &Shared, headers: &HeaderMap, body: Body, language: Language) -> Result<Response<Body>, Refusal> {
+    let client = authorise(shared, headers)?;
+    if !is_json(headers) {
+        return Err(Problem::unsupported_media_type().into());
+    }
+    let body = read_body(shared, body).await?;
+    let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
+    shared.metrics.unknown_fields(unknown_fields);
+    let quote_id = quote.quote_id.clone();
+    if let Some(fallback) = fallback(shared) {
+        // If there is room it is counted when the log is back; nobody is told that it will be.
+        let _ = submit(shared, client, quote, body);
+        return Ok(degraded(shared, &quote_id, fallback, language));
+    }
+    if let Some(reason) = ops::refusal(&shared.health) {
+        return Err(Problem::unavailable(reason).into());
+    }
+    if shared.health.is_stopped_for(&quote.tenant) {
+        return Err(Problem::unavailable("the partition of this tenant is stopped; /readyz tells why").into());
+    }
+    let mut answer = submit(shared, client, quote, body)?;
+    let mut answered = timeout(shared.answer_timeout, &mut answer).await;
+    if answered.is_err() {
+        // From here on the writer sees that nobody waits; what it sent just before is told.
+        answer.close();
+        answered = answer.try_recv().map(Ok).or(answered);
+    }
+    match (answered, fallback(shared)) {
+        (Err(_), Some(fallback)) => Ok(degraded(shared, &quote_id, fallback, language)),
+        (Err(_), None) => Ok(pending(&quote_id)),
+        // The writer has stopped, or the log took no record; what is durable is told to the retry.
+        (Ok(Err(_)), _) => Err(Problem::unavailable("the quote was not made durable; send the same quote_id again").into()),
+        (Ok(Ok(answered)), _) => told(&quote_id, answered, language, shared.max_age_secs),
+    }
+}
+
+/// What is answered instead of a decision now, if the operator has set that.
+fn fallback(shared: &Shared) -> Option<Verdict> {
+    shared.fallback.filter(|_| shared.health.get() == Readiness::StoreDown)
+}
+
+fn degraded(shared: &Shared, quote_id: &str, fallback: Verdict, language: Language) -> Response<Body> {
+    shared.metrics.degraded(fallback);
+    let answer = CheckAnswer::degraded(quote_id, fallback, language);
+    reply::with_language(reply::json(StatusCode::OK, &answer), language.tag())
 }
 
 fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<Option<Client>, Refusal> {
@@ -110,13 +140,8 @@ async fn read_body(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Decodes, prepares and queues; a quote that is not queued was not accepted.
-fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<str>, oneshot::Receiver<Answered>), Refusal> {
-    if let Some(reason) = ops::refusal(shared.health.get()) {
-        return Err(Problem::unavailable(reason).into());
-    }
-    let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
-    shared.metrics.unknown_fields(unknown_fields);
+/// Prepares and queues; a quote that is not queued was not accepted.
+fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) -> Result<oneshot::Receiver<Answered>, Refusal> {
     // Given back when the quote is stepped.
     let room = client.as_ref().map(|client| client.room.clone().try_acquire_owned());
     let room = room.transpose().map_err(|_| Problem::too_many_requests())?;
@@ -140,7 +165,7 @@ fn submit(shared: &Shared, client: Option<Client>, body: Bytes) -> Result<(Box<s
         NotTaken::Full => Problem::unavailable("too many quotes are waiting; nothing was accepted"),
         NotTaken::Closed => Problem::unavailable("the service is stopping"),
     })?;
-    Ok((quote.quote_id, answer))
+    Ok(answer)
 }
 
 fn told(quote_id: &str, answered: Answered, language: Language, max_age_secs: i64) -> Result<Response<Body>, Refusal> {

@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::engine::decision::Verdict;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
 use crate::pipeline::Decisions;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub clock: ArrivalClock,
     /// Largest age of a quote, told to those whose quote is older.
     pub max_age_secs: i64,
+    /// What a check is answered while nothing can be made durable; `None`: 503.
+    pub fallback: Option<Verdict>,
     pub body_timeout: Duration,
     pub answer_timeout: Duration,
 }

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 
 use super::{Shared, openapi, problem, reply};
 use crate::contract::problem::Problem;
-use crate::pipeline::health::Readiness;
+use crate::pipeline::health::{Health, Readiness};
 
 /// The process answers.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
@@ -29,18 +29,26 @@ pub async fn livez() -> &'static str {
     ),
 )]
 pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    match refusal(shared.health.get()) {
-        None => "ok\n".into_response(),
+    match refusal(&shared.health) {
+        // Checks are answered all the same: the instance must not be taken out for what all of them lack.
+        Some(reason) if shared.fallback.is_some() && shared.health.get() == Readiness::StoreDown => {
+            format!("degraded: {reason}\n").into_response()
+        }
         Some(reason) => problem(&Problem::unavailable(reason)),
+        None => {
+            let stopped = shared.health.stopped_partitions();
+            let lines = stopped.iter().map(|(partition, reason)| format!("partition {partition} is stopped: {reason}\n"));
+            format!("ok\n{}", lines.collect::<String>()).into_response()
+        }
     }
 }
 
 /// Why quotes are not taken now.
-pub fn refusal(readiness: Readiness) -> Option<&'static str> {
-    match readiness {
+pub fn refusal(health: &Health) -> Option<&'static str> {
+    match health.get() {
         Readiness::Ready => None,
         Readiness::Starting => Some("the window of earlier quotes is being loaded"),
-        Readiness::StoreDown => Some("the store does not take commits; what was accepted is kept and tried again"),
+        Readiness::StoreDown => Some("nothing can be made durable now; what was accepted is kept and tried again"),
         Readiness::Stopping => Some("the service is stopping"),
     }
 }

@@ -3,7 +3,7 @@
 use super::writer::WriterError;
 use super::{Batch, DeadLetter, Emitted, Segment, StoreError};
 use crate::contract;
-use crate::engine::decide::{Books, decide};
+use crate::engine::decide::{Books, TIME_JUMP_SETTINGS, decide};
 use crate::engine::decision::Decision;
 use crate::engine::delta::CorruptDelta;
 use crate::engine::state::State;
@@ -95,6 +95,26 @@ pub fn refusal(outcome: &Outcome) -> Option<(String, &'static str, &'static str)
     }
 }
 
+/// What beside its reason code tells a refusal to another instance: the seconds of `too_old`, the setting of `time_jump`.
+pub fn refusal_value(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::TooOld { behind_secs } => Some(behind_secs.to_string()),
+        Outcome::TimeJump { setting } => Some((*setting).to_owned()),
+        Outcome::Decided | Outcome::Duplicate(_) | Outcome::IdReused(_) | Outcome::Applied => None,
+    }
+}
+
+/// The outcome of a reason code and its value; `None` for what a submitter is not told by it.
+pub fn refused(reason: &str, value: &str) -> Option<Outcome> {
+    match reason {
+        "too_old" => value.parse().ok().map(|behind_secs| Outcome::TooOld { behind_secs }),
+        "time_jump" => {
+            TIME_JUMP_SETTINGS.into_iter().find(|setting| *setting == value).map(|setting| Outcome::TimeJump { setting })
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -118,6 +138,19 @@ mod tests {
         let mut batch = open(state);
         step(state, &Books::default(), &mut batch, &input).expect("steps");
         batch
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_its_code_and_value() {
+        let told = [Outcome::TooOld { behind_secs: 90_000 }, Outcome::TimeJump { setting: TIME_JUMP_SETTINGS[1] }];
+        for outcome in told {
+            let (_, reason, _) = refusal(&outcome).expect("refused");
+            let value = refusal_value(&outcome).expect("has one");
+            assert_eq!(refused(reason, &value), Some(outcome));
+        }
+        for (reason, value) in [("too_old", ""), ("time_jump", "time.retention_secs"), ("not_json", "1")] {
+            assert_eq!(refused(reason, value), None, "{reason}");
+        }
     }
 
     #[test]

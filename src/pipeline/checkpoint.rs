@@ -38,7 +38,7 @@ pub struct LastRecord {
     pub offset: u64,
     /// Append time, microseconds.
     pub arrival: i64,
-    /// Lower half of the xxh3 of key and value.
+    /// CRC-32 of the key, a zero byte and the value.
     pub crc: u32,
 }
 

@@ -1,5 +1,6 @@
 //! What the clients share: where librdkafka's words go, and reading one record.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::KafkaError;
+use super::error::lasting;
 
 const TICK: Duration = Duration::from_millis(50);
 
@@ -21,8 +23,21 @@ pub(super) fn log(level: RDKafkaLogLevel, message: &str) {
     }
 }
 
-/// A context that only logs.
-pub(super) struct Quiet;
+/// A context that logs, and remembers why the brokers turn us away: the call that fails by it says "transport failure" only.
+#[derive(Default)]
+pub(super) struct Quiet {
+    turned_away: Mutex<Option<String>>,
+}
+
+impl Quiet {
+    /// The error, or what is behind it.
+    pub(super) fn explain(&self, error: KafkaError) -> KafkaError {
+        match (error, self.turned_away.lock().unwrap_or_else(PoisonError::into_inner).take()) {
+            (KafkaError::Unavailable(text), Some(reason)) => KafkaError::Refused(format!("{text}: {reason}")),
+            (error, _) => error,
+        }
+    }
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
@@ -31,6 +46,9 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka");
+        if let Some(fix) = error.rdkafka_error_code().and_then(lasting) {
+            *self.turned_away.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{reason}; {fix}"));
+        }
     }
 }
 

@@ -30,6 +30,7 @@ const TUNING: &[(&str, &str)] = &[
     ("fetch.error.backoff.ms", "100"),
     ("queued.min.messages", "2000"),
     ("queued.max.messages.kbytes", "8192"),
+    ("statistics.interval.ms", "10000"),
 ];
 const BINDING: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
@@ -56,14 +57,18 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const RANGE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub enum Event {
-    /// Ours, and silent until [`Command::Start`].
+    /// Ours, and silent until [`Command::Start`]; told again after [`Command::Restart`].
     Assigned(i32),
+    /// The group has given us our share, which may be nothing.
+    Joined,
     /// No longer ours once `release` is dropped, or after half a second: time for a last checkpoint.
     Revoked { partition: i32, release: Release },
     /// Already another's: nothing more may be saved.
     Lost(i32),
     /// In order of offset, which may have gaps.
     Records { partition: i32, records: Vec<Fetched> },
+    /// The offset after the newest record of each partition of ours, every ten seconds.
+    Ends(Vec<(i32, u64)>),
     /// The partition delivers nothing more until it is started again.
     PartitionError { partition: i32, error: PartitionError },
     /// The consumer ends, and tells what it had as revoked; the text names the fix where there is one.
@@ -112,6 +117,8 @@ pub enum Command {
         partition: i32,
         at: StartAt,
     },
+    /// Takes the partition back to where it was when it was assigned: silent, with nothing of before still to come.
+    Restart(i32),
     Pause(i32),
     Resume(i32),
     /// For lag tools: the next offset to read. Nothing starts from it.
@@ -231,6 +238,7 @@ impl Members {
         consumer.incremental_assign(&TopicPartitionList::new())?;
         self.phases().extend(partitions.iter().map(|partition| (*partition, Phase::Held)));
         partitions.iter().for_each(|partition| self.tell(Event::Assigned(*partition)));
+        self.tell(Event::Joined);
         Ok(())
     }
 
@@ -265,6 +273,35 @@ impl ClientContext for Members {
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka");
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        let ends = ends(statistics, &self.topic);
+        if !ends.is_empty() {
+            self.tell(Event::Ends(ends));
+        }
+    }
+}
+
+/// From librdkafka's statistics, what is known of the ends of the partitions that are fetched.
+fn ends(statistics: &[u8], topic: &str) -> Vec<(i32, u64)> {
+    #[derive(serde::Deserialize)]
+    struct Statistics {
+        #[serde(default)]
+        topics: BTreeMap<String, Topic>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Topic {
+        partitions: BTreeMap<i32, Partition>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Partition {
+        #[serde(default)]
+        hi_offset: i64,
+    }
+    let Ok(mut statistics) = serde_json::from_slice::<Statistics>(statistics) else { return Vec::new() };
+    let partitions = statistics.topics.remove(topic).map(|topic| topic.partitions).unwrap_or_default();
+    // Negative: of none, or not known yet.
+    partitions.into_iter().filter_map(|(partition, p)| Some((partition, u64::try_from(p.hi_offset).ok()?))).collect()
 }
 
 impl ConsumerContext for Members {
@@ -319,6 +356,7 @@ impl Loop {
         let members = self.consumer.context();
         let done = match command {
             Command::Start { partition, at } => return self.start(partition, at, Instant::now()),
+            Command::Restart(partition) => self.restart(partition),
             Command::Pause(partition) => self.consumer.pause(&members.one(partition)),
             // A partition that was not started stays silent.
             Command::Resume(partition) => match members.phases().get(&partition) {
@@ -358,6 +396,17 @@ impl Loop {
             Ok(()) => drop(members.phases().insert(partition, Phase::Running { next })),
             Err(error) => self.fail(partition, phase, PartitionError::Other(format!("the partition cannot be started: {error}"))),
         }
+    }
+
+    fn restart(&self, partition: i32) -> KafkaResult<()> {
+        let members = self.consumer.context();
+        let Some(phase) = members.phases().get(&partition).copied() else { return Ok(()) };
+        if phase != Phase::Held {
+            self.consumer.incremental_unassign(&members.one(partition))?;
+        }
+        members.phases().insert(partition, Phase::Held);
+        members.tell(Event::Assigned(partition));
+        Ok(())
     }
 
     /// Whatever was fetched before is dropped by librdkafka.

@@ -257,12 +257,13 @@ fn no_log(topic: &str) -> KafkaError {
     KafkaError::Refused(format!("{topic} names no log: run `quoteguard topics create`"))
 }
 
-/// Reads on until it is told to stop, or the topic is gone for good; what passes is tried again from where it stood.
+/// Reads on until it is told to stop, or the topic was cut; all else is tried again from where it stood, for the topic was there at
+/// the start.
 fn follow(config: &KafkaConfig, shared: &Shared) {
     while !shared.stop.load(Ordering::Relaxed) {
         match follow_once(config, shared) {
             Ok(()) => return,
-            Err(error @ KafkaError::Unavailable(_)) => {
+            Err(error @ (KafkaError::Unavailable(_) | KafkaError::Refused(_))) => {
                 tracing::warn!(%error, "the control topic cannot be read now");
                 // Woken early by nobody, and short: a stop waits for it.
                 thread::sleep(RETRY);

@@ -18,6 +18,7 @@ pub enum KafkaError {
 /// What the broker or the client says for good, with the fix; `None` for what passes.
 pub(super) fn lasting(code: Code) -> Option<&'static str> {
     Some(match code {
+        // The client says the last two by itself as well, for a while after it has lost sight of the brokers.
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
             "the topic is not there: run `quoteguard topics create`, or correct kafka.topics"
         }

@@ -15,7 +15,7 @@ mod topics;
 pub use client::RawRecord;
 pub use consumer::{Command, Commands, ConsumerHandle, Event, Fetched, PartitionError, Release, StartAt, start};
 pub use control::{Control, ControlBook, ControlRecord, LogInfo, Published, pointer};
-pub use decisions::{DecisionsTail, Published as PublishedDecision};
+pub use decisions::{DecisionsTail, PublishedDecision, Told};
 pub use error::KafkaError;
 pub use producer::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Unsent};
 pub use read::{From, Item, ReadEnd, Reader, read};

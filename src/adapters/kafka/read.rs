@@ -72,15 +72,16 @@ impl Reader {
     pub fn open(config: &KafkaConfig, topic: Topic) -> Result<Reader, KafkaError> {
         let mut client = config.client(TUNING, BINDING)?;
         client.set("group.id", &config.group);
-        let consumer = client.create_with_context(Quiet).map_err(|error| KafkaError::of("starting a reader", &error))?;
+        let consumer =
+            client.create_with_context(Quiet::default()).map_err(|error| KafkaError::of("starting a reader", &error))?;
         Ok(Reader { consumer, topic: config.topics.name(topic).to_owned() })
     }
 
     /// Partitions of the topic.
     pub fn partitions(&self) -> Result<u32, KafkaError> {
         let doing = || format!("the partitions of {}", self.topic);
-        let metadata =
-            self.consumer.fetch_metadata(Some(&self.topic), PATIENCE).map_err(|error| KafkaError::of(&doing(), &error))?;
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), PATIENCE);
+        let metadata = metadata.map_err(|error| self.explain(KafkaError::of(&doing(), &error)))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         match topic.map(|topic| (topic.error(), topic.partitions().len())) {
             Some((None, count @ 1..)) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
@@ -91,7 +92,14 @@ impl Reader {
 
     /// First and next offset of a partition.
     pub fn range(&self, partition: i32) -> Result<(u64, u64), KafkaError> {
-        range(&self.consumer, &self.topic, partition, PATIENCE)
+        range(&self.consumer, &self.topic, partition, PATIENCE).map_err(|error| self.explain(error))
+    }
+
+    /// What is behind an error waits among the events, which a failed call does not look at.
+    fn explain(&self, error: KafkaError) -> KafkaError {
+        // Not without a wait: a poll of no length ends at the first line of the client's own log.
+        while self.consumer.poll(TICK).is_some() {}
+        self.consumer.context().explain(error)
     }
 
     /// Begins to read these partitions, and no others. Gives the offset of each.

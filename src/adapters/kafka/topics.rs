@@ -16,6 +16,7 @@ use super::client::Quiet;
 use super::control::{ControlRecord, LogInfo, find_log, outgoing};
 use super::error::KafkaError;
 use super::producer::Producer;
+use super::read::Reader;
 use super::settings::{KafkaConfig, Topic};
 use judge::{Facts, judge};
 
@@ -83,7 +84,7 @@ pub fn check(config: &KafkaConfig, needs: Needs) -> Result<Vec<Finding>, KafkaEr
 }
 
 fn admin(config: &KafkaConfig) -> Result<AdminClient<Quiet>, KafkaError> {
-    config.client(&[], &[])?.create_with_context(Quiet).map_err(|error| KafkaError::of("starting the client", &error))
+    config.client(&[], &[])?.create_with_context(Quiet::default()).map_err(|error| KafkaError::of("starting the client", &error))
 }
 
 fn waiting() -> AdminOptions {
@@ -92,7 +93,14 @@ fn waiting() -> AdminOptions {
 
 /// The topics that are there.
 fn facts(config: &KafkaConfig, admin: &AdminClient<Quiet>) -> Result<BTreeMap<Topic, Facts>, KafkaError> {
-    let failed = |error| KafkaError::of("looking at the topics", &error);
+    let failed = |error| match KafkaError::of("looking at the topics", &error) {
+        // Only a consumer's events tell why.
+        error @ KafkaError::Unavailable(_) => match Reader::open(config, Topic::Quotes).and_then(|reader| reader.partitions()) {
+            Err(refused @ KafkaError::Refused(_)) => refused,
+            Err(_) | Ok(_) => error,
+        },
+        error => error,
+    };
     let mut facts = BTreeMap::new();
     for topic in Topic::ALL {
         let name = config.topics.name(topic);

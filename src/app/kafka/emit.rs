@@ -73,7 +73,7 @@ impl Emit for KafkaEmit {
         let mut on_delivery = loop {
             let mut under_way = lock(&self.under_way);
             if let Some(reason) = &under_way.failed {
-                return Err(StoreError::Refused(format!("a decision could not be emitted: {reason}")));
+                return Err(StoreError::Unavailable(format!("a decision could not be emitted: {reason}")));
             }
             if under_way.open.len() < UNDER_WAY_MAX {
                 under_way.open.insert(number);
@@ -84,7 +84,7 @@ impl Emit for KafkaEmit {
         };
         while let Err(Unsent { error, on_delivery: back }) = self.producer.send(&outgoing, on_delivery) {
             if error != SendError::Full {
-                return Err(StoreError::Refused(format!("a decision could not be emitted: {error}")));
+                return Err(StoreError::Unavailable(format!("a decision could not be emitted: {error}")));
             }
             on_delivery = back;
             thread::sleep(ROOM_POLL);

@@ -1,4 +1,5 @@
-//! From the queue of HTTP into the topic: a quote is accepted when the log has it, and answered when its partition has decided it.
+//! From the queue of HTTP into the topic: a quote is accepted when the log has it, and answered when its partition has decided it,
+//! here or in another instance.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -6,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::elsewhere::Elsewhere;
+use super::partitions::Ours;
 use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Topic, Unsent};
 use crate::contract::kafka::{CLIENT, TOKEN};
 use crate::pipeline::health::{Health, Readiness};
@@ -13,13 +16,15 @@ use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, Payload};
 
 /// A record that has not arrived for so long means that the log is away.
-const AWAY_AFTER: Duration = Duration::from_secs(2);
+const AWAY_AFTER: Duration = Duration::from_secs(1);
 const WATCHED_EVERY: Duration = Duration::from_millis(200);
 const ROOM_POLL: Duration = Duration::from_millis(1);
 
 pub struct Intake {
     pub producer: Arc<Producer>,
     pub waiters: Arc<Waiters>,
+    pub ours: Arc<Ours>,
+    pub elsewhere: Arc<Elsewhere>,
     pub health: Arc<Health>,
     /// Random, of this process: tells its records from those of others.
     pub instance: [u8; 8],
@@ -63,13 +68,19 @@ impl Intake {
     }
 
     fn send(&self, record: &Outgoing, number: u64, token: Vec<u8>, sent: &Arc<Sent>) {
-        let (waiters, known) = (self.waiters.clone(), sent.clone());
+        let (waiters, known, ours, elsewhere) = (self.waiters.clone(), sent.clone(), self.ours.clone(), self.elsewhere.clone());
         let mut on_delivery: OnDelivery = Box::new(move |told: Result<Delivered, DeliveryError>| {
             known.with(|sent| sent.remove(&number));
-            // What may still come is answered when it does; the submitter's deadline tells him where to look.
-            if let Err(DeliveryError::Refused(reason)) = told {
-                tracing::error!(reason, "a quote was not taken by the log");
-                waiters.forget(&token);
+            match told {
+                Ok(Delivered { partition, offset: Some(offset) }) if !ours.is_running(partition) => {
+                    elsewhere.answer(partition, offset, token);
+                }
+                // What may still come is answered when it does; the submitter's deadline tells him where to look.
+                Ok(_) | Err(DeliveryError::Unknown(_)) => {}
+                Err(DeliveryError::Refused(reason)) => {
+                    tracing::error!(reason, "a quote was not taken by the log");
+                    waiters.forget(&token);
+                }
             }
         });
         while let Err(Unsent { error, on_delivery: back }) = self.producer.send(record, on_delivery) {
@@ -88,10 +99,10 @@ impl Intake {
         let watch = move || {
             while let Some(sent) = sent.upgrade() {
                 let oldest = sent.with(|sent| sent.first_key_value().map(|(_, since)| since.elapsed()));
-                match (health.get(), oldest.is_some_and(|age| age >= AWAY_AFTER)) {
-                    (Readiness::Ready, true) => health.set(Readiness::StoreDown),
-                    (Readiness::StoreDown, false) => health.set(Readiness::Ready),
-                    _ => {}
+                if oldest.is_some_and(|age| age >= AWAY_AFTER) {
+                    health.step(Readiness::Ready, Readiness::StoreDown);
+                } else {
+                    health.step(Readiness::StoreDown, Readiness::Ready);
                 }
                 drop(sent);
                 thread::sleep(WATCHED_EVERY);

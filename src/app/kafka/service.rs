@@ -1,33 +1,39 @@
 //! `quoteguard serve` with `kafka.brokers`: HTTP appends to the topic, the partitions of this instance decide.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, OnceLock};
+use std::num::NonZeroU32;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::adapter;
+use super::elsewhere::Elsewhere;
 use super::intake::Intake;
-use super::partitions::{Partitions, Shared as PartitionsShared};
+use super::partitions::{Ours, Partitions, Shared};
+use super::takeover::Failure;
 use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Producer, Published, start};
 use crate::adapters::redis;
-use crate::config::{Config, WhenDown};
+use crate::config::Config;
 use crate::contract::rule_file::canonical_source;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
-use crate::pipeline::fixed;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
-use crate::pipeline::queue::bounded;
+use crate::pipeline::queue::{Job, bounded};
+use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
 use super::super::service::{StopReport, listen, start_http};
+
+/// Wait before brokers or a Redis that are away are asked again.
+const RETRY: Duration = Duration::from_secs(1);
 
 pub struct KafkaService {
     pub addr: SocketAddr,
@@ -35,70 +41,60 @@ pub struct KafkaService {
     health: Arc<Health>,
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
-    consumer: Option<ConsumerHandle>,
-    producer: Arc<Producer>,
+    clients: Arc<Mutex<Option<Clients>>>,
     failed: oneshot::Receiver<anyhow::Error>,
 }
 
+/// What is told to end.
+struct Clients {
+    consumer: ConsumerHandle,
+    producer: Arc<Producer>,
+}
+
 impl KafkaService {
-    /// Answers `/livez` at once, and takes quotes as soon as the first partition is ours.
+    /// Answers `/livez` at once, and takes quotes as soon as what the group gives us is decided here. Brokers and a Redis that are
+    /// away are waited for.
     ///
     /// # Errors
-    /// No brokers or topics, a Redis that may lose checkpoints, settings that differ from the log's.
+    /// An address that cannot be listened on, and settings that do not fit. What only the servers can tell comes by
+    /// [`KafkaService::failed`].
     pub async fn start(config: &Config, rules: RuleBook) -> Result<KafkaService> {
-        if config.kafka.when_down != WhenDown::Refuse {
-            return Err(anyhow!("kafka.when_down: only `refuse` is there yet"));
-        }
         if config.watch.dir.is_some() {
-            return Err(anyhow!(
-                "watch.dir: a folder is not read into a topic yet; produce its records, or leave kafka.brokers out"
-            ));
+            return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
         }
+        let kafka = adapter(config)?;
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
-        let waiters = Arc::new(Waiters::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
         let (tell_failed, told) = channel();
-        let (kafka, options) = (adapter(config)?, config.redis.options());
-        // Everything below blocks on brokers.
-        let connected = {
-            let (kafka, config, metrics) = (kafka.clone(), config.clone(), metrics.clone());
-            tokio::task::spawn_blocking(move || connect(&kafka, &config, &rules, &metrics)).await??
-        };
-        let Connected { control, producer, decisions, settings, partitions } = connected;
-        let mut instance = [0u8; 8];
-        getrandom::fill(&mut instance).map_err(|error| anyhow!("no random numbers: {error}"))?;
-        let shared = Arc::new(PartitionsShared {
-            config: kafka.clone(),
-            redis: options,
-            settings,
-            partitions,
-            is_event_time: config.time.arrival.clock() == ArrivalClock::Event,
-            checkpoint_every: Duration::from_millis(config.kafka.checkpoint_ms),
-            instance: instance.iter().map(|byte| format!("{byte:02x}")).collect(),
-            control,
-            producer: producer.clone(),
-            waiters: waiters.clone(),
-            metrics: metrics.clone(),
+        let decisions = Arc::new(LateDecisions::default());
+        let (http, stop_http) = start_http(listener, config, queue, decisions.clone(), metrics.clone(), health.clone());
+        let clients = Arc::new(Mutex::new(None));
+        let starting = Starting {
+            kafka,
+            config: config.clone(),
+            rules,
+            metrics,
             health: health.clone(),
-            commands: OnceLock::new(),
-            failed: tell_failed,
-        });
-        let mut owned = Partitions::new(shared.clone());
-        let consumer = start(&kafka, move |event| owned.take(event))?;
-        let _ = shared.commands.set(consumer.commands());
-        let intake = Intake { producer: producer.clone(), waiters, health: health.clone(), instance };
-        thread::Builder::new().name("intake".to_owned()).spawn(move || intake.run(jobs))?;
-        let (http, stop_http) = start_http(listener, config, queue, decisions, metrics, health.clone());
+            decisions,
+            runtime: Handle::current(),
+            failed: tell_failed.clone(),
+        };
+        let started = clients.clone();
+        let run = move || match starting.run(jobs) {
+            Ok(running) => *lock(&started) = running,
+            Err(error) => drop(tell_failed.send(error)),
+        };
+        // Everything there blocks on brokers.
+        thread::Builder::new().name("kafka-start".to_owned()).spawn(run)?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         let failed = first_failure(told)?;
-        let consumer = Some(consumer);
-        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, consumer, producer, failed })
+        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, failed })
     }
 
-    /// Ends when a partition or the consumer does by an error.
+    /// Ends when the instance cannot go on.
     pub async fn failed(&mut self) -> anyhow::Error {
         match (&mut self.failed).await {
             Ok(error) => error,
@@ -112,45 +108,140 @@ impl KafkaService {
         let _ = self.stop_http.send(deadline - self.shutdown_timeout / 3);
         let answered = matches!(timeout_at(deadline, self.http).await, Ok(Ok(true)));
         let left = deadline.saturating_duration_since(Instant::now());
-        let (consumer, producer) = (self.consumer, self.producer);
+        let clients = lock(&self.clients).take();
         let ended = tokio::task::spawn_blocking(move || {
-            let has_left = consumer.is_none_or(|consumer| consumer.stop(left / 2));
+            let Some(Clients { consumer, producer }) = clients else { return true };
+            let has_left = consumer.stop(left / 2);
             has_left & producer.flush(left / 2).is_ok()
         });
         StopReport { is_complete: answered & ended.await.unwrap_or(false) }
     }
 }
 
+fn lock(clients: &Mutex<Option<Clients>>) -> std::sync::MutexGuard<'_, Option<Clients>> {
+    clients.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Decisions as soon as they can be read.
+#[derive(Default)]
+struct LateDecisions(OnceLock<Arc<DecisionsTail>>);
+
+impl Decisions for LateDecisions {
+    fn newest(&self, tenant: &str, quote_id: &str) -> Reading<Option<Vec<u8>>> {
+        match self.0.get() {
+            Some(tail) => tail.newest(tenant, quote_id),
+            None => Box::pin(std::future::ready(Err(StoreError::Unavailable("kafka was not reached yet".to_owned())))),
+        }
+    }
+}
+
+/// From nothing to a member of the group.
+struct Starting {
+    kafka: KafkaConfig,
+    config: Config,
+    rules: RuleBook,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    decisions: Arc<LateDecisions>,
+    runtime: Handle,
+    failed: Sender<anyhow::Error>,
+}
+
 struct Connected {
     control: Arc<Control>,
     producer: Arc<Producer>,
-    decisions: DecisionsTail,
+    decisions: Arc<DecisionsTail>,
     settings: Settings,
-    partitions: u32,
+    partitions: NonZeroU32,
 }
 
-fn connect(kafka: &KafkaConfig, config: &Config, rules: &RuleBook, metrics: &Metrics) -> Result<Connected> {
-    for notice in redis::check(&config.redis.options())? {
-        tracing::warn!(notice, "redis");
+impl Starting {
+    /// `None` when the service was stopped meanwhile.
+    fn run(self, jobs: tokio::sync::mpsc::Receiver<Job>) -> Result<Option<Clients>> {
+        let Some(connected) = self.connect_in_time()? else { return Ok(None) };
+        let Connected { control, producer, decisions, settings, partitions } = connected;
+        let _ = self.decisions.0.set(decisions.clone());
+        self.health.partitioned(partitions);
+        let mut instance = [0u8; 8];
+        getrandom::fill(&mut instance).map_err(|error| anyhow!("no random numbers: {error}"))?;
+        let (waiters, ours) = (Arc::new(Waiters::default()), Arc::new(Ours::default()));
+        let shared = Arc::new(Shared {
+            config: self.kafka.clone(),
+            redis: self.config.redis.options(),
+            settings,
+            partitions,
+            is_event_time: self.config.time.arrival.clock() == ArrivalClock::Event,
+            checkpoint_every: Duration::from_millis(self.config.kafka.checkpoint_ms),
+            checkpoint_debt_max: self.config.kafka.checkpoint_debt_max,
+            instance: instance.iter().map(|byte| format!("{byte:02x}")).collect(),
+            control: control.clone(),
+            producer: producer.clone(),
+            waiters: waiters.clone(),
+            ours: ours.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            commands: OnceLock::new(),
+            failed: self.failed.clone(),
+        });
+        let mut owned = Partitions::new(shared.clone());
+        let consumer = start(&self.kafka, move |event| owned.take(event))?;
+        let _ = shared.commands.set(consumer.commands());
+        let elsewhere = Arc::new(Elsewhere::new(decisions, control, waiters.clone(), self.runtime.clone()));
+        let intake = Intake { producer: producer.clone(), waiters, ours, elsewhere, health: self.health.clone(), instance };
+        thread::Builder::new().name("intake".to_owned()).spawn(move || intake.run(jobs))?;
+        Ok(Some(Clients { consumer, producer }))
     }
-    let producer = Arc::new(Producer::new(kafka)?);
-    let control = Arc::new(Control::start(kafka, producer.clone())?);
-    let log = control.log().clone();
-    let settings = Settings { log_id: log.log_id.clone().into(), ..config.settings() };
-    let stored: BTreeMap<String, String> = log.settings;
-    for (key, value) in fixed::pairs(&settings) {
-        if let Some(was) = stored.get(key).filter(|was| **was != value) {
-            return Err(anyhow!("{key}: the log was made with {was}, and this is {value}; it is fixed for the life of the log"));
+
+    fn connect_in_time(&self) -> Result<Option<Connected>> {
+        let mut last = String::new();
+        loop {
+            match self.connect() {
+                Ok(connected) => {
+                    self.health.step(Readiness::StoreDown, Readiness::Starting);
+                    return Ok(Some(connected));
+                }
+                Err(Failure::Lasting(reason)) => return Err(anyhow!(reason)),
+                Err(Failure::Passing(reason)) => {
+                    if reason != last {
+                        tracing::error!(reason, "not connected yet; it is tried again");
+                        last = reason;
+                    }
+                }
+            }
+            self.health.step(Readiness::Starting, Readiness::StoreDown);
+            thread::sleep(RETRY);
+            if self.health.get() == Readiness::Stopping {
+                return Ok(None);
+            }
         }
     }
-    let decisions = DecisionsTail::start(kafka)?;
-    install(&control, rules, log.partitions)?;
-    metrics.rule_book(&rules.reference());
-    Ok(Connected { control, producer, decisions, settings, partitions: log.partitions })
+
+    fn connect(&self) -> Result<Connected, Failure> {
+        for notice in redis::check(&self.config.redis.options())? {
+            tracing::warn!(notice, "redis");
+        }
+        let producer = Arc::new(Producer::new(&self.kafka)?);
+        let control = Arc::new(Control::start(&self.kafka, producer.clone())?);
+        let log = control.log();
+        let settings = Settings { log_id: log.log_id.clone().into(), ..self.config.settings() };
+        for (key, value) in fixed::pairs(&settings) {
+            if let Some(was) = log.settings.get(key).filter(|was| **was != value) {
+                let text =
+                    format!("{key}: the log was made with {was}, and this is {value}; it is fixed for the life of the log");
+                return Err(Failure::Lasting(text));
+            }
+        }
+        let partitions = log.partitions;
+        let counted = NonZeroU32::new(partitions).ok_or_else(|| Failure::Lasting("the log has no partitions".to_owned()))?;
+        let decisions = Arc::new(DecisionsTail::start(&self.kafka)?);
+        install(&control, &self.rules, partitions)?;
+        self.metrics.rule_book(&self.rules.reference());
+        Ok(Connected { control, producer, decisions, settings, partitions: counted })
+    }
 }
 
 /// Publishes the rule book unless it is the last one, and points every partition to it.
-fn install(control: &Control, rules: &RuleBook, partitions: u32) -> Result<()> {
+fn install(control: &Control, rules: &RuleBook, partitions: u32) -> Result<(), Failure> {
     loop {
         let last = control.last_book();
         if last.as_ref().is_some_and(|last| last.hash == format!("{:016x}", rules.hash())) {
@@ -158,11 +249,11 @@ fn install(control: &Control, rules: &RuleBook, partitions: u32) -> Result<()> {
         }
         let after = last.map_or(0, |last| last.version);
         let book = RuleBook::build(after + 1, rules.rules().cloned().collect());
-        let book = book.map_err(|errors| anyhow!("the rule book does not compile: {errors:?}"))?;
+        let book = book.map_err(|errors| Failure::Lasting(format!("the rule book does not compile: {errors:?}")))?;
         match control.publish_book(&canonical_source(&book), book.hash(), after)? {
             Published::Accepted(book) => {
-                for partition in 0..i32::try_from(partitions)? {
-                    control.publish_pointer(partition, book.offset)?;
+                for partition in 0..partitions {
+                    control.publish_pointer(partition.cast_signed(), book.offset)?;
                 }
                 tracing::info!(version = book.version, hash = book.hash, "the rule book is in force");
                 return Ok(());

@@ -18,6 +18,19 @@ pub struct Loaded {
     pub base: Option<u64>,
 }
 
+impl Loaded {
+    /// Of a partition without a checkpoint: its log is decided from the beginning.
+    pub fn fresh(settings: &Settings, partitions: u32, epoch: u64) -> Loaded {
+        let (engine_version, settings_text) = (ENGINE_VERSION.into(), canonical(settings));
+        let manifest = Manifest { epoch, engine_version, settings: settings_text, partitions, ..Manifest::default() };
+        Loaded { state: State::new(settings.clone()), books: Books::default(), manifest, base: None }
+    }
+}
+
+fn canonical(settings: &Settings) -> Box<str> {
+    fixed::pairs(settings).map(|(key, value)| format!("{key} = {value}")).join("\n").into_boxed_str()
+}
+
 /// Loads the partition's state for the owner that claimed it with `epoch`. `book` finds a rule book among the control records.
 ///
 /// # Errors
@@ -29,13 +42,10 @@ pub fn load(
     epoch: u64,
     book: impl Fn(&RuleBookRef) -> Option<RuleBook>,
 ) -> Result<Loaded, StoreError> {
-    let canonical = fixed::pairs(settings).map(|(key, value)| format!("{key} = {value}")).join("\n").into_boxed_str();
     let Some(stored) = store.manifest()? else {
-        let manifest =
-            Manifest { epoch, engine_version: ENGINE_VERSION.into(), settings: canonical, partitions, ..Manifest::default() };
-        return Ok(Loaded { state: State::new(settings.clone()), books: Books::default(), manifest, base: None });
+        return Ok(Loaded::fresh(settings, partitions, epoch));
     };
-    check(&stored, &canonical, partitions)?;
+    check(&stored, &canonical(settings), partitions)?;
     let mut state = State::new(settings.clone());
     let mut is_first = true;
     store.segments(&mut |segment| {

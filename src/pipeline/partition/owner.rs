@@ -16,7 +16,7 @@ use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::State;
 use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
-use crate::engine::time::ArrivalTime;
+use crate::engine::time::{ArrivalTime, EventTime, SECOND};
 use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::Manifest;
 use crate::pipeline::queue::Answered;
@@ -76,6 +76,8 @@ pub struct Cut {
     pub save: Save,
     /// Emissions that must be acknowledged before.
     pub emitted: u64,
+    /// Records taken until then.
+    pub taken: u64,
 }
 
 pub struct Owner<E> {
@@ -90,6 +92,10 @@ pub struct Owner<E> {
     manifest: Manifest,
     segment: Segment,
     emitted: u64,
+    taken: u64,
+    /// Event time of the first quote of a log whose beginning is gone.
+    begins_late: Option<EventTime>,
+    is_beginning_gone: bool,
 }
 
 impl<E: Emit> Owner<E> {
@@ -103,7 +109,21 @@ impl<E: Emit> Owner<E> {
     ) -> Self {
         let Loaded { state, books, manifest, .. } = loaded;
         let segment = Segment::empty(state.next_offset());
-        Owner { state, books, emit, frontier, control, waiters, metrics, manifest, segment, emitted: 0 }
+        Owner {
+            state,
+            books,
+            emit,
+            frontier,
+            control,
+            waiters,
+            metrics,
+            manifest,
+            segment,
+            emitted: 0,
+            taken: 0,
+            begins_late: None,
+            is_beginning_gone: false,
+        }
     }
 
     pub fn state(&self) -> &State {
@@ -122,14 +142,31 @@ impl<E: Emit> Owner<E> {
                 let quote = LoggedQuote { position, arrival: ArrivalTime(last.arrival), clock, prepared };
                 self.take_quote(quote, product, token.as_deref(), *raw)?;
             }
-            Content::Pointer(control) => self.take_pointer(position, control)?,
+            Content::Pointer { control, raw } => self.take_pointer(position, control, *raw)?,
             Content::Dead { reason, error, raw } => {
-                self.dead_letter(*raw, reason, &error)?;
+                self.dead_letter(*raw, reason, &error, None)?;
                 self.step(&Input::Skipped { position })?;
             }
         }
         self.manifest.last = Some(last);
+        self.taken += 1;
         Ok(())
+    }
+
+    /// The log is read from its beginning, and earlier records are gone from it.
+    pub fn without_beginning(self) -> Self {
+        Owner { is_beginning_gone: true, ..self }
+    }
+
+    /// Records taken so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Shows where the partition stands.
+    pub fn report(&self) {
+        let arrival = self.manifest.last.map(|last| ArrivalTime(last.arrival));
+        self.metrics.partition(self.state.settings().partition, &self.state, arrival);
     }
 
     fn take_quote(
@@ -142,9 +179,13 @@ impl<E: Emit> Owner<E> {
         let offset = quote.position.offset;
         let prepared = quote.prepared.clone();
         let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
+        self.metrics.event_lag(quote.arrival.0.saturating_sub(prepared.submitted_at.0));
         let mut step = self.step(&Input::Quote(quote))?;
         let source = if token.is_some() { Source::Http } else { Source::Stream };
         self.metrics.step(source, product, &step);
+        if self.is_beginning_gone && self.begins_late.is_none() {
+            self.begins_late = step.decisions.first().map(|decision| decision.event_time);
+        }
         for (index, decision) in step.decisions.iter().enumerate() {
             self.decision(decision, offset, index as u32, &[])?;
         }
@@ -154,7 +195,7 @@ impl<E: Emit> Owner<E> {
             _ => {}
         }
         if let Some((error, reason, _)) = batch::refusal(&step.outcome) {
-            self.dead_letter(raw, reason, &error)?;
+            self.dead_letter(raw, reason, &error, batch::refusal_value(&step.outcome))?;
         }
         if let Some(token) = token.filter(|token| self.waiters.is_waiting(token)) {
             let text = self.books.applicant_text(&self.state, tenant, quote_id).cloned();
@@ -175,7 +216,7 @@ impl<E: Emit> Owner<E> {
         self.decision(&decision, offset, 0, &more)
     }
 
-    fn take_pointer(&mut self, position: Position, control: u64) -> Result<(), WriterError> {
+    fn take_pointer(&mut self, position: Position, control: u64, raw: Fetched) -> Result<(), WriterError> {
         let input = if self.manifest.control_applied.is_some_and(|applied| control <= applied) {
             Input::Skipped { position }
         } else {
@@ -193,8 +234,8 @@ impl<E: Emit> Owner<E> {
                     }
                 }
                 Err(ControlError::Impossible) => {
-                    let raw = Fetched { offset: position.offset, ..Fetched::default() };
-                    self.dead_letter(raw, "pointer", "control_offset names no record of the control topic")?;
+                    let error = "control_offset names no record of the control topic; only quoteguard writes pointers";
+                    self.dead_letter(raw, "pointer", error, None)?;
                     Input::Skipped { position }
                 }
                 Err(error @ ControlError::NotYet) => return Err(StoreError::Unavailable(error.to_string()).into()),
@@ -218,6 +259,7 @@ impl<E: Emit> Owner<E> {
         write_decision(decision, &mut json);
         match self.frontier.judge((cause, index), &json) {
             Emission::Known => return Ok(()),
+            Emission::Diverged if self.is_warming_up(decision.event_time) => return Ok(()),
             Emission::Diverged => {
                 self.metrics.diverged("decision");
                 tracing::error!(
@@ -246,14 +288,22 @@ impl<E: Emit> Owner<E> {
         self.send(Outgoing { kind: OutgoingKind::Decision, key, value: Some(json.into()), headers: told })
     }
 
-    fn dead_letter(&mut self, raw: Fetched, reason: &'static str, error: &str) -> Result<(), WriterError> {
+    /// The bytes as they came, with what is wrong and where they came from.
+    fn dead_letter(&mut self, raw: Fetched, reason: &'static str, error: &str, value: Option<String>) -> Result<(), WriterError> {
         self.metrics.dead_letter(reason);
-        let told = vec![
+        let mut told = vec![
             (headers::ERROR, format!("{reason}: {error}").into_bytes()),
+            (headers::REASON, reason.as_bytes().to_vec()),
             (headers::SOURCE_PARTITION, self.state.settings().partition.to_string().into_bytes()),
             (headers::SOURCE_OFFSET, raw.offset.to_string().into_bytes()),
         ];
+        told.extend(value.map(|value| (headers::REASON_VALUE, value.into_bytes())));
         self.send(Outgoing { kind: OutgoingKind::DeadLetter, key: raw.key, value: raw.value, headers: told })
+    }
+
+    /// A log whose beginning is gone lacks attempts of the first window: what was decided with them stands, and is no divergence.
+    fn is_warming_up(&self, at: EventTime) -> bool {
+        self.begins_late.is_some_and(|first| at.0 - first.0 < self.state.settings().retention_secs * SECOND)
     }
 
     fn send(&mut self, record: Outgoing) -> Result<(), WriterError> {
@@ -279,13 +329,14 @@ impl<E: Emit> Owner<E> {
         }
         let segment = self.forgive();
         let save = Save::Append { segment, manifest: self.manifest_now(), horizon: self.state.expiry_horizon().0 };
-        Some(Cut { save, emitted: self.emitted })
+        Some(Cut { save, emitted: self.emitted, taken: self.taken })
     }
 
     /// The whole state, whatever was saved of it.
     pub fn cut_whole(&mut self) -> Cut {
         self.forgive();
-        Cut { save: Save::Replace { export: self.state.export(), manifest: self.manifest_now() }, emitted: self.emitted }
+        let save = Save::Replace { export: self.state.export(), manifest: self.manifest_now() };
+        Cut { save, emitted: self.emitted, taken: self.taken }
     }
 
     /// The manifest of the state as it stands.

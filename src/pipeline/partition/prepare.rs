@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::contract::quote::decode;
 use crate::engine::decide::Prepared;
-use crate::engine::normalise::hash64;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::product_label;
 use crate::pipeline::checkpoint::LastRecord;
@@ -29,10 +28,11 @@ pub struct Fetched {
 impl Fetched {
     /// What tells the record from another one at its offset.
     pub fn last_record(&self) -> LastRecord {
-        let mut bytes = self.key.as_deref().unwrap_or_default().to_vec();
-        bytes.push(0);
-        bytes.extend_from_slice(self.value.as_deref().unwrap_or_default());
-        LastRecord { offset: self.offset, arrival: self.arrival, crc: hash64(&bytes) as u32 }
+        let mut crc = flate2::Crc::new();
+        crc.update(self.key.as_deref().unwrap_or_default());
+        crc.update(b"\0");
+        crc.update(self.value.as_deref().unwrap_or_default());
+        LastRecord { offset: self.offset, arrival: self.arrival, crc: crc.sum() }
     }
 }
 
@@ -54,7 +54,7 @@ pub enum Content {
         raw: Box<Fetched>,
     },
     /// Control records up to this offset are in force from here.
-    Pointer(u64),
+    Pointer { control: u64, raw: Box<Fetched> },
     /// No quote: to the dead-letter topic with a stable code and what to do.
     Dead { reason: &'static str, error: String, raw: Box<Fetched> },
 }
@@ -81,7 +81,7 @@ fn content(fetched: Fetched, place: Place) -> Content {
     };
     if fetched.is_pointer {
         return match pointer(value) {
-            Some(offset) => Content::Pointer(offset),
+            Some(control) => Content::Pointer { control, raw: Box::new(fetched) },
             None => dead("pointer", "a pointer record needs {\"control_offset\": N}".to_owned(), fetched),
         };
     }

@@ -1,6 +1,6 @@
 //! The loop of one partition: records in, decisions out, a checkpoint every interval.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::owner::{Cut, Emit, Owner};
@@ -13,6 +13,7 @@ use crate::pipeline::writer::WriterError;
 const ACK_POLL: Duration = Duration::from_millis(5);
 /// Deltas that may wait for a store that is away. Beyond: they are given up, and the whole state is saved when it is back.
 const DEBT_BYTES_MAX: usize = 64 << 20;
+const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// Time a revoked partition is given for its last checkpoint. Without it the next owner replays a little more.
 const LAST_CHECKPOINT: Duration = Duration::from_millis(500);
 
@@ -30,28 +31,63 @@ pub enum PartitionError {
     Step(#[from] WriterError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Its records come no more, and nobody said that it ends: a defect.
+    #[error("the thread that prepares records or saves checkpoints has died")]
+    Deserted,
+}
+
+/// How a partition keeps its checkpoints.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    pub interval: Duration,
+    /// Records decided since the last checkpoint that was kept. Beyond: the partition waits for the store, so that a restart stays
+    /// bounded.
+    pub debt_max: u64,
+    /// What is stored is of no use: the first checkpoint replaces it.
+    pub needs_whole: bool,
 }
 
 pub struct Loop<E> {
     owner: Owner<E>,
     saver: Saver,
-    interval: Duration,
+    keeping: Keeping,
+    /// Whether the partition is ours no longer.
+    is_over: Box<dyn Fn() -> bool>,
     /// Waits for its emissions to be acknowledged.
     cut: Option<Cut>,
     is_saving: bool,
     /// What the store has, or gets, does not join up with what follows.
     needs_whole: bool,
     cut_at: Instant,
+    report_at: Instant,
+    /// Records taken up to the last checkpoint that was kept, and up to the one that is being saved.
+    kept: u64,
+    saving: u64,
 }
 
 impl<E: Emit> Loop<E> {
-    pub fn new(owner: Owner<E>, saver: Saver, interval: Duration) -> Self {
-        Loop { owner, saver, interval, cut: None, is_saving: false, needs_whole: false, cut_at: Instant::now() + interval }
+    pub fn new(owner: Owner<E>, saver: Saver, keeping: Keeping, is_over: Box<dyn Fn() -> bool>) -> Self {
+        let cut_at = Instant::now() + keeping.interval;
+        let needs_whole = keeping.needs_whole;
+        Loop {
+            owner,
+            saver,
+            keeping,
+            is_over,
+            cut: None,
+            is_saving: false,
+            needs_whole,
+            cut_at,
+            report_at: Instant::now(),
+            kept: 0,
+            saving: 0,
+        }
     }
 
     /// Until the partition is taken away, or an error stops it.
     pub fn run(mut self, messages: &Receiver<Message>) -> Result<(), PartitionError> {
         loop {
+            self.wait_out_debt()?;
             let until_cut = self.cut_at.saturating_duration_since(Instant::now());
             let wait = if self.cut.is_some() { ACK_POLL } else { until_cut.max(ACK_POLL) };
             match messages.recv_timeout(wait) {
@@ -67,23 +103,53 @@ impl<E: Emit> Loop<E> {
                 }
                 Ok(Message::Lost) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.last_checkpoint(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.last_checkpoint()?;
+                    return Err(PartitionError::Deserted);
+                }
             }
             self.heed_saved()?;
             self.checkpoint();
+            self.report();
         }
     }
 
+    /// Stands still while a restart would have more to decide again than is allowed.
+    fn wait_out_debt(&mut self) -> Result<(), PartitionError> {
+        let debt = |this: &Self| this.owner.taken() - this.kept;
+        if debt(self) <= self.keeping.debt_max {
+            return Ok(());
+        }
+        tracing::error!(debt = debt(self), "no checkpoint is kept for too long: the partition waits for the store");
+        while debt(self) > self.keeping.debt_max && !(self.is_over)() {
+            std::thread::sleep(ACK_POLL);
+            self.heed_saved()?;
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
     fn heed_saved(&mut self) -> Result<(), PartitionError> {
-        while let Ok(saved) = self.saver.saved.try_recv() {
+        loop {
+            let saved = match self.saver.saved.try_recv() {
+                Ok(saved) => saved,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(PartitionError::Deserted),
+            };
             self.is_saving = false;
             match saved {
-                Saved::Done => {}
+                Saved::Done => self.kept = self.saving,
                 Saved::Rewound => self.needs_whole = true,
                 Saved::Refused(error) => return Err(error.into()),
             }
         }
-        Ok(())
+    }
+
+    fn report(&mut self) {
+        if Instant::now() >= self.report_at {
+            self.owner.report();
+            self.report_at = Instant::now() + REPORT_EVERY;
+        }
     }
 
     fn checkpoint(&mut self) {
@@ -97,10 +163,11 @@ impl<E: Emit> Loop<E> {
         if self.cut.is_none() && Instant::now() >= self.cut_at {
             let is_whole = std::mem::take(&mut self.needs_whole);
             self.cut = if is_whole { Some(self.owner.cut_whole()) } else { self.owner.cut() };
-            self.cut_at = Instant::now() + self.interval;
+            self.cut_at = Instant::now() + self.keeping.interval;
         }
         // Never past what has been emitted.
         if let Some(cut) = self.cut.take_if(|cut| self.owner.acknowledged() >= cut.emitted) {
+            self.saving = cut.taken;
             self.saver.save(cut.save);
             self.is_saving = true;
         }

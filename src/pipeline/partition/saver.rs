@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::engine::export::Export;
@@ -30,7 +30,7 @@ pub enum Save {
 #[derive(Debug)]
 pub enum Saved {
     Done,
-    /// The store has lost what it had: everything is to be saved again.
+    /// The store has lost or damaged what it had: everything is to be saved again.
     Rewound,
     /// Another instance owns the partition, or the store holds what does not fit: this one must stop.
     Refused(CheckpointError),
@@ -40,7 +40,6 @@ pub enum Saved {
 pub struct Saver {
     saves: SyncSender<Save>,
     pub saved: Receiver<Saved>,
-    thread: JoinHandle<()>,
 }
 
 impl Saver {
@@ -54,18 +53,14 @@ impl Saver {
         let (saves, todo) = sync_channel(1);
         let (told, saved) = channel();
         let worker = Worker { store, base, partition, metrics, saved_at: Instant::now() };
-        let thread = thread::Builder::new().name(format!("checkpoint-{partition}")).spawn(move || worker.run(&todo, &told))?;
-        Ok(Saver { saves, saved, thread })
+        thread::Builder::new().name(format!("checkpoint-{partition}")).spawn(move || worker.run(&todo, &told))?;
+        Ok(Saver { saves, saved })
     }
 
     /// Call it again only after [`Saved`] was received.
     pub fn save(&self, save: Save) {
         // A worker that has ended has told why.
         let _ = self.saves.send(save);
-    }
-
-    pub fn is_running(&self) -> bool {
-        !self.thread.is_finished()
     }
 }
 
@@ -115,7 +110,7 @@ impl Worker {
                     self.metrics.checkpoint_age(self.partition, Some(Duration::ZERO));
                     return Saved::Done;
                 }
-                Err(error @ CheckpointError::Rewound { .. }) => {
+                Err(error @ (CheckpointError::Rewound { .. } | CheckpointError::Store(StoreError::Damaged(_)))) => {
                     tracing::error!(partition = self.partition, %error, "everything is saved again");
                     self.metrics.checkpoint(STORE, Err(&error));
                     return Saved::Rewound;
