@@ -97,7 +97,8 @@ pub fn decide(state: &State, input: &Input, books: &Books) -> Result<Step, Missi
     }
 }
 
-/// The decision that stands for a live quote, as it was last emitted; without the cause of an amendment, which is not held.
+/// The decision that stands for a live quote, byte for byte as it was last emitted. Where some of its evidence has expired since, what is
+/// left of it is listed and the flag `truncated` is set; the verdict and the answer stand.
 ///
 /// # Errors
 /// The book that was in force for it is not among `books`.
@@ -105,10 +106,13 @@ pub fn restate(state: &State, books: &Books, tenant: &str, quote_id: &str) -> Re
     let Some((slot, attempt)) = state.find(tenant, quote_id).and_then(|slot| Some((slot, state.attempt(slot)?))) else {
         return Ok(None);
     };
-    let (standing, book) = (state.standing(slot), books.in_force(state, attempt.offset)?);
+    let (mut standing, book) = (state.standing(slot), books.in_force(state, attempt.offset)?);
     let judged = subject_evidence(state, None, attempt, &state.keys_of(&attempt.print), Reach::Earlier, book);
-    let flags = Flags(judged.flags.0 | standing.flags.0);
-    Ok(Some(judged.decision(state, attempt, standing, flags, book, None)))
+    if judged.evaluated.content != standing.content {
+        standing.flags.set(Flag::Truncated);
+    }
+    let decision = judged.decision(state, attempt, standing, book, state.cause(slot).cloned());
+    Ok(Some(Decision { verdict: standing.verdict, ..decision }))
 }
 
 /// A step that only moves the position.
@@ -217,22 +221,15 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     };
     // Whoever is told to contact the underwriter finds a case there, even when only the answer is a referral.
     let referral = own.referral(state, offset).or_else(|| as_newest.and_then(|judged| judged.referral(state, offset)));
-    let standing = Standing {
-        content: own.evaluated.content,
-        referral,
-        revision: 1,
-        verdict: own.evaluated.verdict,
-        answer,
-        flags: arrived,
-        told,
-    };
+    let standing =
+        Standing { content: own.evaluated.content, referral, revision: 1, verdict: own.evaluated.verdict, answer, flags, told };
     let gauges = Gauges {
         candidates: own.candidates,
         comparisons: own.comparisons,
         saturated_blocks: own.saturated,
         redecided: later.redecided.len() as u32,
     };
-    let decision = own.decision(state, &attempt, standing, flags, book, None);
+    let decision = own.decision(state, &attempt, standing, book, None);
     let mut decisions = vec![decision];
     decisions.append(&mut amendments.decisions);
     let delta = Delta {
@@ -246,6 +243,7 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
         insert: Some((attempt, standing)),
         keys: prepared.keys.clone(),
         amended: amendments.amended,
+        cause: None,
         evicted: None,
     };
     Ok(Step { outcome: Outcome::Decided, decisions, delta, gauges })
@@ -313,15 +311,7 @@ impl Judged {
         (self.evaluated.verdict == Verdict::Refer).then(|| self.case.unwrap_or_else(opened))
     }
 
-    fn decision(
-        self,
-        state: &State,
-        attempt: &Attempt,
-        standing: Standing,
-        flags: Flags,
-        book: &RuleBook,
-        cause: Option<Cause>,
-    ) -> Decision {
+    fn decision(self, state: &State, attempt: &Attempt, standing: Standing, book: &RuleBook, cause: Option<Cause>) -> Decision {
         let e = self.evaluated;
         Decision {
             decision_id: state.decision_id(attempt.offset),
@@ -342,7 +332,7 @@ impl Judged {
             event_time: attempt.event_time,
             position: Position { partition: state.settings().partition, offset: attempt.offset },
             cause,
-            flags,
+            flags: standing.flags,
         }
     }
 }
@@ -381,14 +371,12 @@ impl Amendments<'_> {
             revision: before.revision + 1,
             verdict: judged.evaluated.verdict,
             answer: before.answer,
-            flags: before.flags,
+            flags: Flags(judged.flags.0 | before.flags.of_arrival().0),
             told: if judged.evaluated.verdict < before.answer { before.told } else { judged.evaluated.told },
         };
         self.amended.push(Amended { offset: attempt.offset, id_hash: attempt.id_hash, standing });
-        let position = Position { partition: state.settings().partition, offset: self.extra.attempt.offset };
-        let cause = Cause { quote_id: self.extra.attempt.print.quote_id().into(), position };
-        let flags = Flags(judged.flags.0 | before.flags.0);
-        self.decisions.push(judged.decision(state, attempt, standing, flags, book, Some(cause)));
+        let cause = state.cause_of(&self.extra.attempt);
+        self.decisions.push(judged.decision(state, attempt, standing, book, Some(cause)));
         Ok(())
     }
 }

@@ -77,6 +77,11 @@ impl Flags {
         self.0 & (1 << flag as u8) != 0
     }
 
+    /// What is said of how the quote arrived: it stays through amendments.
+    pub fn of_arrival(self) -> Flags {
+        Flags(self.0 & (1 << Flag::Late as u8 | 1 << Flag::TimeSuspect as u8))
+    }
+
     /// In the order of the contract.
     pub fn iter(self) -> impl Iterator<Item = Flag> {
         Flag::ALL.into_iter().filter(move |flag| self.has(*flag))

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::blocking::{KEYS_MAX, Key, derive};
-use super::codec::Reader;
-use super::decision::{Flags, ReferralId, RuleBookRef, Verdict};
+use super::codec::{Reader, put_bytes};
+use super::decision::{Cause, Flags, ReferralId, RuleBookRef, Verdict};
+use super::quote::Position;
 use super::rules::book::LiveHit;
 use super::state::{Attempt, Standing, id_hash};
 use super::time::{Arrivals, EventTime};
@@ -23,7 +24,10 @@ pub struct Delta {
     pub insert: Option<(Arc<Attempt>, Standing)>,
     /// Keys of the inserted attempt before they are placed: derived again when a delta is read, never stored.
     pub keys: Arc<[Key]>,
+    /// By the inserted attempt.
     pub amended: Vec<Amended>,
+    /// The quote that brought the standing of the inserted attempt, if it was amended; told only where a whole state is written anew.
+    pub cause: Option<Cause>,
     /// Newest event time that a cap has evicted; told only where a whole state is written anew, for the evicted are not in it.
     pub evicted: Option<EventTime>,
 }
@@ -47,6 +51,7 @@ const HAS_BOOK: u8 = 2;
 const HAS_INSERT: u8 = 4;
 const HAS_EVENT_ARRIVAL: u8 = 8;
 const HAS_EVICTED: u8 = 16;
+const HAS_CAUSE: u8 = 32;
 
 /// Stored for a rule where none is told; a book holds fewer.
 const NOTHING_TOLD: u16 = u16::MAX;
@@ -58,7 +63,8 @@ impl Delta {
             | (u8::from(self.arrivals.event.is_some()) * HAS_EVENT_ARRIVAL)
             | (u8::from(self.rule_book.is_some()) * HAS_BOOK)
             | (u8::from(self.insert.is_some()) * HAS_INSERT)
-            | (u8::from(self.evicted.is_some()) * HAS_EVICTED);
+            | (u8::from(self.evicted.is_some()) * HAS_EVICTED)
+            | (u8::from(self.cause.is_some()) * HAS_CAUSE);
         out.push(flags);
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.to.to_le_bytes());
@@ -67,6 +73,11 @@ impl Delta {
         }
         if let Some(evicted) = &self.evicted {
             out.extend_from_slice(&evicted.0.to_le_bytes());
+        }
+        if let Some(cause) = &self.cause {
+            out.extend_from_slice(&cause.position.partition.to_le_bytes());
+            out.extend_from_slice(&cause.position.offset.to_le_bytes());
+            put_bytes(out, cause.quote_id.as_bytes());
         }
         if let Some(book) = &self.rule_book {
             out.extend_from_slice(&book.version.to_le_bytes());
@@ -101,6 +112,7 @@ impl Delta {
         let mut arrival = |flag: u8| if flags & flag != 0 { reader.u64().map(|a| Some(a as i64)) } else { Ok(None) };
         let arrivals = Arrivals { log: arrival(HAS_LOG_ARRIVAL)?, event: arrival(HAS_EVENT_ARRIVAL)? };
         let evicted = if flags & HAS_EVICTED != 0 { Some(EventTime(reader.u64()? as i64)) } else { None };
+        let cause = if flags & HAS_CAUSE != 0 { Some(read_cause(reader)?) } else { None };
         let rule_book =
             if flags & HAS_BOOK != 0 { Some(RuleBookRef { version: reader.u32()?, hash: reader.u64()? }) } else { None };
         let insert = if flags & HAS_INSERT != 0 { Some(read_insert(reader)?) } else { None };
@@ -114,8 +126,14 @@ impl Delta {
         for _ in 0..count {
             amended.push(Amended { offset: reader.u64()?, id_hash: reader.u64()?, standing: read_standing(reader)? });
         }
-        Ok(Delta { from, to, arrivals, rule_book, insert, keys: keys.into(), amended, evicted })
+        Ok(Delta { from, to, arrivals, rule_book, insert, keys: keys.into(), amended, cause, evicted })
     }
+}
+
+fn read_cause(reader: &mut Reader) -> Result<Cause, CorruptDelta> {
+    let position = Position { partition: reader.u32()?, offset: reader.u64()? };
+    let quote_id = std::str::from_utf8(reader.bytes()?).map_err(|_| CorruptDelta("a quote id is not UTF-8"))?;
+    Ok(Cause { quote_id: quote_id.into(), position })
 }
 
 fn read_insert(reader: &mut Reader) -> Result<(Arc<Attempt>, Standing), CorruptDelta> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::blocking::{self, KEYS_MAX, Key};
-use super::decision::{DecisionId, Flags, ReferralId, RuleBookRef, Verdict};
+use super::decision::{Cause, DecisionId, Flags, ReferralId, RuleBookRef, Verdict};
 use super::delta::{Amended, CorruptDelta, Delta};
 use super::export::Export;
 use super::fingerprint::Fingerprint;
@@ -85,7 +85,7 @@ pub struct Standing {
     pub revision: u32,
     pub verdict: Verdict,
     pub answer: Verdict,
-    /// `late` and `time_suspect` of revision 1: amendments keep them.
+    /// As emitted.
     pub flags: Flags,
     /// The rule, by its number in the book of the attempt, that led to the stricter of verdict and answer: its text is told.
     pub told: Option<LiveHit>,
@@ -144,6 +144,8 @@ pub struct State {
     /// Newest event time ever held.
     newest_anywhere: EventTime,
     held_digest: u64,
+    /// Of the attempts whose standing is an amendment, the quote that brought it.
+    causes: BTreeMap<Slot, Cause>,
 }
 
 /// Hash of (tenant, quote id).
@@ -194,6 +196,7 @@ impl State {
             evicted: None,
             newest_anywhere: EventTime(i64::MIN),
             held_digest: 0,
+            causes: BTreeMap::new(),
         }
     }
 
@@ -357,13 +360,30 @@ impl State {
             }
         }
         if let Some((attempt, standing)) = &delta.insert {
-            self.insert(attempt, *standing, &delta.keys);
+            let slot = self.insert(attempt, *standing, &delta.keys);
+            if let Some(cause) = &delta.cause {
+                self.causes.insert(slot, cause.clone());
+            }
         }
         for amended in &delta.amended {
             if let Some(slot) = self.amended_slot(amended) {
                 self.restand(slot, amended.standing);
+                if let Some((late, _)) = &delta.insert {
+                    self.causes.insert(slot, self.cause_of(late));
+                }
             }
         }
+    }
+
+    /// How an attempt is named as the cause of an amendment.
+    pub(super) fn cause_of(&self, late: &Attempt) -> Cause {
+        let position = Position { partition: self.settings.partition, offset: late.offset };
+        Cause { quote_id: late.print.quote_id().into(), position }
+    }
+
+    /// The quote that brought the standing of an attempt, if that is an amendment.
+    pub(super) fn cause(&self, slot: Slot) -> Option<&Cause> {
+        self.causes.get(&slot)
     }
 
     fn restand(&mut self, slot: Slot, standing: Standing) {
@@ -393,8 +413,9 @@ impl State {
     /// What is held, as deltas that make an equal state of a fresh one: load them after [`State::restore`] has brought the
     /// arrivals and the books. Takes no part in what happens to this state later.
     pub fn export(&self) -> Export {
-        let held = self.slab.attempts.iter().zip(&self.slab.standings);
-        let held = held.filter_map(|(attempt, standing)| Some((attempt.clone()?, *standing))).collect();
+        let held = (0..).zip(self.slab.attempts.iter().zip(&self.slab.standings));
+        let held = held.filter_map(|(slot, (attempt, standing))| Some((attempt.clone()?, *standing, self.cause(slot).cloned())));
+        let held = held.collect();
         Export::new(held, self.next_offset, self.arrivals, self.evicted)
     }
 
@@ -403,7 +424,7 @@ impl State {
         &self.books
     }
 
-    fn insert(&mut self, attempt: &Arc<Attempt>, standing: Standing, keys: &[Key]) {
+    fn insert(&mut self, attempt: &Arc<Attempt>, standing: Standing, keys: &[Key]) -> Slot {
         self.held_digest = self.held_digest.wrapping_add(digest_of(attempt, &standing));
         let hot = Hot { event_time: attempt.event_time, surname: attempt.print.surname_code };
         let slab = &mut self.slab;
@@ -438,6 +459,7 @@ impl State {
         tenant.newest = tenant.newest.max(attempt.event_time);
         tenant.held += 1;
         self.index_attempt(slot, attempt, keys, newest);
+        slot
     }
 
     /// An attempt newer than all others goes to the end of its blocks without a look at who is there.
@@ -513,6 +535,7 @@ impl State {
                 tenant.remove();
             }
         }
+        self.causes.remove(&slot);
         self.slab.held -= 1;
         self.slab.free.push(slot);
     }

@@ -1,9 +1,11 @@
 //! Killed and resumed equals whole, from the deltas of its history and from those of an export.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quoteguard::engine::decide::{Prepared, decide};
-use quoteguard::engine::decision::Flag;
+use quoteguard::contract::decision::{DecisionV1, VerdictV1, write_decision};
+use quoteguard::engine::decide::{Prepared, decide, restate};
+use quoteguard::engine::decision::{Decision, Flag};
 use quoteguard::engine::delta::Delta;
 use quoteguard::engine::quote::Position;
 use quoteguard::engine::state::{Settings, State};
@@ -138,4 +140,54 @@ fn a_state_loaded_from_an_export_goes_on_as_if_it_were_the_one_exported() {
         }
     }
     assert!(truncated > 300 && amended > 300, "{truncated} decisions cut by the cap, {amended} amended, {empty} empty");
+}
+
+/// A duplicate is told what was told last: nothing of it is held but the evidence and what stands.
+#[test]
+fn what_stands_is_restated_byte_for_byte() {
+    let json = |decision: &Decision| {
+        let mut json = Vec::new();
+        write_decision(decision, &mut json);
+        String::from_utf8(json).expect("text")
+    };
+    let (mut compared, mut amended, mut expired) = (0, 0, 0);
+    for seed in 0..60 {
+        let quotes = history(seed, 40);
+        // A history is longer than a week.
+        let (days, window) = if seed % 2 == 0 { (7, "168h") } else { (90, "720h") };
+        let settings = Settings { retention_secs: days * 24 * 3600, ..Settings::default() };
+        let mut run = Run::with(book_within(window), settings.clone());
+        let mut last = BTreeMap::new();
+        for i in arrivals(seed, &quotes, LATE) {
+            let position = Position { partition: 0, offset: run.state.next_offset() };
+            let prepared = Arc::new(Prepared::new(&quotes[i]));
+            let quote = LoggedQuote { position, arrival: ArrivalTime(0), clock: ArrivalClock::Event, prepared };
+            for decision in run.step(&Input::Quote(quote)).decisions {
+                last.insert((decision.tenant.clone(), decision.quote_id.clone()), json(&decision));
+            }
+        }
+        let mut anew = State::new(settings);
+        anew.restore(run.state.next_offset(), run.state.arrivals(), run.state.books().to_vec());
+        load(&mut anew, &exported(&run.state));
+        for ((tenant, quote_id), emitted) in &last {
+            for state in [&run.state, &anew] {
+                let stands = restate(state, &run.books, tenant, quote_id).expect("every book is held");
+                let Some(stands) = stands else { continue };
+                if days == 7 && stands.flags.has(Flag::Truncated) && json(&stands) != *emitted {
+                    let before: DecisionV1 = serde_json::from_str(emitted).expect("a decision");
+                    let verdicts = (VerdictV1::from(stands.verdict), VerdictV1::from(stands.answer));
+                    assert_eq!(verdicts, (before.decision, before.answer), "seed {seed} {quote_id}");
+                    expired += 1;
+                    continue;
+                }
+                assert_eq!(json(&stands), *emitted, "seed {seed} {quote_id}");
+                compared += 1;
+                amended += usize::from(stands.cause.is_some());
+            }
+        }
+    }
+    assert!(
+        compared > 2_000 && amended > 100 && expired > 10,
+        "{compared} compared, {amended} of them amended, {expired} expired"
+    );
 }
