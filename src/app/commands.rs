@@ -9,10 +9,16 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+#[cfg(feature = "kafka")]
+use super::kafka;
+#[cfg(feature = "kafka")]
+use super::kafka::replay::TopicArgs;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 use super::kafka::service::KafkaService;
 use super::outputs::check_outputs;
 use super::{Service, logs};
+#[cfg(feature = "kafka")]
+use crate::adapters::file::rejects_path;
 use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
 use crate::contract::quote::decode;
@@ -29,15 +35,20 @@ use crate::rule_commands::{self, Decided, Report};
 #[derive(Args)]
 pub struct ReplayArgs {
     /// JSONL or CSV files in the order of the log (.gz and .zst too, `-` is stdin), or one SQLite file of a service
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
+    #[cfg_attr(feature = "kafka", arg(required_unless_present = "topic", conflicts_with = "topic"))]
+    #[cfg_attr(not(feature = "kafka"), arg(required = true))]
     files: Vec<PathBuf>,
+    #[cfg(feature = "kafka")]
+    #[command(flatten)]
+    topic: TopicArgs,
     /// Where the decisions go, one a line
     #[arg(long, value_name = "OUT.jsonl")]
     decisions: PathBuf,
     /// Where records that could not be decided go [default: OUT.rejects.jsonl]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Folder of rule files, in force from the first record [default: the shipped book; for an SQLite file those of its log]
+    /// Folder of rule files, in force from the first record [default: the shipped book; for an SQLite file or a topic those of its log]
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
     /// Configuration file (TOML) [default: quoteguard.toml when it exists]
@@ -173,9 +184,13 @@ impl Signals {
 }
 
 pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
-    let ReplayArgs { files, decisions, rejects, rules, config } = args;
-    let config = Config::load(&Flags { config, ..Flags::default() })?;
-    check_outputs(&files, &decisions, rejects.as_deref())?;
+    let config = Config::load(&Flags { config: args.config.clone(), ..Flags::default() })?;
+    check_outputs(&args.files, &args.decisions, args.rejects.as_deref())?;
+    #[cfg(feature = "kafka")]
+    if args.topic.is_given() {
+        return replay_topic(args, config);
+    }
+    let ReplayArgs { files, decisions, rejects, rules, .. } = args;
     let inputs = inputs(files)?;
     let rules = match (&inputs, rules) {
         (Inputs::Log(log), Some(dir)) => Some(rule_book(Some(&dir), log.settings().retention_secs)?),
@@ -197,6 +212,16 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[cfg(feature = "kafka")]
+fn replay_topic(args: ReplayArgs, config: Config) -> Result<ExitCode> {
+    let ReplayArgs { topic, decisions, rejects, rules, .. } = args;
+    let rejects = rejects.unwrap_or_else(|| rejects_path(&decisions));
+    let rules = |retention_secs| rules.map(|dir| rule_book(Some(&dir), retention_secs)).transpose();
+    let report = kafka::replay::replay(topic, config, rules, (&decisions, &rejects), progress_bar(RECORDS))?;
+    writeln!(stdout(), "{report}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Files, or the log of one SQLite file.
 fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
     match files.iter().find(|path| is_sqlite(path)) {
@@ -206,6 +231,8 @@ fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
     }
 }
 
+#[cfg(feature = "kafka")]
+const RECORDS: &str = "{bar:40} {percent:>3} %  {human_pos} of {human_len} records  {per_sec}  {eta} left";
 const BYTES: &str = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
 
 /// On stderr, and only where somebody looks at it.

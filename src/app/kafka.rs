@@ -8,6 +8,7 @@ mod emit;
 mod intake;
 #[cfg(feature = "redis")]
 mod partitions;
+pub(super) mod replay;
 #[cfg(feature = "redis")]
 pub(super) mod service;
 #[cfg(feature = "redis")]
@@ -22,10 +23,11 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 
 use crate::adapters::kafka::{
-    CreateOptions, Created, KafkaConfig, Needs, Password, Sasl, Security, Severity, TopicNames, check, create,
+    CreateOptions, Created, Fetched, KafkaConfig, Needs, Password, Sasl, Security, Severity, TopicNames, check, create,
 };
 use crate::config::{self, Config, Flags};
 use crate::pipeline::fixed;
+use crate::pipeline::partition::prepare;
 
 const DAY_SECS: i64 = 86_400;
 
@@ -103,6 +105,12 @@ fn load(config: Option<PathBuf>) -> Result<Config> {
 
 fn needed_secs(config: &Config) -> i64 {
     config.time.retention_secs.saturating_add(config.kafka.outage_secs)
+}
+
+/// A record as the partition's writer takes it.
+fn fetched(raw: Fetched) -> prepare::Fetched {
+    let Fetched { offset, append_time_ms, key, value, token, is_pointer, .. } = raw;
+    prepare::Fetched { offset, arrival: append_time_ms * 1_000, key, value, token, is_pointer }
 }
 
 /// What the adapter needs of the configuration, with the secrets read.

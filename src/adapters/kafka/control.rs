@@ -87,6 +87,30 @@ impl Seen {
     }
 }
 
+/// The control topic as it is now.
+#[derive(Clone, Debug)]
+pub struct ControlCopy {
+    pub log: LogInfo,
+    /// In order of offset, versions 1, 2, ...
+    pub books: Vec<ControlBook>,
+    /// Offsets before it are there and were read.
+    pub next: u64,
+}
+
+impl ControlCopy {
+    /// # Errors
+    /// No brokers, no topic, or one that `topics create` has not written to.
+    pub fn read(config: &KafkaConfig) -> Result<ControlCopy, KafkaError> {
+        let mut seen = Seen::default();
+        let end = read(config, Topic::Control, CONTROL_PARTITION, From::Beginning, &mut |record| {
+            seen.take(record.offset(), record.value());
+            ControlFlow::Continue(())
+        })?;
+        let log = seen.log.ok_or_else(|| no_log(&config.topics.control))?;
+        Ok(ControlCopy { log, books: seen.books, next: end.next })
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     seen: Mutex<Seen>,
@@ -114,13 +138,8 @@ impl Control {
     /// # Errors
     /// No brokers, no topic, or one that `topics create` has not written to.
     pub fn start(config: &KafkaConfig, producer: Arc<Producer>) -> Result<Control, KafkaError> {
-        let mut seen = Seen::default();
-        let end = read(config, Topic::Control, CONTROL_PARTITION, From::Beginning, &mut |record| {
-            seen.take(record.offset(), record.value());
-            ControlFlow::Continue(())
-        })?;
-        seen.next = end.next;
-        let log = seen.log.clone().ok_or_else(|| no_log(&config.topics.control))?;
+        let ControlCopy { log, books, next } = ControlCopy::read(config)?;
+        let seen = Seen { next, log: Some(log.clone()), books, failed: None };
         let shared = Arc::new(Shared { seen: Mutex::new(seen), ..Shared::default() });
         let (following, config) = (shared.clone(), config.clone());
         let thread = thread::Builder::new().name("kafka-control".to_owned()).spawn(move || follow(&config, &following));

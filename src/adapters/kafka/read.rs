@@ -127,7 +127,8 @@ impl Reader {
         Ok(offsets)
     }
 
-    fn offset_at(&self, partition: i32, time_ms: i64) -> Result<Option<u64>, KafkaError> {
+    /// The first record appended at or after it, milliseconds since 1970; `None` where nothing was.
+    pub fn offset_at(&self, partition: i32, time_ms: i64) -> Result<Option<u64>, KafkaError> {
         let refused = |error| KafkaError::of(&format!("the offset of a time in {}", self.topic), &error);
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&self.topic, partition, Offset::Offset(time_ms)).map_err(refused)?;

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::fetched;
 use super::takeover::{Failure, Taken, take_over};
 use crate::adapters::kafka::{Command, Commands, Control, Event, Fetched as Raw, KafkaConfig, PartitionError, Producer, Release};
 use crate::adapters::redis::Options;
 use crate::engine::state::Settings;
 use crate::metrics::Metrics;
 use crate::pipeline::health::{Health, Readiness};
-use crate::pipeline::partition::prepare::{Fetched, Place, prepare};
+use crate::pipeline::partition::prepare::{Place, prepare};
 use crate::pipeline::partition::run::{Keeping, Loop, Message};
 use crate::pipeline::partition::waiters::Waiters;
 
@@ -328,9 +329,4 @@ impl Partition {
 fn panicked(panic: &(dyn Any + Send)) -> Failure {
     let said = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
     Failure::Lasting(format!("a defect: {}; please report it", said.unwrap_or_default()))
-}
-
-fn fetched(raw: Raw) -> Fetched {
-    let Raw { offset, append_time_ms, key, value, token, is_pointer, .. } = raw;
-    Fetched { offset, arrival: append_time_ms * 1_000, key, value, token, is_pointer }
 }
