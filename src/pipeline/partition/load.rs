@@ -54,6 +54,10 @@ pub fn load(
         }
         take(&mut state, &segment)
     })?;
+    // The owner before may have saved once more: these segments are not that manifest's.
+    if store.manifest()?.as_ref() != Some(&stored) {
+        return Err(StoreError::Unavailable("the checkpoint was moved while it was loaded; load it again".to_owned()));
+    }
     if !is_first && state.next_offset() != stored.next_offset {
         let text = format!("the segments end at offset {}, the manifest at {}", state.next_offset(), stored.next_offset);
         return Err(StoreError::Damaged(text));
