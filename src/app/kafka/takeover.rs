@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::emit::KafkaEmit;
 use super::partitions::Shared;
-use crate::adapters::kafka::{Control, From, KafkaError, StartAt, Topic, read};
+use crate::adapters::kafka::{Control, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
 use crate::adapters::redis::{self, RedisCheckpoints};
 use crate::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
 use crate::contract::rule_file::from_canonical;
@@ -83,16 +83,25 @@ fn passing(error: KafkaError) -> Failure {
 }
 
 /// Rule books as the control topic has them.
-struct TopicControl(Arc<Control>);
+struct TopicControl {
+    control: Arc<Control>,
+    config: KafkaConfig,
+}
 
 impl Controls for TopicControl {
     fn book_up_to(&self, offset: u64, wait: Duration) -> Result<Option<RuleBook>, ControlError> {
-        match self.0.wait_for(offset, wait) {
-            Ok(true) => {}
-            _ if self.0.next_offset() <= offset => return Err(ControlError::Impossible),
-            _ => return Err(ControlError::NotYet),
+        if self.control.next_offset() <= offset {
+            // The topic itself says what it lacks: we may only be slow to read it.
+            let end = Reader::open(&self.config, Topic::Control).and_then(|reader| reader.range(0));
+            let (_, end) = end.map_err(|_| ControlError::NotYet)?;
+            if end <= offset {
+                return Err(ControlError::Impossible);
+            }
+            if !matches!(self.control.wait_for(offset, wait), Ok(true)) {
+                return Err(ControlError::NotYet);
+            }
         }
-        Ok(self.0.books_up_to(offset).last().and_then(|book| from_canonical(&book.source).ok()))
+        Ok(self.control.books_up_to(offset).last().and_then(|book| from_canonical(&book.source).ok()))
     }
 }
 
@@ -120,7 +129,7 @@ pub fn take_over(shared: &Shared, partition: i32) -> Result<Taken, Failure> {
     let emit = KafkaEmit::new(shared.producer.clone(), partition, decisions_end);
     let saver = Saver::start(Box::new(store), base, number, shared.metrics.clone());
     let saver = saver.map_err(|error| Failure::Passing(error.to_string()))?;
-    let control = Arc::new(TopicControl(shared.control.clone()));
+    let control = Arc::new(TopicControl { control: shared.control.clone(), config: shared.config.clone() });
     let mut owner = Owner::new(loaded, emit, frontier, control, shared.waiters.clone(), shared.metrics.clone());
     if is_beginning_gone {
         tracing::warn!(partition, "the log begins later than its first record: it warms up for one window");
