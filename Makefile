@@ -8,7 +8,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # For `make run`: flags of scripts/run.sh, such as --once or --port 9000.
 ARGS ?=
 
-.PHONY: help setup run test test-embedded test-volume services services-stop bench lint fmt audit
+.PHONY: help setup run test test-embedded test-volume services services-stop bench bench-kafka lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -22,7 +22,7 @@ run: ## Build, start the service, show a planted tweaker being referred, serve u
 
 test: ## Every test, with a real Kafka and Redis started for it, then schemathesis against a running service
 	@scripts/setup.sh compiler librdkafka python kafka redis
-	scripts/services.sh run --secure -- cargo test --workspace --locked
+	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka
 	scripts/schemathesis.sh
 
 test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no C++
@@ -45,12 +45,16 @@ bench: ## Every target with its floor: detection, replay, engine, HTTP, restart 
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
+bench-kafka: ## The targets over a real Kafka and Redis: catch-up, latency, checkpoints, restart, takeover (about 20 minutes; QUICK=1)
+	@scripts/setup.sh compiler librdkafka kafka redis
+	scripts/bench_kafka.sh
+
 lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy test
 	@scripts/setup.sh compiler librdkafka python deny shellcheck
 	shellcheck -x .ci/run scripts/*.sh
 	scripts/compose.sh
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features loadtest/kafka -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo test --locked --test it tidy::
 

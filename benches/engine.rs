@@ -25,7 +25,7 @@ fn main() {
     let live = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
     let before = resident_bytes();
     let mut bench = Bench::new();
-    let config = Config { seed: 77, quotes: live + TIMED, mix: Mix::Normal, days: 29 };
+    let config = Config { seed: 77, quotes: live + TIMED, mix: Mix::Normal, days: 29, tenants: 0 };
     let mut records = 0;
     release(&config, |record| {
         bench.take(record.quote.as_bytes(), records >= live);

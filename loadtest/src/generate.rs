@@ -53,7 +53,7 @@ pub fn release(config: &Config, mut sink: impl FnMut(Record) -> io::Result<()>) 
                 sink(next.record)?;
             }
         }
-        begin(config.seed, &scheduled, &mut number, &mut pending)?;
+        begin(config, &scheduled, &mut number, &mut pending)?;
     }
     while let Some(Reverse(next)) = pending.pop() {
         sink(next.record)?;
@@ -61,13 +61,17 @@ pub fn release(config: &Config, mut sink: impl FnMut(Record) -> io::Result<()>) 
     Ok(())
 }
 
-fn begin(seed: u64, scheduled: &Scheduled, number: &mut u64, pending: &mut BinaryHeap<Reverse<Pending>>) -> io::Result<()> {
+fn begin(config: &Config, scheduled: &Scheduled, number: &mut u64, pending: &mut BinaryHeap<Reverse<Pending>>) -> io::Result<()> {
     let start_ms = START_MS + scheduled.start_ms;
     let mut last_id = String::new();
-    for mut item in run(seed, scheduled.index, scheduled.task) {
+    for mut item in run(config.seed, scheduled.index, scheduled.task) {
         let shrunk = |ms: i64| (ms as f64 * scheduled.scale) as i64;
         (item.arrival_ms, item.event_ms) = (shrunk(item.arrival_ms), shrunk(item.event_ms));
-        let quote = serde_json::to_string(&item.quote(start_ms))?;
+        let mut quote = item.quote(start_ms);
+        if quote.tenant.is_empty() && config.tenants > 0 {
+            quote.tenant = format!("tenant-{}", scheduled.index % u64::from(config.tenants));
+        }
+        let quote = serde_json::to_string(&quote)?;
         let key = (start_ms + item.arrival_ms, *number);
         *number += 1;
         item.truth.at_ms = start_ms + item.event_ms;

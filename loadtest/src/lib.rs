@@ -5,7 +5,7 @@
 //! one filled-in form, [`tariff`] prices it, [`wire`] is how it is sent. [`noise`] types it with honest slips, [`tweak`] holds
 //! the single operations of picking. [`honest`], [`confounders`], [`adversary`] and [`schemes`] play whole [`episode`]s with
 //! their [`truth`]; [`plan`] mixes them and [`generate`] releases them in order of arrival. [`score`] and [`naive`] judge,
-//! [`http`] and [`disk`] measure, [`demo`] shows.
+//! [`http`], `kafka` and [`disk`] measure, sending each [`template`]; [`demo`] shows.
 
 pub mod adversary;
 pub mod calendar;
@@ -18,6 +18,8 @@ pub mod form;
 pub mod generate;
 pub mod honest;
 pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod latency;
 pub mod naive;
 pub mod noise;
@@ -29,6 +31,7 @@ pub mod score;
 pub mod script;
 pub mod source;
 pub mod tariff;
+pub mod template;
 pub mod truth;
 pub mod tweak;
 pub mod vehicle;

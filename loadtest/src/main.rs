@@ -32,6 +32,10 @@ enum Command {
     Naive(NaiveArgs),
     /// Drive a service on this machine over HTTP: open loop at a fixed rate, or saturated.
     Http(HttpArgs),
+    /// Drive a service over Kafka: a backlog, decisions at a rate, an outage; and the floors of each.
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Kafka(loadtest::kafka::Command),
     /// Show a service at work: ordinary people, a tweaker among them, and why he was referred.
     Demo(DemoArgs),
     /// Measure how long this machine takes to make 4 KB durable: the floor of a durable answer.
@@ -51,6 +55,9 @@ struct GenerateArgs {
     /// Length of the period in days, from 2026-11-01.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=365))]
     days: u32,
+    /// Spread the applicants over so many tenants, each applicant whole in one; without it no tenant is named.
+    #[arg(long, default_value_t = 0)]
+    tenants: u32,
     /// Where the quotes go, JSONL.
     #[arg(long)]
     out: PathBuf,
@@ -153,6 +160,8 @@ fn main() -> Result<ExitCode> {
         Command::Score(args) => score(&args),
         Command::Naive(args) => naive(&args),
         Command::Http(args) => http(args),
+        #[cfg(feature = "kafka")]
+        Command::Kafka(command) => loadtest::kafka::run(command),
         Command::Demo(args) => demo(args),
         Command::Fdatasync(args) => fdatasync(&args),
     }
@@ -163,7 +172,7 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode> {
         MixArg::Normal => Mix::Normal,
         MixArg::Stress => Mix::Stress,
     };
-    let config = Config { seed: args.seed, quotes: args.quotes, mix, days: args.days };
+    let config = Config { seed: args.seed, quotes: args.quotes, mix, days: args.days, tenants: args.tenants };
     let (quotes, labels) = generate::write(&config, &mut create(&args.out)?, &mut create(&args.truth)?)?;
     eprintln!("{quotes} quotes in {}, {labels} labels in {}", args.out.display(), args.truth.display());
     Ok(ExitCode::SUCCESS)

@@ -21,6 +21,8 @@ pub struct Config {
     pub mix: Mix,
     /// Length of the period.
     pub days: u32,
+    /// Tenants that the episodes are spread over, each whole in one; 0 names none.
+    pub tenants: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

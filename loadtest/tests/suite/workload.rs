@@ -26,7 +26,7 @@ fn records(config: &Config) -> Vec<Record> {
 
 /// The workload that most tests read: 50,000 quotes of the normal mix.
 static NORMAL: LazyLock<Vec<Record>> =
-    LazyLock::new(|| records(&Config { seed: SEED, quotes: 50_000, mix: Mix::Normal, days: 30 }));
+    LazyLock::new(|| records(&Config { seed: SEED, quotes: 50_000, mix: Mix::Normal, days: 30, tenants: 0 }));
 
 /// The labelled quotes of [`NORMAL`] as a reader of the wire sees them.
 static LABELLED: LazyLock<Vec<(Value, Truth)>> = LazyLock::new(|| {
@@ -46,7 +46,8 @@ fn share(records: &[Record], of: impl Fn(&Truth) -> bool) -> f64 {
 fn a_seed_gives_the_same_bytes_and_another_seed_others() {
     let files = |seed| {
         let (mut quotes, mut truth) = (Vec::new(), Vec::new());
-        write(&Config { seed, quotes: 3_000, mix: Mix::Stress, days: 30 }, &mut quotes, &mut truth).expect("memory takes it");
+        write(&Config { seed, quotes: 3_000, mix: Mix::Stress, days: 30, tenants: 0 }, &mut quotes, &mut truth)
+            .expect("memory takes it");
         (quotes, truth)
     };
     assert!(files(7) == files(7));
@@ -56,7 +57,7 @@ fn a_seed_gives_the_same_bytes_and_another_seed_others() {
 #[test]
 fn the_number_of_quotes_is_exact_and_memory_holds_small_workloads_too() {
     for (quotes, days) in [(1, 30), (2_000, 1), (12_345, 7)] {
-        let records = records(&Config { seed: SEED, quotes, mix: Mix::Stress, days });
+        let records = records(&Config { seed: SEED, quotes, mix: Mix::Stress, days, tenants: 0 });
         assert_eq!(records.len(), quotes);
         let end = START_MS + i64::from(days) * DAY_MS;
         assert!(labels(&records).all(|label| (START_MS..=end).contains(&label.at_ms)), "an event time outside the {days} days");
@@ -77,7 +78,7 @@ fn every_kind_and_class_is_there() {
 
 #[test]
 fn the_mix_keeps_its_shares() {
-    let stress = records(&Config { seed: SEED, quotes: 50_000, mix: Mix::Stress, days: 30 });
+    let stress = records(&Config { seed: SEED, quotes: 50_000, mix: Mix::Stress, days: 30, tenants: 0 });
     let corrections = [Class::HonestCorrection, Class::HonestCorrectionTwice];
     for (name, measured, expected) in [
         ("single", share(&NORMAL, |l| l.class == Class::Single), 0.55),
