@@ -32,6 +32,7 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
+trap 'exit 130' INT TERM HUP
 
 title() { printf '\n== %s\n' "$1"; }
 # NAME JSON -> its first number of that name: of the latency, not of the driver's own lag behind it.
