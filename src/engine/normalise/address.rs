@@ -1,6 +1,6 @@
 //! Addresses: city, street words in any order, house and flat apart; a free line is taken to pieces first.
 
-use super::clean::{Clean, clean};
+use super::clean::{Clean, clean, is_alphanumeric};
 use super::hash32;
 use super::name::fold;
 use crate::engine::quote;
@@ -96,7 +96,7 @@ fn mixes(word: &str) -> bool {
 }
 
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '/')).filter(|token| !token.is_empty())
+    text.split(|c: char| !(is_alphanumeric(c) || c == '/')).filter(|token| !token.is_empty())
 }
 
 /// Folded words without the type of the place, sorted.

@@ -54,6 +54,11 @@ fn plain(raw: &str) -> Option<String> {
     Some(text)
 }
 
+/// As `char::is_alphanumeric`, which looks every letter beyond ASCII up in a table: cleaned letters are Russian capitals for the most.
+pub fn is_alphanumeric(c: char) -> bool {
+    matches!(c, 'А'..='Я') || c.is_alphanumeric()
+}
+
 fn finish_plain(mut text: String) -> Clean {
     let raw = if text.is_empty() { 0 } else { hash32(text.as_bytes()) };
     cut(&mut text);
@@ -104,6 +109,12 @@ pub fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_are_those_of_unicode() {
+        let differs = |c: &char| is_alphanumeric(*c) != c.is_alphanumeric();
+        assert_eq!(('\0'..=char::MAX).find(differs), None);
+    }
 
     #[test]
     fn reads_the_same_when_it_looks_the_same() {

@@ -1,13 +1,13 @@
 //! Documents, licences, phones and e-mail addresses.
 
 use super::Value;
-use super::clean::clean;
+use super::clean::{clean, is_alphanumeric};
 use super::name::look;
 
 /// A passport, licence or other numbered paper: Latin capitals and digits, nothing between them.
 pub fn document(raw: &str) -> Value {
     let cleaned = clean(raw);
-    let compact: String = cleaned.text.chars().filter(|c| c.is_alphanumeric()).collect();
+    let compact: String = cleaned.text.chars().filter(|c| is_alphanumeric(*c)).collect();
     let cyrillic = compact.chars().any(|c| c.is_alphabetic() && !c.is_ascii());
     let latin = compact.chars().any(|c| c.is_ascii_alphabetic());
     let digits = compact.chars().filter(char::is_ascii_digit).count();

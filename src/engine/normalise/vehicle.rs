@@ -1,7 +1,7 @@
 //! VIN and plate.
 
 use super::Value;
-use super::clean::clean;
+use super::clean::{clean, is_alphanumeric};
 use super::name::look;
 
 /// Letters that no VIN holds; people and tweakers write them for the digits they look like (ISO 3779).
@@ -18,7 +18,7 @@ pub fn vin(raw: &str) -> Value {
     let cleaned = clean(raw);
     let mut disguised = cleaned.invisible;
     let mut canonical = String::with_capacity(17);
-    for c in cleaned.text.chars().filter(|c| c.is_alphanumeric()) {
+    for c in cleaned.text.chars().filter(|c| is_alphanumeric(*c)) {
         let letter = vin_letter(c);
         disguised |= letter != c;
         canonical.push(letter);
@@ -80,7 +80,7 @@ pub fn well_formed(canonical: &str) -> bool {
 /// group: 77, 97, 99, 177, 197, 199, 777, 799 and 977 are Moscow).
 pub fn plate(raw: &str) -> Value {
     let cleaned = clean(raw);
-    let compact: String = cleaned.text.chars().filter(|c| c.is_alphanumeric()).collect();
+    let compact: String = cleaned.text.chars().filter(|c| is_alphanumeric(*c)).collect();
     let mut disguised = cleaned.invisible;
     let letters: Vec<char> = compact.chars().map(look).collect();
     let mixed_script = mixes_scripts(&compact);
