@@ -14,20 +14,28 @@ pub(super) mod service;
 #[cfg(feature = "redis")]
 mod takeover;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 
 use crate::adapters::kafka::{
-    CreateOptions, Created, Fetched, KafkaConfig, Needs, Password, Sasl, Security, Severity, TopicNames, check, create,
+    Control, ControlBook, CreateOptions, Created, Fetched, Finding, KafkaConfig, KafkaError, LogInfo, Needs, Password, Producer,
+    Published, Sasl, Security, Severity, TopicNames, check, create,
 };
 use crate::config::{self, Config, Flags};
+use crate::contract::rule_file::canonical_source;
+use crate::engine::rules::RuleBook;
+use crate::engine::step::ArrivalClock;
 use crate::pipeline::fixed;
 use crate::pipeline::partition::prepare;
+
+use super::commands::rule_book;
 
 const DAY_SECS: i64 = 86_400;
 
@@ -64,7 +72,7 @@ pub fn topics(command: &TopicsCommand) -> Result<ExitCode> {
         TopicsCommand::Create(args) => create_topics(args),
         TopicsCommand::Check { config } => {
             let config = load(config.clone())?;
-            let findings = check(&adapter(&config)?, Needs { retention_secs: needed_secs(&config) })?;
+            let findings = findings(&config)?;
             for finding in &findings {
                 writeln!(stdout(), "{finding}")?;
             }
@@ -77,6 +85,11 @@ pub fn topics(command: &TopicsCommand) -> Result<ExitCode> {
     }
 }
 
+/// What is wrong with the topics, for this configuration.
+pub(super) fn findings(config: &Config) -> Result<Vec<Finding>> {
+    Ok(check(&adapter(config)?, Needs { retention_secs: needed_secs(config) })?)
+}
+
 fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
     let config = load(args.config.clone())?;
     let needed = needed_secs(&config);
@@ -87,7 +100,9 @@ fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
             "--retention: the longest window and an outage need {days} days (time.retention_secs + kafka.outage_secs)"
         ));
     }
-    let settings = fixed::pairs(&config.settings()).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut settings: BTreeMap<String, String> =
+        fixed::pairs(&config.settings()).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    settings.insert(ARRIVAL.to_owned(), arrival(&config).to_owned());
     let (partitions, replication) = (args.partitions, args.replication);
     let options = CreateOptions { partitions, replication, retention_ms: retention_secs * 1_000, settings };
     let Created { log, new, is_new_log } = create(&adapter(&config)?, &options)?;
@@ -96,7 +111,58 @@ fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
     }
     let is_new = if is_new_log { "new" } else { "there already" };
     writeln!(stdout(), "log       {} ({is_new}), {} partitions", log.log_id, log.partitions)?;
+    let rules = rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?;
+    let kafka = adapter(&config)?;
+    let control = Control::start(&kafka, Arc::new(Producer::new(&kafka)?))?;
+    // Before the first quote: it is decided by these rules, not by none.
+    let book = install(&control, &rules)?;
+    writeln!(stdout(), "rules     version {} ({}) are the last of the log", book.version, book.hash)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Publishes the rule book unless the log has had it, and points every partition to it. Returns the last book of the log: an instance
+/// that starts again with rules of before must not bring them back.
+pub(super) fn install(control: &Control, rules: &RuleBook) -> Result<ControlBook, KafkaError> {
+    let hash = format!("{:016x}", rules.hash());
+    loop {
+        let books = control.books_up_to(u64::MAX);
+        if let Some(last) = books.last().filter(|_| books.iter().any(|book| book.hash == hash)) {
+            return Ok(last.clone());
+        }
+        let after = books.last().map_or(0, |last| last.version);
+        let book = RuleBook::build(after + 1, rules.rules().cloned().collect());
+        let book = book.map_err(|errors| KafkaError::Refused(format!("the rule book does not compile: {errors:?}")))?;
+        match control.publish_book(&canonical_source(&book), book.hash(), after)? {
+            Published::Accepted(book) => {
+                for partition in 0..control.log().partitions {
+                    control.publish_pointer(partition.cast_signed(), book.offset)?;
+                }
+                return Ok(book);
+            }
+            Published::Overtaken(_) => {}
+        }
+    }
+}
+
+/// Which clock the times of quotes are judged by is a matter of the log, like the settings of the engine.
+const ARRIVAL: &str = "time.arrival";
+
+fn arrival(config: &Config) -> &'static str {
+    match config.time.arrival.clock() {
+        ArrivalClock::Event => "event",
+        ArrivalClock::Log | ArrivalClock::Stream => "log",
+    }
+}
+
+/// # Errors
+/// The configuration has another clock than the log was made with.
+pub(super) fn refuse_another_clock(config: &Config, log: &LogInfo) -> Result<()> {
+    match log.settings.get(ARRIVAL) {
+        Some(was) if was != arrival(config) => {
+            Err(anyhow!("{ARRIVAL}: the log was made with `{was}`; it is fixed for the life of the log"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn load(config: Option<PathBuf>) -> Result<Config> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{ConfigError, Secret, wrong};
 
@@ -44,6 +44,7 @@ pub struct Kafka {
     pub password_file: Option<PathBuf>,
     pub topics: Topics,
     /// librdkafka's own properties, for what has no setting here.
+    #[serde(serialize_with = "shown")]
     pub properties: BTreeMap<String, String>,
 }
 
@@ -75,6 +76,14 @@ pub enum WhenDown {
     FailOpen,
     /// `refer`, marked as degraded.
     FailClosed,
+}
+
+/// What may hold a secret is hidden.
+fn shown<S: Serializer>(properties: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    const SECRET: [&str; 6] = ["password", "secret", "key", "pem", "jaas", "token"];
+    let is_secret = |name: &str| SECRET.iter().any(|part| name.contains(part));
+    let shown = properties.iter().map(|(name, value)| (name, if is_secret(name) { "***" } else { value.as_str() }));
+    serializer.collect_map(shown)
 }
 
 impl Default for Kafka {

@@ -28,5 +28,7 @@ pub const ERROR: &str = "error";
 pub const REASON: &str = "reason";
 /// On `quotes.dlq`, with some codes: the number or name that the error speaks of.
 pub const REASON_VALUE: &str = "reason-value";
+/// On `quotes.dlq`, where the bytes were cut: how many there were.
+pub const LENGTH: &str = "length";
 /// On `quotes.dlq`: where the bytes came from.
 pub const SOURCE_PARTITION: &str = "source-partition";

@@ -9,7 +9,6 @@ use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::auth::{Caller, Client};
@@ -27,7 +26,7 @@ use crate::engine::step::Outcome;
 use crate::metrics::product_label;
 use crate::pipeline::Source;
 use crate::pipeline::health::Readiness;
-use crate::pipeline::queue::{Answered, Job, NotTaken, Payload};
+use crate::pipeline::queue::{Answered, Awaited, Job, NotTaken, Payload};
 
 /// Checks one quote form.
 ///
@@ -87,16 +86,19 @@ async fn answer(shared: &Shared, headers: &HeaderMap, body: Body, language: Lang
     if shared.health.is_stopped_for(&quote.tenant) {
         return Err(Problem::unavailable("the partition of this tenant is stopped; /readyz tells why").into());
     }
-    let mut answer = submit(shared, client, quote, body)?;
-    let mut answered = timeout(shared.answer_timeout, &mut answer).await;
+    let mut awaited = submit(shared, client, quote, body)?;
+    let mut answered = timeout(shared.answer_timeout, &mut awaited.answer).await;
     if answered.is_err() {
         // From here on the writer sees that nobody waits; what it sent just before is told.
-        answer.close();
-        answered = answer.try_recv().map(Ok).or(answered);
+        awaited.answer.close();
+        answered = awaited.answer.try_recv().map(Ok).or(answered);
     }
     match (answered, fallback(shared)) {
+        (Err(_), _) if awaited.is_accepted() => Ok(pending(&quote_id)),
         (Err(_), Some(fallback)) => Ok(degraded(shared, &quote_id, fallback, language)),
-        (Err(_), None) => Ok(pending(&quote_id)),
+        (Err(_), None) => {
+            Err(Problem::unavailable("it is not known whether the quote is in the log; send the same quote_id again").into())
+        }
         // The writer has stopped, or the log took no record; what is durable is told to the retry.
         (Ok(Err(_)), _) => Err(Problem::unavailable("the quote was not made durable; send the same quote_id again").into()),
         (Ok(Ok(answered)), _) => told(&quote_id, answered, language, shared.max_age_secs),
@@ -141,7 +143,7 @@ async fn read_body(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
 }
 
 /// Prepares and queues; a quote that is not queued was not accepted.
-fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) -> Result<oneshot::Receiver<Answered>, Refusal> {
+fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) -> Result<Awaited, Refusal> {
     // Given back when the quote is stepped.
     let room = client.as_ref().map(|client| client.room.clone().try_acquire_owned());
     let room = room.transpose().map_err(|_| Problem::too_many_requests())?;

@@ -25,7 +25,7 @@ pub fn open(state: &State) -> Batch {
 }
 
 /// The state forgets whole minutes: a segment that went earlier would take ids along that are known until a restart.
-fn kept_from(state: &State) -> EventTime {
+pub(super) fn kept_from(state: &State) -> EventTime {
     EventTime(state.expiry_horizon().0.div_euclid(MINUTE) * MINUTE)
 }
 

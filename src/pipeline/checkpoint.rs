@@ -3,7 +3,7 @@
 use super::{Segment, StoreError};
 use crate::engine::decision::RuleBookRef;
 use crate::engine::delta::Delta;
-use crate::engine::time::Arrivals;
+use crate::engine::time::{Arrivals, EventTime};
 
 /// Bytes of deltas that make a segment: one is closed when it has that many.
 pub const SEGMENT_BYTES: usize = 256 * 1024;
@@ -31,6 +31,8 @@ pub struct Manifest {
     pub digest: u64,
     /// Where in the partition of decisions everything before is of records before `next_offset`.
     pub emitted_to: u64,
+    /// Event time of the first quote of a log whose beginning was gone: for one window, less evidence is held than there was.
+    pub begins_late: Option<EventTime>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +114,6 @@ impl CheckpointError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::time::EventTime;
 
     #[test]
     fn a_cut_export_is_whole_and_each_segment_follows_the_one_before() {

@@ -1,6 +1,7 @@
 //! The bounded way into the log. Full means: HTTP sheds before acceptance, files wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -27,6 +28,22 @@ pub struct Answered {
 pub struct Reply {
     pub(super) sender: oneshot::Sender<Answered>,
     pub(super) mark: Mark,
+    /// Set once the quote will be decided whatever happens to its submitter.
+    pub(super) accepted: Arc<AtomicBool>,
+}
+
+/// The submitter's side of a reply.
+#[derive(Debug)]
+pub struct Awaited {
+    pub answer: oneshot::Receiver<Answered>,
+    accepted: Arc<AtomicBool>,
+}
+
+impl Awaited {
+    /// Whether the quote will be decided, answered in time or not.
+    pub fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Acquire)
+    }
 }
 
 /// A record for the log, ready to be stepped.
@@ -70,11 +87,23 @@ pub enum NotTaken {
 pub struct Queue {
     sender: mpsc::Sender<Job>,
     fates: Arc<Fates>,
+    /// What is queued is tried until it is in the store; a log apart accepts by itself.
+    accepts: bool,
 }
 
+/// The queue of a store's writer: what is in it is accepted.
 pub fn bounded(len_max: usize) -> (Queue, mpsc::Receiver<Job>) {
+    queue(len_max, true)
+}
+
+/// The queue before a log apart: what is in it is accepted when the log has it.
+pub fn bounded_before_log(len_max: usize) -> (Queue, mpsc::Receiver<Job>) {
+    queue(len_max, false)
+}
+
+fn queue(len_max: usize, accepts: bool) -> (Queue, mpsc::Receiver<Job>) {
     let (sender, receiver) = mpsc::channel(len_max);
-    (Queue { sender, fates: Arc::default() }, receiver)
+    (Queue { sender, fates: Arc::default(), accepts }, receiver)
 }
 
 impl Queue {
@@ -103,9 +132,11 @@ impl Queue {
     }
 
     /// A way to be answered about a quote; until then, or until the record is dropped, the quote is pending.
-    pub fn reply(&self, tenant: &str, quote_id: &str) -> (Reply, oneshot::Receiver<Answered>) {
+    pub fn reply(&self, tenant: &str, quote_id: &str) -> (Reply, Awaited) {
         let (sender, answer) = oneshot::channel();
-        (Reply { sender, mark: self.fates.mark(tenant, quote_id) }, answer)
+        let accepted = Arc::new(AtomicBool::new(self.accepts));
+        let reply = Reply { sender, mark: self.fates.mark(tenant, quote_id), accepted: accepted.clone() };
+        (reply, Awaited { answer, accepted })
     }
 
     /// What is known of a quote besides its decision.

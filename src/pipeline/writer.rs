@@ -203,7 +203,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
         self.make_durable(&open.batch)?;
         self.health.set(Readiness::Ready);
         self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
-        for Waiting { reply: Reply { sender, mark }, answer, offset } in open.waiting {
+        for Waiting { reply: Reply { sender, mark, .. }, answer, offset } in open.waiting {
             // A submitter past its deadline has gone: a decision is there for it to fetch, a refusal must be kept for it.
             mark.settle(offset, || sender.send(answer).map_err(|answer| answer.outcome));
         }

@@ -7,6 +7,7 @@
 //! delivered past one.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ const BINDING: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
     ("check.crcs", "true"),
     ("allow.auto.create.topics", "false"),
+    // What others write and take back was never submitted.
+    ("isolation.level", "read_committed"),
 ];
 
 /// Records of one [`Event::Records`] batch over all partitions, and their bytes. Beyond: the next batch.
@@ -57,8 +60,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const RANGE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub enum Event {
-    /// Ours, and silent until [`Command::Start`]; told again after [`Command::Restart`].
-    Assigned(i32),
+    /// Ours, and silent until [`Command::Start`]; told again, under another number, after [`Command::Restart`].
+    Assigned { partition: i32, assignment: Assignment },
     /// The group has given us our share, which may be nothing.
     Joined,
     /// No longer ours once `release` is dropped, or after half a second: time for a last checkpoint.
@@ -74,6 +77,9 @@ pub enum Event {
     /// The consumer ends, and tells what it had as revoked; the text names the fix where there is one.
     Fatal(String),
 }
+
+/// Number of an assignment of a partition: a command that speaks of an earlier one does nothing.
+pub type Assignment = u64;
 
 /// Dropping it lets a revoked partition go.
 pub struct Release {
@@ -98,9 +104,7 @@ pub struct Fetched {
 pub enum PartitionError {
     #[error("offset {wanted} is outside of the log, which holds {low} to {high}")]
     OutOfRange { wanted: u64, low: u64, high: u64 },
-    /// The broker said that an offset was outside, and by now none is: the log was cut and refilled.
-    #[error("the log of one of the partitions was replaced while it was read")]
-    Replaced,
+    /// What was read has to be held against the log again.
     #[error("{0}")]
     Other(String),
 }
@@ -115,10 +119,14 @@ pub enum StartAt {
 pub enum Command {
     Start {
         partition: i32,
+        assignment: Assignment,
         at: StartAt,
     },
     /// Takes the partition back to where it was when it was assigned: silent, with nothing of before still to come.
-    Restart(i32),
+    Restart {
+        partition: i32,
+        assignment: Assignment,
+    },
     Pause(i32),
     Resume(i32),
     /// For lag tools: the next offset to read. Nothing starts from it.
@@ -185,7 +193,12 @@ pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -
         client.set("group.instance.id", instance);
     }
     let topic = config.topics.quotes.clone();
-    let members = Members { topic: topic.clone(), events: Mutex::new(Box::new(events)), phases: Mutex::default() };
+    let members = Members {
+        topic: topic.clone(),
+        events: Mutex::new(Box::new(events)),
+        ours: Mutex::default(),
+        assignments: AtomicU64::new(0),
+    };
     let refused = |error| KafkaError::of("starting the consumer", &error);
     let consumer: BaseConsumer<Members> = client.create_with_context(members).map_err(refused)?;
     consumer.subscribe(&[&topic]).map_err(refused)?;
@@ -200,7 +213,14 @@ pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -
     Ok(ConsumerHandle { commands: Commands(commands), thread, ended })
 }
 
-/// What a partition of ours is doing.
+/// A partition of ours.
+#[derive(Clone, Copy, Debug)]
+struct Ours {
+    assignment: Assignment,
+    phase: Phase,
+}
+
+/// What it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Ours in the group, and not fetched.
@@ -215,7 +235,8 @@ enum Phase {
 struct Members {
     topic: String,
     events: Mutex<Box<dyn FnMut(Event) + Send>>,
-    phases: Mutex<BTreeMap<i32, Phase>>,
+    ours: Mutex<BTreeMap<i32, Ours>>,
+    assignments: AtomicU64,
 }
 
 impl Members {
@@ -223,8 +244,30 @@ impl Members {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)(event);
     }
 
-    fn phases(&self) -> MutexGuard<'_, BTreeMap<i32, Phase>> {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ours(&self) -> MutexGuard<'_, BTreeMap<i32, Ours>> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ours from now on, or once more.
+    fn hold(&self, partition: i32) {
+        let assignment = self.assignments.fetch_add(1, Ordering::Relaxed) + 1;
+        self.ours().insert(partition, Ours { assignment, phase: Phase::Held });
+        self.tell(Event::Assigned { partition, assignment });
+    }
+
+    /// What the partition does, if it is still ours by this assignment.
+    fn phase(&self, partition: i32, assignment: Assignment) -> Option<Phase> {
+        self.ours().get(&partition).filter(|ours| ours.assignment == assignment).map(|ours| ours.phase)
+    }
+
+    fn is_running(&self, partition: i32) -> bool {
+        matches!(self.ours().get(&partition), Some(Ours { phase: Phase::Running { .. }, .. }))
+    }
+
+    fn set(&self, partition: i32, phase: Phase) {
+        if let Some(ours) = self.ours().get_mut(&partition) {
+            ours.phase = phase;
+        }
     }
 
     fn one(&self, partition: i32) -> TopicPartitionList {
@@ -236,8 +279,7 @@ impl Members {
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
         // The group wants its answer; what is fetched is added start by start.
         consumer.incremental_assign(&TopicPartitionList::new())?;
-        self.phases().extend(partitions.iter().map(|partition| (*partition, Phase::Held)));
-        partitions.iter().for_each(|partition| self.tell(Event::Assigned(*partition)));
+        partitions.iter().for_each(|partition| self.hold(*partition));
         self.tell(Event::Joined);
         Ok(())
     }
@@ -245,7 +287,7 @@ impl Members {
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
         let mut fetched = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
-            if !matches!(self.phases().remove(partition), None | Some(Phase::Held)) {
+            if !matches!(self.ours().remove(partition), None | Some(Ours { phase: Phase::Held, .. })) {
                 fetched.add_partition(&self.topic, *partition);
             }
         }
@@ -328,7 +370,7 @@ struct Loop {
     consumer: BaseConsumer<Members>,
     received: mpsc::Receiver<Command>,
     /// Partitions whose beginning the broker did not tell yet, and since when it is asked.
-    starting: BTreeMap<i32, Instant>,
+    starting: BTreeMap<i32, (Assignment, Instant)>,
 }
 
 impl Loop {
@@ -342,8 +384,8 @@ impl Loop {
                     Err(mpsc::TryRecvError::Empty) => break,
                 }
             }
-            for (partition, since) in std::mem::take(&mut self.starting) {
-                self.start(partition, StartAt::Beginning, since);
+            for (partition, (assignment, since)) in std::mem::take(&mut self.starting) {
+                self.start(partition, assignment, StartAt::Beginning, since);
             }
             if let Err(reason) = self.deliver() {
                 self.consumer.context().tell(Event::Fatal(reason));
@@ -355,14 +397,12 @@ impl Loop {
     fn execute(&mut self, command: Command) {
         let members = self.consumer.context();
         let done = match command {
-            Command::Start { partition, at } => return self.start(partition, at, Instant::now()),
-            Command::Restart(partition) => self.restart(partition),
+            Command::Start { partition, assignment, at } => return self.start(partition, assignment, at, Instant::now()),
+            Command::Restart { partition, assignment } => self.restart(partition, assignment),
             Command::Pause(partition) => self.consumer.pause(&members.one(partition)),
             // A partition that was not started stays silent.
-            Command::Resume(partition) => match members.phases().get(&partition) {
-                Some(Phase::Running { .. }) => self.consumer.resume(&members.one(partition)),
-                _ => Ok(()),
-            },
+            Command::Resume(partition) if members.is_running(partition) => self.consumer.resume(&members.one(partition)),
+            Command::Resume(_) => Ok(()),
             Command::Commit { partition, offset } => self.commit(partition, offset),
             Command::Stop => Ok(()),
         };
@@ -378,34 +418,33 @@ impl Loop {
         self.consumer.commit(&list, CommitMode::Async)
     }
 
-    fn start(&mut self, partition: i32, at: StartAt, since: Instant) {
+    fn start(&mut self, partition: i32, assignment: Assignment, at: StartAt, since: Instant) {
         let members = self.consumer.context().clone();
-        let Some(phase) = members.phases().get(&partition).copied() else { return };
+        let Some(phase) = members.phase(partition, assignment) else { return };
         let next = match at {
             StartAt::Offset(offset) => offset,
             StartAt::Beginning => match range(&self.consumer, &members.topic, partition, RANGE_PATIENCE) {
                 Ok((low, _)) => low,
                 Err(KafkaError::Unavailable(_)) if since.elapsed() < START_PATIENCE => {
-                    self.starting.insert(partition, since);
+                    self.starting.insert(partition, (assignment, since));
                     return;
                 }
                 Err(error) => return self.fail(partition, phase, PartitionError::Other(error.to_string())),
             },
         };
         match self.fetch_from(partition, phase, next) {
-            Ok(()) => drop(members.phases().insert(partition, Phase::Running { next })),
+            Ok(()) => members.set(partition, Phase::Running { next }),
             Err(error) => self.fail(partition, phase, PartitionError::Other(format!("the partition cannot be started: {error}"))),
         }
     }
 
-    fn restart(&self, partition: i32) -> KafkaResult<()> {
+    fn restart(&self, partition: i32, assignment: Assignment) -> KafkaResult<()> {
         let members = self.consumer.context();
-        let Some(phase) = members.phases().get(&partition).copied() else { return Ok(()) };
+        let Some(phase) = members.phase(partition, assignment) else { return Ok(()) };
         if phase != Phase::Held {
             self.consumer.incremental_unassign(&members.one(partition))?;
         }
-        members.phases().insert(partition, Phase::Held);
-        members.tell(Event::Assigned(partition));
+        members.hold(partition);
         Ok(())
     }
 
@@ -425,7 +464,7 @@ impl Loop {
     fn fail(&self, partition: i32, phase: Phase, error: PartitionError) {
         let members = self.consumer.context();
         if phase != Phase::Held {
-            members.phases().insert(partition, Phase::Failed);
+            members.set(partition, Phase::Failed);
         }
         members.tell(Event::PartitionError { partition, error });
     }
@@ -442,7 +481,7 @@ impl Loop {
                 None => break,
                 Some(Ok(message)) => {
                     let fetched = Fetched::from(&RawRecord(message));
-                    if let Some(Phase::Running { next }) = members.phases().get_mut(&fetched.partition) {
+                    if let Some(Ours { phase: Phase::Running { next }, .. }) = members.ours().get_mut(&fetched.partition) {
                         *next = fetched.offset + 1;
                         records += 1;
                         bytes += fetched.value.as_ref().map_or(0, |value| value.len());
@@ -458,8 +497,7 @@ impl Loop {
         }
         for (partition, records) in batch {
             // A rebalance inside of the polls above may have taken the partition away, and even brought it back.
-            let is_running = matches!(members.phases().get(&partition), Some(Phase::Running { .. }));
-            if is_running {
+            if members.is_running(partition) {
                 members.tell(Event::Records { partition, records });
             }
         }
@@ -487,14 +525,15 @@ impl Loop {
         }
     }
 
-    /// The error does not name its partition: the one whose next offset is not in the log.
+    /// The error does not name its partition: the one whose next offset is not in the log. Where none is by now, or it cannot be
+    /// asked, all are held against the log again.
     fn find_outside(&self) {
         let members = self.consumer.context();
-        let next_of = |(partition, phase): (&i32, &Phase)| match phase {
-            Phase::Running { next } => Some((*partition, *next)),
+        let next_of = |(partition, ours): (&i32, &Ours)| match ours.phase {
+            Phase::Running { next } => Some((*partition, next)),
             Phase::Held | Phase::Failed => None,
         };
-        let running: Vec<(i32, u64)> = members.phases().iter().filter_map(next_of).collect();
+        let running: Vec<(i32, u64)> = members.ours().iter().filter_map(next_of).collect();
         let mut outside = Vec::new();
         for (partition, wanted) in &running {
             match range(&self.consumer, &members.topic, *partition, RANGE_PATIENCE) {
@@ -505,7 +544,8 @@ impl Loop {
             }
         }
         if outside.is_empty() {
-            outside = running.iter().map(|(partition, _)| (*partition, PartitionError::Replaced)).collect();
+            let error = || PartitionError::Other("an offset was outside of the log of one of the partitions".to_owned());
+            outside = running.iter().map(|(partition, _)| (*partition, error())).collect();
         }
         for (partition, error) in outside {
             self.fail(partition, Phase::Failed, error);

@@ -13,7 +13,7 @@ mod settings;
 mod topics;
 
 pub use client::RawRecord;
-pub use consumer::{Command, Commands, ConsumerHandle, Event, Fetched, PartitionError, Release, StartAt, start};
+pub use consumer::{Assignment, Command, Commands, ConsumerHandle, Event, Fetched, PartitionError, Release, StartAt, start};
 pub use control::{Control, ControlBook, ControlCopy, ControlRecord, LogInfo, Published, pointer};
 pub use decisions::{DecisionsTail, PublishedDecision, Told};
 pub use error::KafkaError;

@@ -153,6 +153,11 @@ impl Producer {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 
+    /// Whether the brokers answer now.
+    pub fn is_reachable(&self, patience: Duration) -> bool {
+        self.inner.client().fetch_metadata(Some(self.topics.name(Topic::Quotes)), patience).is_ok()
+    }
+
     /// Why this producer can write no more, if so.
     pub fn failure(&self) -> Option<String> {
         self.inner.client().fatal_error().map(|(_, reason)| reason)

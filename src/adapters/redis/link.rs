@@ -75,7 +75,9 @@ impl Options {
         }
         if let Some(file) = &self.password_file {
             let password = std::fs::read_to_string(file);
-            let password = password.map_err(|e| refused("redis.password_file", &format!("{}: {e}", file.display())))?;
+            // Perhaps it is being replaced.
+            let unread = |e| StoreError::Unavailable(format!("redis.password_file: {}: {e}", file.display()));
+            let password = password.map_err(unread)?;
             server = server.set_password(password.trim_end_matches(['\r', '\n']));
         }
         let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
@@ -150,14 +152,14 @@ impl Link {
         let at = format!("Redis at {}", self.options.address());
         if error.is_timeout() {
             let within = self.options.response_timeout.as_millis();
-            return StoreError::Unavailable(format!("{at}: no answer within {within} ms (redis.response_timeout_ms)"));
+            return StoreError::Unavailable(format!("{at}: no answer within {within} ms"));
         }
         let fix = match error.kind() {
-            ErrorKind::AuthenticationFailed => "; check redis.user and redis.password",
+            ErrorKind::AuthenticationFailed => "; check redis.username and redis.password_file",
             ErrorKind::Server(ServerErrorKind::NoPerm) => "; see the permissions in docs/redis.md",
             ErrorKind::Server(ServerErrorKind::Moved) => "; a cluster's nodes are not supported, name a server of its own",
             _ => match error.code() {
-                Some("NOAUTH" | "WRONGPASS") => "; check redis.user and redis.password",
+                Some("NOAUTH" | "WRONGPASS") => "; check redis.username and redis.password_file",
                 Some("OOM") => "; give it more memory (maxmemory)",
                 Some("WRONGTYPE") => {
                     return StoreError::Damaged(format!("{at}: another program uses the keys quoteguard:* ({error})"));

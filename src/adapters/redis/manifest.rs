@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::decision::RuleBookRef;
-use crate::engine::time::Arrivals;
+use crate::engine::time::{Arrivals, EventTime};
 use crate::pipeline::StoreError;
 use crate::pipeline::checkpoint::{LastRecord, Manifest};
 
@@ -37,6 +37,7 @@ struct Wire {
     last: Option<WireLast>,
     digest: String,
     emitted_to: u64,
+    begins_late: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +72,7 @@ pub fn encode(manifest: &Manifest, listed: Listed) -> Result<String, StoreError>
         last: m.last.map(|LastRecord { offset, arrival, crc }| WireLast { offset, arrival, crc }),
         digest: hex(m.digest),
         emitted_to: m.emitted_to,
+        begins_late: m.begins_late.map(|at| at.0),
     };
     let json = serde_json::to_string(&wire).map_err(|e| StoreError::Damaged(format!("the manifest has no JSON: {e}")))?;
     Ok(format!("{NAME} {FORMAT} {} {json}", hex(xxh3_64(json.as_bytes()))))
@@ -111,6 +113,7 @@ fn manifest(wire: Wire) -> Result<(Manifest, Listed), std::num::ParseIntError> {
         last: wire.last.map(|WireLast { offset, arrival, crc }| LastRecord { offset, arrival, crc }),
         digest: unhex(&wire.digest)?,
         emitted_to: wire.emitted_to,
+        begins_late: wire.begins_late.map(EventTime),
     };
     Ok((manifest, Listed { segments: wire.segments, tail: unhex(&wire.tail)? }))
 }
@@ -144,6 +147,7 @@ mod tests {
             last: Some(LastRecord { offset: 812, arrival: -1, crc: u32::MAX }),
             digest: 0x0123_4567_89ab_cdef,
             emitted_to: 900,
+            begins_late: Some(EventTime(-7)),
         }
     }
 

@@ -24,11 +24,11 @@ use crate::pipeline::queue::Answered;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Elsewhere {
-    pub tail: Arc<DecisionsTail>,
-    pub control: Arc<Control>,
-    pub waiters: Arc<Waiters>,
-    pub runtime: Handle,
-    books: Mutex<HashMap<String, Option<Arc<RuleBook>>>>,
+    tail: Arc<DecisionsTail>,
+    control: Arc<Control>,
+    waiters: Arc<Waiters>,
+    runtime: Handle,
+    books: Mutex<HashMap<String, Arc<RuleBook>>>,
 }
 
 impl Elsewhere {
@@ -36,8 +36,9 @@ impl Elsewhere {
         Elsewhere { tail, control, waiters, runtime, books: Mutex::default() }
     }
 
-    /// Answers whoever waits by `token` as soon as the record's fate is published.
-    pub fn answer(self: &Arc<Self>, partition: i32, offset: u64, token: Vec<u8>) {
+    /// Answers whoever waits by `token` for the quote of this id as soon as the record's fate is published.
+    pub fn answer(self: &Arc<Self>, partition: i32, offset: u64, token: Box<[u8]>) {
+        let Some(id) = self.waiters.awaited(&token) else { return };
         let told = self.tail.answer(partition, offset);
         let this = self.clone();
         self.runtime.spawn(async move {
@@ -48,11 +49,19 @@ impl Elsewhere {
                 }
                 Ok(Err(_)) | Err(_) => None,
             };
-            match answered {
-                Some(answered) => this.waiters.answer(&token, offset, answered),
-                None => this.waiters.forget(&token),
+            if let Some(answered) = answered {
+                this.waiters.answer(&token, id, offset, answered);
             }
+            // Whoever was told 202 finds the decision where he was sent.
+            this.waiters.forget(&token);
         });
+    }
+
+    /// A partition has moved: what it was to answer here is published by its next owner.
+    pub fn take_up(self: &Arc<Self>, partition: i32) {
+        for (token, offset) in self.waiters.logged_in(partition) {
+            self.answer(partition, offset, token);
+        }
     }
 
     fn answered(&self, published: &PublishedDecision) -> Option<Answered> {
@@ -82,12 +91,14 @@ impl Elsewhere {
 
     fn book(&self, hash: &str) -> Option<Arc<RuleBook>> {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let compile = || {
-            let books = self.control.books_up_to(u64::MAX);
-            let book = books.iter().find(|book| book.hash == hash)?;
-            from_canonical(&book.source).ok().map(Arc::new)
-        };
-        books.entry(hash.to_owned()).or_insert_with(compile).clone()
+        if let Some(book) = books.get(hash) {
+            return Some(book.clone());
+        }
+        let known = self.control.books_up_to(u64::MAX);
+        let book = known.iter().find(|book| book.hash == hash).and_then(|book| from_canonical(&book.source).ok())?;
+        let book = Arc::new(book);
+        books.insert(hash.to_owned(), book.clone());
+        Some(book)
     }
 }
 

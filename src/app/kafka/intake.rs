@@ -1,10 +1,14 @@
 //! From the queue of HTTP into the topic: a quote is accepted when the log has it, and answered when its partition has decided it,
 //! here or in another instance.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use tokio::sync::mpsc;
 
 use super::elsewhere::Elsewhere;
@@ -18,6 +22,7 @@ use crate::pipeline::queue::{Job, Payload};
 /// A record that has not arrived for so long means that the log is away.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
 const WATCHED_EVERY: Duration = Duration::from_millis(200);
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 const ROOM_POLL: Duration = Duration::from_millis(1);
 
 pub struct Intake {
@@ -26,34 +31,47 @@ pub struct Intake {
     pub ours: Arc<Ours>,
     pub elsewhere: Arc<Elsewhere>,
     pub health: Arc<Health>,
-    /// Random, of this process: tells its records from those of others.
-    pub instance: [u8; 8],
+    /// Told when the instance cannot go on.
+    pub failed: Sender<anyhow::Error>,
 }
 
-/// When the records that have not arrived yet were sent.
+/// What is known of the log by the records sent to it.
 #[derive(Default)]
-struct Sent(Mutex<std::collections::BTreeMap<u64, Instant>>);
+struct UnderWay {
+    /// When the records that have not arrived yet were sent, by number.
+    sent: Mutex<BTreeMap<u64, Instant>>,
+    /// Records were given up: whether the log is back is to be asked, for nothing under way tells it.
+    is_doubtful: AtomicBool,
+}
 
-impl Sent {
-    fn with<T>(&self, act: impl FnOnce(&mut std::collections::BTreeMap<u64, Instant>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+impl UnderWay {
+    fn sent(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.sent().first_key_value().is_some_and(|(_, since)| since.elapsed() >= AWAY_AFTER)
     }
 }
 
 impl Intake {
     /// Until every queue is dropped.
     pub fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let sent = Arc::new(Sent::default());
-        self.watch(&sent);
+        let under_way = Arc::new(UnderWay::default());
+        self.watch(&under_way);
         let mut number = 0u64;
         while let Some(job) = jobs.blocking_recv() {
-            let Payload::Quote { tenant, body, .. } = job.payload else { continue };
-            number += 1;
-            let token = [&self.instance[..], &number.to_be_bytes()].concat();
-            let mut headers = vec![(TOKEN, token.clone())];
+            let Payload::Quote { tenant, prepared, body, .. } = job.payload else { continue };
+            // Unknown to whoever cannot read the topic, and of use once.
+            let mut token = [0u8; 16];
+            if let Err(error) = getrandom::fill(&mut token) {
+                let _ = self.failed.send(anyhow!("no random numbers: {error}"));
+                return;
+            }
+            let mut headers = vec![(TOKEN, token.to_vec())];
             headers.extend(job.client.map(|client| (CLIENT, client.as_bytes().to_vec())));
             if let Some(reply) = job.reply {
-                self.waiters.wait(&token, reply);
+                self.waiters.wait(&token, prepared.print.tenant(), prepared.print.quote_id(), reply);
             }
             let record = Outgoing {
                 topic: Topic::Quotes,
@@ -62,54 +80,71 @@ impl Intake {
                 value: Some(body),
                 headers,
             };
-            sent.with(|sent| sent.insert(number, Instant::now()));
-            self.send(&record, number, token, &sent);
+            number += 1;
+            under_way.sent().insert(number, Instant::now());
+            self.send(&record, self.on_delivery(number, token, &under_way));
         }
     }
 
-    fn send(&self, record: &Outgoing, number: u64, token: Vec<u8>, sent: &Arc<Sent>) {
-        let (waiters, known, ours, elsewhere) = (self.waiters.clone(), sent.clone(), self.ours.clone(), self.elsewhere.clone());
-        let mut on_delivery: OnDelivery = Box::new(move |told: Result<Delivered, DeliveryError>| {
-            known.with(|sent| sent.remove(&number));
+    fn on_delivery(&self, number: u64, token: [u8; 16], under_way: &Arc<UnderWay>) -> OnDelivery {
+        let (waiters, ours, elsewhere) = (self.waiters.clone(), self.ours.clone(), self.elsewhere.clone());
+        let under_way = under_way.clone();
+        Box::new(move |told: Result<Delivered, DeliveryError>| {
+            under_way.sent().remove(&number);
             match told {
-                Ok(Delivered { partition, offset: Some(offset) }) if !ours.is_running(partition) => {
-                    elsewhere.answer(partition, offset, token);
+                Ok(Delivered { partition, offset }) => {
+                    waiters.logged(&token, offset.map(|offset| (partition, offset)));
+                    // Asked after its place is known: a partition that moves takes up what is known by then.
+                    if let Some(offset) = offset.filter(|_| !ours.is_running(partition)) {
+                        elsewhere.answer(partition, offset, token.into());
+                    }
                 }
-                // What may still come is answered when it does; the submitter's deadline tells him where to look.
-                Ok(_) | Err(DeliveryError::Unknown(_)) => {}
-                Err(DeliveryError::Refused(reason)) => {
-                    tracing::error!(reason, "a quote was not taken by the log");
+                Err(error) => {
+                    tracing::error!(%error, "a quote was not taken by the log");
+                    under_way.is_doubtful.store(true, Ordering::Release);
+                    // Whoever waits is told to send it again: if it is there after all, that is a duplicate.
                     waiters.forget(&token);
                 }
             }
-        });
+        })
+    }
+
+    fn send(&self, record: &Outgoing, mut on_delivery: OnDelivery) {
         while let Err(Unsent { error, on_delivery: back }) = self.producer.send(record, on_delivery) {
-            if error != SendError::Full {
-                back(Err(DeliveryError::Refused(error.to_string())));
-                return;
+            if error == SendError::Full {
+                on_delivery = back;
+                thread::sleep(ROOM_POLL);
+                continue;
             }
-            on_delivery = back;
-            thread::sleep(ROOM_POLL);
+            back(Err(DeliveryError::Refused(error.to_string())));
+            if let SendError::Closed(reason) = error {
+                let _ = self.failed.send(anyhow!("kafka: the producer has failed: {reason}"));
+            }
+            return;
         }
     }
 
-    /// Records that do not arrive shut the door for new ones until they do.
-    fn watch(&self, sent: &Arc<Sent>) {
-        let (sent, health) = (Arc::downgrade(sent), self.health.clone());
+    /// Records that do not arrive shut the door for new ones until they do, or the brokers answer again.
+    fn watch(&self, under_way: &Arc<UnderWay>) {
+        let (under_way, health, producer) = (Arc::downgrade(under_way), self.health.clone(), self.producer.clone());
         let watch = move || {
-            while let Some(sent) = sent.upgrade() {
-                let oldest = sent.with(|sent| sent.first_key_value().map(|(_, since)| since.elapsed()));
-                if oldest.is_some_and(|age| age >= AWAY_AFTER) {
+            while let Some(under_way) = under_way.upgrade() {
+                let is_doubtful = || under_way.is_doubtful.load(Ordering::Acquire);
+                if under_way.is_stuck() || is_doubtful() {
                     health.step(Readiness::Ready, Readiness::StoreDown);
-                } else {
+                }
+                if is_doubtful() && !under_way.is_stuck() && producer.is_reachable(PROBE_PATIENCE) {
+                    under_way.is_doubtful.store(false, Ordering::Release);
+                }
+                if !under_way.is_stuck() && !is_doubtful() {
                     health.step(Readiness::StoreDown, Readiness::Ready);
                 }
-                drop(sent);
+                drop(under_way);
                 thread::sleep(WATCHED_EVERY);
             }
         };
         if let Err(error) = thread::Builder::new().name("log-watch".to_owned()).spawn(watch) {
-            tracing::error!(%error, "the log is not watched");
+            let _ = self.failed.send(error.into());
         }
     }
 }

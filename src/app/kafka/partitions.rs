@@ -2,32 +2,38 @@
 //! last checkpoint. One that fails is taken over again, or stops alone; the others go on.
 
 use std::any::Any;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::elsewhere::Elsewhere;
 use super::fetched;
-use super::takeover::{Failure, Taken, take_over};
-use crate::adapters::kafka::{Command, Commands, Control, Event, Fetched as Raw, KafkaConfig, PartitionError, Producer, Release};
+use super::takeover::{Failure, Taken, claim, take_over};
+use crate::adapters::kafka::{
+    Assignment, Command, Commands, Control, Event, Fetched as Raw, KafkaConfig, PartitionError, Producer, Release,
+};
 use crate::adapters::redis::Options;
 use crate::engine::state::Settings;
 use crate::metrics::Metrics;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::prepare::{Place, prepare};
-use crate::pipeline::partition::run::{Keeping, Loop, Message};
+use crate::pipeline::partition::run::{Keeping, Loop, Membership, Message};
 use crate::pipeline::partition::waiters::Waiters;
 
-/// Records fetched and not yet prepared. Beyond: the partition is paused, until half of them are done.
+/// Records fetched and not yet prepared, and their bytes. Beyond: the partition is paused, until half of them are done.
 const FETCHED_MAX: usize = 8_192;
+const FETCHED_BYTES_MAX: usize = 64 << 20;
 /// Prepared batches waiting for the partition's writer.
 const PREPARED_MAX: usize = 4;
-/// Wait before a partition that failed is taken over again.
-const RETRY: Duration = Duration::from_millis(500);
+/// Wait before a partition that failed is taken over again; doubled up to [`RETRY_MAX`] while it goes on failing.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_millis(50);
 
 /// What all partitions of the instance share.
 pub struct Shared {
@@ -43,6 +49,7 @@ pub struct Shared {
     pub producer: Arc<Producer>,
     pub waiters: Arc<Waiters>,
     pub ours: Arc<Ours>,
+    pub elsewhere: Arc<Elsewhere>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     /// Set right after the consumer has started.
@@ -66,15 +73,15 @@ impl Shared {
     }
 }
 
-/// Which partitions are decided here.
+/// Which partitions are decided here, each by the assignment it came with: what an earlier one says has no effect.
 #[derive(Default)]
 pub struct Ours(Mutex<OursNow>);
 
 #[derive(Default)]
 struct OursNow {
     has_joined: bool,
-    starting: BTreeSet<i32>,
-    running: BTreeSet<i32>,
+    /// Whether it runs, and by which assignment.
+    partitions: BTreeMap<i32, (Assignment, bool)>,
 }
 
 impl Ours {
@@ -83,34 +90,36 @@ impl Ours {
     }
 
     pub fn is_running(&self, partition: i32) -> bool {
-        self.now().running.contains(&partition)
+        self.now().partitions.get(&partition).is_some_and(|(_, is_running)| *is_running)
     }
 
     fn is_settled(&self) -> bool {
         let now = self.now();
-        now.has_joined && now.starting.is_empty()
+        now.has_joined && now.partitions.values().all(|(_, is_running)| *is_running)
     }
 
-    fn starts(&self, partition: i32) {
-        let mut now = self.now();
-        now.running.remove(&partition);
-        now.starting.insert(partition);
+    fn starts(&self, partition: i32, assignment: Assignment) {
+        self.now().partitions.insert(partition, (assignment, false));
     }
 
-    fn runs(&self, partition: i32) {
-        let mut now = self.now();
-        now.starting.remove(&partition);
-        now.running.insert(partition);
+    /// Sets whether it runs; `false` when it came by another assignment since, or is ours no more.
+    fn runs(&self, partition: i32, assignment: Assignment, is_running: bool) -> bool {
+        match self.now().partitions.get_mut(&partition) {
+            Some((current, state)) if *current == assignment => {
+                *state = is_running;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn ends(&self, partition: i32) {
-        let mut now = self.now();
-        now.starting.remove(&partition);
-        now.running.remove(&partition);
+        self.now().partitions.remove(&partition);
     }
 }
 
 struct Running {
+    assignment: Assignment,
     raw: Sender<Vec<Raw>>,
     fetched: Arc<Waterline>,
     end: Arc<End>,
@@ -129,6 +138,14 @@ impl End {
         self.is_over.load(Ordering::Acquire)
     }
 
+    /// Waits, unless the partition is taken away meanwhile.
+    fn wait(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.is_over() && Instant::now() < until {
+            thread::sleep(TICK);
+        }
+    }
+
     fn release(&self) -> MutexGuard<'_, Option<Release>> {
         self.release.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,6 +154,7 @@ impl End {
 #[derive(Default)]
 struct Waterline {
     records: AtomicUsize,
+    bytes: AtomicUsize,
     is_paused: AtomicBool,
 }
 
@@ -153,7 +171,14 @@ impl Partitions {
 
     pub fn take(&mut self, event: Event) {
         match event {
-            Event::Assigned(partition) => self.assigned(partition),
+            Event::Assigned { partition, .. } if partition.unsigned_abs() >= self.shared.partitions.get() => {
+                let count = self.shared.partitions;
+                let text = format!(
+                    "quotes has more partitions than the {count} its log was made with: tenants have moved; name another log"
+                );
+                let _ = self.shared.failed.send(anyhow::anyhow!(text));
+            }
+            Event::Assigned { partition, assignment } => self.assigned(partition, assignment),
             Event::Joined => {
                 self.shared.ours.now().has_joined = true;
                 self.shared.settled();
@@ -168,16 +193,17 @@ impl Partitions {
             }
             Event::PartitionError { partition, error } => {
                 // Its thread keeps what it has decided so far.
-                self.running.remove(&partition);
-                match error {
-                    PartitionError::Other(reason) => {
-                        tracing::error!(partition, reason, "the partition is taken over again");
-                        self.shared.command(Command::Restart(partition));
-                    }
-                    PartitionError::OutOfRange { .. } | PartitionError::Replaced => {
+                let running = self.running.remove(&partition);
+                match (error, running) {
+                    (error @ PartitionError::OutOfRange { .. }, _) => {
                         let reason = format!("LOG_REGRESSION: {error}; restore the topic, or create a new log");
                         stopped(&self.shared, partition, &reason);
                     }
+                    (PartitionError::Other(reason), Some(Running { assignment, .. })) => {
+                        tracing::error!(partition, reason, "the partition is taken over again");
+                        self.shared.command(Command::Restart { partition, assignment });
+                    }
+                    (PartitionError::Other(_), None) => {}
                 }
             }
             Event::Fatal(reason) => {
@@ -186,12 +212,13 @@ impl Partitions {
         }
     }
 
-    fn assigned(&mut self, partition: i32) {
+    fn assigned(&mut self, partition: i32, assignment: Assignment) {
         let (raw, fetched_records) = channel();
-        let running = Running { raw, fetched: Arc::default(), end: Arc::default() };
-        let actor =
-            Partition { shared: self.shared.clone(), partition, waterline: running.fetched.clone(), end: running.end.clone() };
-        self.shared.ours.starts(partition);
+        let running = Running { assignment, raw, fetched: Arc::default(), end: Arc::default() };
+        let (waterline, end) = (running.fetched.clone(), running.end.clone());
+        let actor = Partition { shared: self.shared.clone(), partition, assignment, waterline, end };
+        self.shared.ours.starts(partition, assignment);
+        self.shared.metrics.partition_up(partition.unsigned_abs(), false);
         self.running.insert(partition, running);
         let run = move || actor.run(fetched_records);
         if let Err(error) = thread::Builder::new().name(format!("partition-{partition}")).spawn(run) {
@@ -206,6 +233,7 @@ impl Partitions {
             running.end.is_over.store(true, Ordering::Release);
         }
         self.shared.ours.ends(partition);
+        self.shared.elsewhere.take_up(partition);
         self.shared.health.partition_well(partition.unsigned_abs());
         self.shared.metrics.partition_gone(partition.unsigned_abs());
         self.shared.settled();
@@ -213,13 +241,31 @@ impl Partitions {
 
     fn records(&mut self, partition: i32, records: Vec<Raw>) {
         let Some(running) = self.running.get(&partition) else { return };
-        let before = running.fetched.records.fetch_add(records.len(), Ordering::AcqRel);
-        if before + records.len() > FETCHED_MAX && !running.fetched.is_paused.swap(true, Ordering::AcqRel) {
+        if running.fetched.rise(&records) && !running.fetched.is_paused.swap(true, Ordering::AcqRel) {
             self.shared.command(Command::Pause(partition));
         }
         // A partition that has ended by an error has told why.
         let _ = running.raw.send(records);
     }
+}
+
+impl Waterline {
+    /// Whether that is too much.
+    fn rise(&self, records: &[Raw]) -> bool {
+        let count = self.records.fetch_add(records.len(), Ordering::AcqRel) + records.len();
+        let bytes = size_of_all(records);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes > FETCHED_BYTES_MAX || count > FETCHED_MAX
+    }
+
+    /// Whether there is room enough to go on.
+    fn fall(&self, count: usize, bytes: usize) -> bool {
+        let left = self.records.fetch_sub(count, Ordering::AcqRel) - count;
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel) - bytes <= FETCHED_BYTES_MAX / 2 && left <= FETCHED_MAX / 2
+    }
+}
+
+fn size_of_all(records: &[Raw]) -> usize {
+    records.iter().map(|record| record.value.as_ref().map_or(0, |value| value.len())).sum()
 }
 
 /// The partition stands still until it is assigned anew; the others go on.
@@ -234,36 +280,63 @@ fn stopped(shared: &Shared, partition: i32, reason: &str) {
 struct Partition {
     shared: Arc<Shared>,
     partition: i32,
+    assignment: Assignment,
     waterline: Arc<Waterline>,
     end: Arc<End>,
 }
 
+/// The partition's place in the group, as its loop sees it.
+struct Seat {
+    shared: Arc<Shared>,
+    partition: i32,
+    end: Arc<End>,
+}
+
+impl Membership for Seat {
+    fn is_over(&self) -> bool {
+        self.end.is_over()
+    }
+
+    fn kept(&self, next_offset: u64) {
+        self.shared.command(Command::Commit { partition: self.partition, offset: next_offset });
+    }
+}
+
 impl Partition {
     fn run(self, raw: Receiver<Vec<Raw>>) {
-        let (shared, partition, end) = (self.shared.clone(), self.partition, self.end.clone());
+        let (shared, partition, assignment, end) = (self.shared.clone(), self.partition, self.assignment, self.end.clone());
         let ended = catch_unwind(AssertUnwindSafe(|| self.decide(raw))).unwrap_or_else(|panic| Err(panicked(&*panic)));
         match ended {
             Ok(()) => {}
             Err(_) if end.is_over() => {}
-            Err(Failure::Lasting(reason)) => stopped(&shared, partition, &reason),
+            Err(Failure::Lasting(reason)) => {
+                if shared.ours.runs(partition, assignment, false) {
+                    stopped(&shared, partition, &reason);
+                }
+            }
             Err(Failure::Passing(reason)) => match shared.producer.failure() {
                 // Its records are lost for this process; a new one goes on from the checkpoint.
                 Some(fatal) => drop(shared.failed.send(anyhow::anyhow!("kafka: the producer has failed: {fatal}"))),
                 None => {
                     tracing::error!(partition, reason, "the partition is taken over again");
-                    shared.ours.starts(partition);
-                    thread::sleep(RETRY);
-                    shared.command(Command::Restart(partition));
+                    if shared.ours.runs(partition, assignment, false) {
+                        shared.metrics.partition_up(partition.unsigned_abs(), false);
+                    }
+                    end.wait(RETRY_MIN);
+                    shared.command(Command::Restart { partition, assignment });
                 }
             },
         }
     }
 
     fn decide(self, raw: Receiver<Vec<Raw>>) -> Result<(), Failure> {
-        let (shared, partition, end) = (self.shared.clone(), self.partition, self.end.clone());
+        let (shared, partition, assignment, end) = (self.shared.clone(), self.partition, self.assignment, self.end.clone());
         let Some(Taken { owner, saver, start, needs_whole }) = self.take_over()? else { return Ok(()) };
-        shared.command(Command::Start { partition, at: start });
-        shared.ours.runs(partition);
+        // Taken away meanwhile: what follows is the next assignment's.
+        if !shared.ours.runs(partition, assignment, true) {
+            return Ok(());
+        }
+        shared.command(Command::Start { partition, assignment, at: start });
         shared.health.partition_well(partition.unsigned_abs());
         shared.metrics.partition_up(partition.unsigned_abs(), true);
         shared.settled();
@@ -272,14 +345,17 @@ impl Partition {
         let prepare = thread::Builder::new().name(format!("prepare-{partition}"));
         prepare.spawn(move || self.prepare(&raw, &messages)).map_err(|error| Failure::Passing(error.to_string()))?;
         let keeping = Keeping { interval: shared.checkpoint_every, debt_max: shared.checkpoint_debt_max, needs_whole };
-        Ok(Loop::new(owner, saver, keeping, Box::new(move || end.is_over())).run(&received)?)
+        Ok(Loop::new(owner, saver, keeping, Box::new(Seat { shared, partition, end })).run(&received)?)
     }
 
     /// Tries until it succeeds, or the partition is taken away: `None`.
     fn take_over(&self) -> Result<Option<Taken>, Failure> {
-        let mut last = String::new();
+        let (mut last, mut wait) = (String::new(), RETRY_MIN);
+        // One claim for an assignment, however often it is tried.
+        let mut epoch = None;
         loop {
-            match take_over(&self.shared, self.partition) {
+            let claimed = epoch.map_or_else(|| claim(&self.shared, self.partition), Ok);
+            match claimed.and_then(|claimed| take_over(&self.shared, self.partition, *epoch.insert(claimed))) {
                 Ok(taken) => return Ok(Some(taken)),
                 Err(_) if self.end.is_over() => return Ok(None),
                 Err(Failure::Passing(reason)) => {
@@ -287,7 +363,8 @@ impl Partition {
                         tracing::warn!(partition = self.partition, reason, "the partition cannot be taken over yet");
                         last = reason;
                     }
-                    thread::sleep(RETRY);
+                    self.end.wait(wait);
+                    wait = (wait * 2).min(RETRY_MAX);
                 }
                 Err(lasting @ Failure::Lasting(_)) => return Err(lasting),
             }
@@ -306,13 +383,12 @@ impl Partition {
             if self.end.is_over() {
                 break;
             }
-            let count = records.len();
+            let (count, bytes) = (records.len(), size_of_all(&records));
             let ready = records.into_iter().map(|record| prepare(fetched(record), place)).collect();
             if messages.send(Message::Records(ready)).is_err() {
                 return;
             }
-            let left = self.waterline.records.fetch_sub(count, Ordering::AcqRel) - count;
-            if left <= FETCHED_MAX / 2 && self.waterline.is_paused.swap(false, Ordering::AcqRel) {
+            if self.waterline.fall(count, bytes) && self.waterline.is_paused.swap(false, Ordering::AcqRel) {
                 self.shared.command(Command::Resume(self.partition));
             }
         }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::{adapter, fetched};
+use super::{adapter, fetched, refuse_another_clock};
 use crate::adapters::file::{Reject, RejectsWriter};
 use crate::adapters::kafka::{ControlCopy, Fetched, From, KafkaConfig, Reader, Topic, read};
 use crate::config::Config;
@@ -139,6 +139,7 @@ pub fn replay(
     }
     let settings = fixed::read(&control.log.settings, &control.log.log_id, 0)?;
     let rules = rules(settings.retention_secs)?;
+    refuse_another_clock(&config, &control.log)?;
     let is_event_time = config.time.arrival.clock() == ArrivalClock::Event;
     let recorded = Arc::new(Recorded { config: kafka, settings, partitions, is_event_time, control, rules });
     let mut files = Files::create(outputs, &recorded.config.topics.quotes)?;
@@ -249,7 +250,7 @@ impl Control for Recorded {
             return Ok(None);
         }
         let book = self.control.books.iter().take_while(|book| book.offset <= offset).last();
-        Ok(book.and_then(|book| from_canonical(&book.source).ok()))
+        book.map(|book| from_canonical(&book.source).map_err(|_| ControlError::Unreadable(book.version))).transpose()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -12,28 +13,28 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::adapter;
 use super::elsewhere::Elsewhere;
 use super::intake::Intake;
 use super::partitions::{Ours, Partitions, Shared};
 use super::takeover::Failure;
-use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Producer, Published, start};
+use super::{adapter, install, needed_secs, refuse_another_clock};
+use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, check, start};
 use crate::adapters::redis;
 use crate::config::Config;
-use crate::contract::rule_file::canonical_source;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
-use crate::pipeline::queue::{Job, bounded};
+use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
 use super::super::service::{StopReport, listen, start_http};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(5);
 
 pub struct KafkaService {
     pub addr: SocketAddr,
@@ -49,6 +50,7 @@ pub struct KafkaService {
 struct Clients {
     consumer: ConsumerHandle,
     producer: Arc<Producer>,
+    intake: thread::JoinHandle<()>,
 }
 
 impl KafkaService {
@@ -67,7 +69,7 @@ impl KafkaService {
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
-        let (queue, jobs) = bounded(config.limits.queue_max);
+        let (queue, jobs) = bounded_before_log(config.limits.queue_max);
         let (tell_failed, told) = channel();
         let decisions = Arc::new(LateDecisions::default());
         let (http, stop_http) = start_http(listener, config, queue, decisions.clone(), metrics.clone(), health.clone());
@@ -110,9 +112,15 @@ impl KafkaService {
         let left = deadline.saturating_duration_since(Instant::now());
         let clients = lock(&self.clients).take();
         let ended = tokio::task::spawn_blocking(move || {
-            let Some(Clients { consumer, producer }) = clients else { return true };
-            let has_left = consumer.stop(left / 2);
-            has_left & producer.flush(left / 2).is_ok()
+            let Some(Clients { consumer, producer, intake }) = clients else { return true };
+            // HTTP is gone: what was queued is in the producer as soon as the intake ends.
+            let until = std::time::Instant::now() + left / 3;
+            while !intake.is_finished() && std::time::Instant::now() < until {
+                thread::sleep(TICK);
+            }
+            let has_sent = intake.is_finished() & producer.flush(left / 3).is_ok();
+            let has_left = consumer.stop(left / 3);
+            has_sent & has_left & producer.flush(left / 3).is_ok()
         });
         StopReport { is_complete: answered & ended.await.unwrap_or(false) }
     }
@@ -165,6 +173,8 @@ impl Starting {
         let mut instance = [0u8; 8];
         getrandom::fill(&mut instance).map_err(|error| anyhow!("no random numbers: {error}"))?;
         let (waiters, ours) = (Arc::new(Waiters::default()), Arc::new(Ours::default()));
+        let elsewhere = Elsewhere::new(decisions, control.clone(), waiters.clone(), self.runtime.clone());
+        let elsewhere = Arc::new(elsewhere);
         let shared = Arc::new(Shared {
             config: self.kafka.clone(),
             redis: self.config.redis.options(),
@@ -174,10 +184,11 @@ impl Starting {
             checkpoint_every: Duration::from_millis(self.config.kafka.checkpoint_ms),
             checkpoint_debt_max: self.config.kafka.checkpoint_debt_max,
             instance: instance.iter().map(|byte| format!("{byte:02x}")).collect(),
-            control: control.clone(),
+            control,
             producer: producer.clone(),
             waiters: waiters.clone(),
             ours: ours.clone(),
+            elsewhere: elsewhere.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             commands: OnceLock::new(),
@@ -186,10 +197,15 @@ impl Starting {
         let mut owned = Partitions::new(shared.clone());
         let consumer = start(&self.kafka, move |event| owned.take(event))?;
         let _ = shared.commands.set(consumer.commands());
-        let elsewhere = Arc::new(Elsewhere::new(decisions, control, waiters.clone(), self.runtime.clone()));
-        let intake = Intake { producer: producer.clone(), waiters, ours, elsewhere, health: self.health.clone(), instance };
-        thread::Builder::new().name("intake".to_owned()).spawn(move || intake.run(jobs))?;
-        Ok(Some(Clients { consumer, producer }))
+        let (health, failed) = (self.health.clone(), self.failed.clone());
+        let intake = Intake { producer: producer.clone(), waiters, ours, elsewhere, health, failed: failed.clone() };
+        let run = move || {
+            if catch_unwind(AssertUnwindSafe(|| intake.run(jobs))).is_err() {
+                let _ = failed.send(anyhow!("a defect: the thread that takes quotes in has died"));
+            }
+        };
+        let intake = thread::Builder::new().name("intake".to_owned()).spawn(run)?;
+        Ok(Some(Clients { consumer, producer, intake }))
     }
 
     fn connect_in_time(&self) -> Result<Option<Connected>> {
@@ -217,8 +233,11 @@ impl Starting {
     }
 
     fn connect(&self) -> Result<Connected, Failure> {
-        for notice in redis::check(&self.config.redis.options())? {
-            tracing::warn!(notice, "redis");
+        match redis::check(&self.config.redis.options()) {
+            Ok(notices) => notices.iter().for_each(|notice| tracing::warn!(notice, "redis")),
+            // Partitions cannot be taken over without it; other instances may hold some.
+            Err(error @ StoreError::Unavailable(_)) => tracing::error!(%error, "redis"),
+            Err(error) => return Err(error.into()),
         }
         let producer = Arc::new(Producer::new(&self.kafka)?);
         let control = Arc::new(Control::start(&self.kafka, producer.clone())?);
@@ -231,35 +250,31 @@ impl Starting {
                 return Err(Failure::Lasting(text));
             }
         }
+        refuse_another_clock(&self.config, log).map_err(|error| Failure::Lasting(error.to_string()))?;
         let partitions = log.partitions;
         let counted = NonZeroU32::new(partitions).ok_or_else(|| Failure::Lasting("the log has no partitions".to_owned()))?;
+        self.look_at_topics()?;
         let decisions = Arc::new(DecisionsTail::start(&self.kafka)?);
-        install(&control, &self.rules, partitions)?;
-        self.metrics.rule_book(&self.rules.reference());
+        let book = install(&control, &self.rules)?;
+        if book.hash != format!("{:016x}", self.rules.hash()) {
+            tracing::warn!(
+                version = book.version,
+                "the log has a later rule book than the one given here: the log's is in force"
+            );
+        }
         Ok(Connected { control, producer, decisions, settings, partitions: counted })
     }
-}
 
-/// Publishes the rule book unless it is the last one, and points every partition to it.
-fn install(control: &Control, rules: &RuleBook, partitions: u32) -> Result<(), Failure> {
-    loop {
-        let last = control.last_book();
-        if last.as_ref().is_some_and(|last| last.hash == format!("{:016x}", rules.hash())) {
-            return Ok(());
-        }
-        let after = last.map_or(0, |last| last.version);
-        let book = RuleBook::build(after + 1, rules.rules().cloned().collect());
-        let book = book.map_err(|errors| Failure::Lasting(format!("the rule book does not compile: {errors:?}")))?;
-        match control.publish_book(&canonical_source(&book), book.hash(), after)? {
-            Published::Accepted(book) => {
-                for partition in 0..partitions {
-                    control.publish_pointer(partition.cast_signed(), book.offset)?;
-                }
-                tracing::info!(version = book.version, hash = book.hash, "the rule book is in force");
-                return Ok(());
+    fn look_at_topics(&self) -> Result<(), Failure> {
+        let needs = Needs { retention_secs: needed_secs(&self.config) };
+        let mut dangerous = Vec::new();
+        for finding in check(&self.kafka, needs)? {
+            match finding.severity {
+                Severity::Dangerous => dangerous.push(finding.to_string()),
+                Severity::Notice => tracing::warn!(%finding, "topics"),
             }
-            Published::Overtaken(_) => {}
         }
+        if dangerous.is_empty() { Ok(()) } else { Err(Failure::Lasting(dangerous.join("; "))) }
     }
 }
 

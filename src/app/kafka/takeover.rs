@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::emit::KafkaEmit;
 use super::partitions::Shared;
-use crate::adapters::kafka::{Control, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
+use crate::adapters::kafka::{Control, ControlBook, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
 use crate::adapters::redis::{self, RedisCheckpoints};
 use crate::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
 use crate::contract::rule_file::from_canonical;
@@ -101,15 +101,20 @@ impl Controls for TopicControl {
                 return Err(ControlError::NotYet);
             }
         }
-        Ok(self.control.books_up_to(offset).last().and_then(|book| from_canonical(&book.source).ok()))
+        let read = |book: &ControlBook| from_canonical(&book.source).map_err(|_| ControlError::Unreadable(book.version));
+        self.control.books_up_to(offset).last().map(read).transpose()
     }
 }
 
-pub fn take_over(shared: &Shared, partition: i32) -> Result<Taken, Failure> {
+/// Claims the partition: its epoch.
+pub fn claim(shared: &Shared, partition: i32) -> Result<u64, Failure> {
+    shared.control.publish_claim(partition, &shared.instance).map_err(passing)
+}
+
+pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, Failure> {
     let number = partition.unsigned_abs();
     // Asked each time: it may have been set otherwise, or be another server by now.
     redis::check(&shared.redis)?;
-    let epoch = shared.control.publish_claim(partition, &shared.instance).map_err(passing)?;
     let settings = Settings { partition: number, ..shared.settings.clone() };
     let mut store = RedisCheckpoints::new(&shared.redis, &settings.log_id, number)?;
     let (loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, |book| find(shared, book)) {

@@ -34,6 +34,11 @@ impl Frontier {
         self.last = self.last.max(Some(place));
     }
 
+    /// Whether everything that was found is of records before this offset.
+    pub fn is_passed(&self, next_offset: u64) -> bool {
+        self.last.is_none_or(|(cause, _)| cause < next_offset)
+    }
+
     pub fn judge(&mut self, place: Emitted, value: &[u8]) -> Emission {
         if self.last.is_none_or(|last| place > last) {
             // Passed: what was kept for the comparison can go.
@@ -60,6 +65,7 @@ mod tests {
         frontier.take((7, 1), b"b");
         frontier.take((7, 1), b"a late copy of a zombie");
         frontier.take((9, 0), b"c");
+        assert!(!frontier.is_passed(9) && frontier.is_passed(10));
         for (place, value, expected) in [
             ((7, 0), &b"a"[..], Emission::Known),
             ((7, 1), b"x", Emission::Diverged),

@@ -14,7 +14,7 @@ use crate::engine::decide::{Books, restate};
 use crate::engine::decision::Decision;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
-use crate::engine::state::State;
+use crate::engine::state::{State, id_hash};
 use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
 use crate::metrics::Metrics;
@@ -23,6 +23,9 @@ use crate::pipeline::queue::Answered;
 use crate::pipeline::writer::WriterError;
 use crate::pipeline::{Segment, Source, StoreError, batch};
 
+/// Bytes of a dead letter. Beyond: it is cut, and a header tells how long the record was; the whole is at its place in the log.
+const DEAD_LETTER_BYTES_MAX: usize = 1 << 20;
+const DEAD_LETTER_KEY_MAX: usize = 4 << 10;
 /// How long a pointer may run ahead of what is known of the control topic.
 const CONTROL_WAIT: Duration = Duration::from_secs(30);
 
@@ -69,6 +72,9 @@ pub enum ControlError {
     Impossible,
     #[error("the control topic was not read so far in time")]
     NotYet,
+    /// Perhaps a later version wrote it.
+    #[error("rule book {0} of the control topic cannot be read by this version of quoteguard")]
+    Unreadable(u32),
 }
 
 /// A checkpoint of the state as it stood, to be saved once its emissions are acknowledged.
@@ -93,9 +99,8 @@ pub struct Owner<E> {
     segment: Segment,
     emitted: u64,
     taken: u64,
-    /// Event time of the first quote of a log whose beginning is gone.
-    begins_late: Option<EventTime>,
     is_beginning_gone: bool,
+    diverged: u64,
 }
 
 impl<E: Emit> Owner<E> {
@@ -121,8 +126,8 @@ impl<E: Emit> Owner<E> {
             segment,
             emitted: 0,
             taken: 0,
-            begins_late: None,
             is_beginning_gone: false,
+            diverged: 0,
         }
     }
 
@@ -158,6 +163,11 @@ impl<E: Emit> Owner<E> {
         Owner { is_beginning_gone: true, ..self }
     }
 
+    /// Whether there is a record that a checkpoint can be held against.
+    pub fn has_read(&self) -> bool {
+        self.manifest.last.is_some()
+    }
+
     /// Records taken so far.
     pub fn taken(&self) -> u64 {
         self.taken
@@ -183,8 +193,8 @@ impl<E: Emit> Owner<E> {
         let mut step = self.step(&Input::Quote(quote))?;
         let source = if token.is_some() { Source::Http } else { Source::Stream };
         self.metrics.step(source, product, &step);
-        if self.is_beginning_gone && self.begins_late.is_none() {
-            self.begins_late = step.decisions.first().map(|decision| decision.event_time);
+        if self.is_beginning_gone && self.manifest.begins_late.is_none() {
+            self.manifest.begins_late = step.decisions.first().map(|decision| decision.event_time);
         }
         for (index, decision) in step.decisions.iter().enumerate() {
             self.decision(decision, offset, index as u32, &[])?;
@@ -197,10 +207,11 @@ impl<E: Emit> Owner<E> {
         if let Some((error, reason, _)) = batch::refusal(&step.outcome) {
             self.dead_letter(raw, reason, &error, batch::refusal_value(&step.outcome))?;
         }
-        if let Some(token) = token.filter(|token| self.waiters.is_waiting(token)) {
+        let id = id_hash(tenant, quote_id);
+        if let Some(token) = token.filter(|token| self.waiters.awaited(token) == Some(id)) {
             let text = self.books.applicant_text(&self.state, tenant, quote_id).cloned();
             let decision = if step.decisions.is_empty() { None } else { Some(step.decisions.swap_remove(0)) };
-            self.waiters.answer(token, offset, Answered { outcome: step.outcome, decision, text });
+            self.waiters.answer(token, id, offset, Answered { outcome: step.outcome, decision, text });
         }
         Ok(())
     }
@@ -239,6 +250,7 @@ impl<E: Emit> Owner<E> {
                     Input::Skipped { position }
                 }
                 Err(error @ ControlError::NotYet) => return Err(StoreError::Unavailable(error.to_string()).into()),
+                Err(error @ ControlError::Unreadable(_)) => return Err(StoreError::Refused(error.to_string()).into()),
             }
         };
         self.step(&input).map(|_| ())
@@ -259,20 +271,12 @@ impl<E: Emit> Owner<E> {
         write_decision(decision, &mut json);
         match self.frontier.judge((cause, index), &json) {
             Emission::Known => return Ok(()),
-            Emission::Diverged if self.is_warming_up(decision.event_time) => return Ok(()),
+            Emission::Diverged | Emission::Missing if self.is_warming_up(decision.event_time) => return Ok(()),
             Emission::Diverged => {
-                self.metrics.diverged("decision");
-                tracing::error!(
-                    offset = cause,
-                    index,
-                    "a decision differs from the one that was emitted; the emitted one stands"
-                );
+                self.tell_divergence("decision", cause, "a decision differs from the one emitted, which stands");
                 return Ok(());
             }
-            Emission::Missing => {
-                self.metrics.diverged("missing");
-                tracing::error!(offset = cause, index, "a decision was missing among those emitted; it is sent");
-            }
+            Emission::Missing => self.tell_divergence("missing", cause, "a decision is missing among those emitted; it is sent"),
             Emission::Send => {}
         }
         let number = |n: u64| n.to_string().into_bytes();
@@ -298,12 +302,33 @@ impl<E: Emit> Owner<E> {
             (headers::SOURCE_OFFSET, raw.offset.to_string().into_bytes()),
         ];
         told.extend(value.map(|value| (headers::REASON_VALUE, value.into_bytes())));
-        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key: raw.key, value: raw.value, headers: told })
+        let Fetched { key, value, .. } = raw;
+        let length = value.as_ref().map_or(0, |value| value.len());
+        let mut cut = false;
+        let mut within = |bytes: Box<[u8]>, max: usize| {
+            cut |= bytes.len() > max;
+            if bytes.len() > max { bytes[..max].into() } else { bytes }
+        };
+        let (key, value) =
+            (key.map(|key| within(key, DEAD_LETTER_KEY_MAX)), value.map(|value| within(value, DEAD_LETTER_BYTES_MAX)));
+        if cut {
+            told.push((headers::LENGTH, length.to_string().into_bytes()));
+        }
+        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key, value, headers: told })
+    }
+
+    /// Every one is counted, the first ones and then one of a thousand are logged.
+    fn tell_divergence(&mut self, kind: &str, offset: u64, what: &str) {
+        self.metrics.diverged(kind);
+        if self.diverged < 10 || self.diverged.is_multiple_of(1_000) {
+            tracing::error!(offset, count = self.diverged + 1, "{what}");
+        }
+        self.diverged += 1;
     }
 
     /// A log whose beginning is gone lacks attempts of the first window: what was decided with them stands, and is no divergence.
     fn is_warming_up(&self, at: EventTime) -> bool {
-        self.begins_late.is_some_and(|first| at.0 - first.0 < self.state.settings().retention_secs * SECOND)
+        self.manifest.begins_late.is_some_and(|first| at.0 - first.0 < self.state.settings().retention_secs * SECOND)
     }
 
     fn send(&mut self, record: Outgoing) -> Result<(), WriterError> {
@@ -328,7 +353,7 @@ impl<E: Emit> Owner<E> {
             return None;
         }
         let segment = self.forgive();
-        let save = Save::Append { segment, manifest: self.manifest_now(), horizon: self.state.expiry_horizon().0 };
+        let save = Save::Append { segment, manifest: self.manifest_now(), horizon: batch::kept_from(&self.state).0 };
         Some(Cut { save, emitted: self.emitted, taken: self.taken })
     }
 
@@ -346,7 +371,12 @@ impl<E: Emit> Owner<E> {
             arrivals: self.state.arrivals(),
             books: self.state.books().to_vec(),
             digest: self.state.held_digest(),
-            emitted_to: self.emit.decisions_end(),
+            // What is found of later records is compared again, should this owner end before it has passed them.
+            emitted_to: if self.frontier.is_passed(self.state.next_offset()) {
+                self.emit.decisions_end()
+            } else {
+                self.manifest.emitted_to
+            },
             ..self.manifest.clone()
         }
     }

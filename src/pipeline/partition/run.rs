@@ -47,12 +47,19 @@ pub struct Keeping {
     pub needs_whole: bool,
 }
 
+/// The partition's place in the group.
+pub trait Membership {
+    /// Whether it is ours no longer.
+    fn is_over(&self) -> bool;
+    /// A checkpoint is kept that stands here.
+    fn kept(&self, next_offset: u64);
+}
+
 pub struct Loop<E> {
     owner: Owner<E>,
     saver: Saver,
     keeping: Keeping,
-    /// Whether the partition is ours no longer.
-    is_over: Box<dyn Fn() -> bool>,
+    membership: Box<dyn Membership>,
     /// Waits for its emissions to be acknowledged.
     cut: Option<Cut>,
     is_saving: bool,
@@ -63,17 +70,19 @@ pub struct Loop<E> {
     /// Records taken up to the last checkpoint that was kept, and up to the one that is being saved.
     kept: u64,
     saving: u64,
+    /// Position of the one that is being saved.
+    saving_to: u64,
 }
 
 impl<E: Emit> Loop<E> {
-    pub fn new(owner: Owner<E>, saver: Saver, keeping: Keeping, is_over: Box<dyn Fn() -> bool>) -> Self {
+    pub fn new(owner: Owner<E>, saver: Saver, keeping: Keeping, membership: Box<dyn Membership>) -> Self {
         let cut_at = Instant::now() + keeping.interval;
         let needs_whole = keeping.needs_whole;
         Loop {
             owner,
             saver,
             keeping,
-            is_over,
+            membership,
             cut: None,
             is_saving: false,
             needs_whole,
@@ -81,6 +90,7 @@ impl<E: Emit> Loop<E> {
             report_at: Instant::now(),
             kept: 0,
             saving: 0,
+            saving_to: 0,
         }
     }
 
@@ -121,7 +131,7 @@ impl<E: Emit> Loop<E> {
             return Ok(());
         }
         tracing::error!(debt = debt(self), "no checkpoint is kept for too long: the partition waits for the store");
-        while debt(self) > self.keeping.debt_max && !(self.is_over)() {
+        while debt(self) > self.keeping.debt_max && !self.membership.is_over() {
             std::thread::sleep(ACK_POLL);
             self.heed_saved()?;
             self.checkpoint();
@@ -138,7 +148,10 @@ impl<E: Emit> Loop<E> {
             };
             self.is_saving = false;
             match saved {
-                Saved::Done => self.kept = self.saving,
+                Saved::Done => {
+                    self.kept = self.saving;
+                    self.membership.kept(self.saving_to);
+                }
                 Saved::Rewound => self.needs_whole = true,
                 Saved::Refused(error) => return Err(error.into()),
             }
@@ -161,13 +174,15 @@ impl<E: Emit> Loop<E> {
             return;
         }
         if self.cut.is_none() && Instant::now() >= self.cut_at {
-            let is_whole = std::mem::take(&mut self.needs_whole);
+            // Not before there is a record that it can be held against.
+            let is_whole = self.owner.has_read() && std::mem::take(&mut self.needs_whole);
             self.cut = if is_whole { Some(self.owner.cut_whole()) } else { self.owner.cut() };
             self.cut_at = Instant::now() + self.keeping.interval;
         }
         // Never past what has been emitted.
         if let Some(cut) = self.cut.take_if(|cut| self.owner.acknowledged() >= cut.emitted) {
             self.saving = cut.taken;
+            self.saving_to = cut.save.next_offset();
             self.saver.save(cut.save);
             self.is_saving = true;
         }

@@ -26,6 +26,15 @@ pub enum Save {
     Replace { export: Export, manifest: Manifest },
 }
 
+impl Save {
+    /// The record to read next once it is kept.
+    pub fn next_offset(&self) -> u64 {
+        match self {
+            Save::Append { manifest, .. } | Save::Replace { manifest, .. } => manifest.next_offset,
+        }
+    }
+}
+
 /// How it went.
 #[derive(Debug)]
 pub enum Saved {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use quoteguard::adapters::kafka::{
-    Command, ConsumerHandle, CreateOptions, Event, Fetched, From, KafkaConfig, Outgoing, Producer, ReadEnd, Security, StartAt,
-    Topic, TopicNames, create, read, start,
+    Assignment, Command, ConsumerHandle, CreateOptions, Event, Fetched, From, KafkaConfig, Outgoing, Producer, ReadEnd, Security,
+    StartAt, Topic, TopicNames, create, read, start,
 };
 use rdkafka::ClientConfig;
 
@@ -118,14 +118,28 @@ pub struct Member {
     events: mpsc::Receiver<Event>,
     /// Records that came while something else was waited for.
     pub records: Vec<Fetched>,
+    /// The last one of each partition.
+    assignments: Arc<Mutex<BTreeMap<i32, Assignment>>>,
 }
 
 impl Member {
     pub fn join(config: &KafkaConfig) -> Member {
         let (tell, events) = mpsc::channel();
-        // A test that has seen enough listens no more.
-        let handle = start(config, move |event| drop(tell.send(event))).expect("a consumer");
-        Member { handle, events, records: Vec::new() }
+        let assignments = Arc::new(Mutex::new(BTreeMap::new()));
+        let seen = assignments.clone();
+        let take = move |event: Event| {
+            if let Event::Assigned { partition, assignment } = event {
+                seen.lock().expect("whole").insert(partition, assignment);
+            }
+            // A test that has seen enough listens no more.
+            drop(tell.send(event));
+        };
+        let handle = start(config, take).expect("a consumer");
+        Member { handle, events, records: Vec::new(), assignments }
+    }
+
+    pub fn assignment(&self, partition: i32) -> Assignment {
+        self.assignments.lock().expect("whole")[&partition]
     }
 
     pub fn order(&self, command: Command) {
@@ -133,7 +147,11 @@ impl Member {
     }
 
     pub fn start(&self, partition: i32, offset: u64) {
-        self.order(Command::Start { partition, at: StartAt::Offset(offset) });
+        self.start_at(partition, StartAt::Offset(offset));
+    }
+
+    pub fn start_at(&self, partition: i32, at: StartAt) {
+        self.order(Command::Start { partition, assignment: self.assignment(partition), at });
     }
 
     /// The first event that `pick` takes; records are kept, revoked partitions are let go.
@@ -156,7 +174,7 @@ impl Member {
         let mut assigned = Vec::new();
         while assigned.len() < count {
             assigned.push(self.await_event("assigned", |event| match event {
-                Event::Assigned(partition) => Ok(partition),
+                Event::Assigned { partition, .. } => Ok(partition),
                 other => Err(other),
             }));
         }

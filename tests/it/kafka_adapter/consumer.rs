@@ -36,7 +36,7 @@ fn a_pause_loses_and_repeats_nothing() {
     let bench = Bench::new("pause", 1);
     let mut member = Member::join(&bench.config);
     member.await_assigned(1);
-    member.order(Command::Start { partition: 0, at: StartAt::Beginning });
+    member.start_at(0, StartAt::Beginning);
     for round in 0..5 {
         bench.write_quotes(0, round * 300..round * 300 + 200);
         member.order(Command::Pause(0));
@@ -66,7 +66,7 @@ fn headers_and_gaps_arrive() {
     }
     let mut member = Member::join(&bench.config);
     member.await_assigned(1);
-    member.order(Command::Start { partition: 0, at: StartAt::Beginning });
+    member.start_at(0, StartAt::Beginning);
     let records = member.await_records(5).to_vec();
     let offsets: Vec<u64> = records.iter().map(|record| record.offset).collect();
     assert_eq!(offsets, [0, 1, 3, 4, 5], "the end of the transaction is at 2");
@@ -126,6 +126,28 @@ fn partitions_move_and_are_waited_for() {
     revoked.iter().for_each(|partition| first.start(*partition, 60));
     first.await_records(280);
     first.stop();
+}
+
+#[test]
+fn a_restarted_partition_begins_anew_and_what_was_said_of_it_before_has_no_effect() {
+    let bench = Bench::new("restarted", 1);
+    bench.write_quotes(0, 0..10);
+    let mut member = Member::join(&bench.config);
+    member.await_assigned(1);
+    member.start(0, 4);
+    member.await_records(6);
+    let before = member.assignment(0);
+    member.order(Command::Restart { partition: 0, assignment: before });
+    member.await_assigned(1);
+    assert!(member.assignment(0) > before);
+    bench.write_quotes(0, 10..12);
+    member.order(Command::Start { partition: 0, assignment: before, at: StartAt::Offset(0) });
+    member.order(Command::Restart { partition: 0, assignment: before });
+    member.assert_silent();
+    member.start(0, 8);
+    member.await_records(10);
+    assert_eq!(member.values(0), [4, 5, 6, 7, 8, 9, 8, 9, 10, 11]);
+    member.stop();
 }
 
 #[test]
