@@ -16,6 +16,8 @@ mod kafka_adapter;
 mod kafka_service;
 mod oracle;
 mod overload;
+#[cfg(feature = "redis")]
+mod partition;
 mod properties;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod proxy;

@@ -37,14 +37,14 @@ impl Fetched {
 }
 
 /// A record ready for its step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ready {
     pub last: LastRecord,
     pub token: Option<Box<[u8]>>,
     pub content: Content,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Content {
     Quote {
         clock: ArrivalClock,
