@@ -8,7 +8,10 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # For `make run`: flags of scripts/run.sh, such as --once or --port 9000.
 ARGS ?=
 
-.PHONY: help setup run test test-embedded test-volume services services-stop bench bench-kafka lint fmt audit
+# For `make test-faults`: what the faults are varied by.
+FAULT_SEEDS ?= 1 2 3 4 5
+
+.PHONY: help setup run test test-embedded test-faults test-volume services services-stop bench bench-kafka lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -28,6 +31,13 @@ test: ## Every test, with a real Kafka and Redis started for it, then schemathes
 test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no C++
 	@scripts/setup.sh compiler
 	cargo test --workspace --locked --no-default-features
+
+test-faults: ## Every fault of the service, Kafka, Redis, links and clocks, with five seeds, and a table of them (about 30 minutes)
+	@scripts/setup.sh compiler librdkafka kafka redis
+	@mkdir -p target && printf '%-58s %-10s %7s %10s %7s %5s %s\n' fault seeds fired decisions copies secs result > target/faults.txt
+	FAULT_TABLE=$(CURDIR)/target/faults.txt FAULT_SEEDS="$(FAULT_SEEDS)" scripts/services.sh run --secure -- \
+		cargo test --locked --test it -- faults:: --skip redis_faults:: --include-ignored --test-threads 1 || failed=$$?; \
+	cat target/faults.txt; exit $${failed:-0}
 
 services: ## Start a real Kafka and Redis on free ports, for `. target/services/env` and cargo test, or to try things
 	@scripts/setup.sh kafka redis

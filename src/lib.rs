@@ -7,6 +7,7 @@ pub mod app;
 pub mod config;
 pub mod contract;
 pub mod engine;
+pub mod fault;
 pub mod http;
 pub mod metrics;
 pub mod pipeline;

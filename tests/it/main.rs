@@ -7,11 +7,15 @@ mod conformance;
 mod contract;
 mod damage;
 mod demo;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod faults;
 mod full;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod java;
 #[cfg(feature = "kafka")]
 mod kafka_adapter;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
 mod oracle;

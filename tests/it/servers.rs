@@ -91,7 +91,22 @@ pub struct Copy(TempDir);
 
 impl Private {
     pub fn start(kind: Kind, settings: &[&str]) -> Private {
+        Private::start_in(tempfile::tempdir().expect("a temporary folder"), kind, settings)
+    }
+
+    /// On these ports, which are free: those of a broker are its clients', its controller's, and one more for a listener in `settings`.
+    pub fn start_on(kind: Kind, ports: &[u16], settings: &[&str]) -> Private {
         let dir = tempfile::tempdir().expect("a temporary folder");
+        let home = dir.path().join(kind.name());
+        let text = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") + "\n";
+        std::fs::create_dir(&home).expect("made");
+        std::fs::write(home.join("ports"), &text).expect("written");
+        let server = Private::start_in(dir, kind, settings);
+        assert_eq!(std::fs::read_to_string(home.join("ports")).expect("its ports"), text, "the ports were taken");
+        server
+    }
+
+    fn start_in(dir: TempDir, kind: Kind, settings: &[&str]) -> Private {
         let server = Private { kind, dir, settings: settings.iter().map(ToString::to_string).collect() };
         server.restart();
         server

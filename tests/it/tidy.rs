@@ -20,7 +20,7 @@ const SKIPPED: &[&str] = &[".git", "target", "data", ".venv"];
 const LAYERS: &[(&str, &[&str])] = &[
     ("src/engine", &["engine"]),
     ("src/contract", &["contract", "engine"]),
-    ("src/pipeline", &["pipeline", "contract", "engine", "metrics"]),
+    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault"]),
     ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics"]),
     ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
@@ -127,11 +127,11 @@ fn nothing_is_left_over() {
         concat!("<<<<", "<<< "),
     ];
     // The one reason to skip a test: a command of its own runs it.
-    let volume = concat!("#[ig", "nore = \"make test-volume\"]");
+    let commands = [concat!("#[ig", "nore = \"make test-volume\"]"), concat!("#[ig", "nore = \"make test-faults\"]")];
     let mut findings = Vec::new();
     for file in files(Path::new(ROOT)) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
-        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| line.trim() != volume) {
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !commands.contains(&line.trim())) {
             findings.extend(
                 banned
                     .iter()

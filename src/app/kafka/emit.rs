@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing as Record, Producer, SendError, Topic, Unsent};
+use crate::fault;
 use crate::pipeline::StoreError;
 use crate::pipeline::partition::owner::{Emit, Outgoing, OutgoingKind};
 
@@ -47,6 +48,7 @@ impl KafkaEmit {
             let mut under_way = lock(&under_way);
             match told {
                 Ok(Delivered { offset, .. }) => {
+                    fault::point("acknowledged");
                     under_way.open.remove(&number);
                     if let (OutgoingKind::Decision, Some(offset)) = (kind, offset) {
                         under_way.decisions_end = under_way.decisions_end.max(offset + 1);

@@ -15,6 +15,7 @@ use super::elsewhere::Elsewhere;
 use super::partitions::Ours;
 use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Topic, Unsent};
 use crate::contract::kafka::{CLIENT, TOKEN};
+use crate::fault;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, Payload};
@@ -90,6 +91,7 @@ impl Intake {
         let (waiters, ours, elsewhere) = (self.waiters.clone(), self.ours.clone(), self.elsewhere.clone());
         let under_way = under_way.clone();
         Box::new(move |told: Result<Delivered, DeliveryError>| {
+            fault::point("appended");
             under_way.sent().remove(&number);
             match told {
                 Ok(Delivered { partition, offset }) => {

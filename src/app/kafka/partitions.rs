@@ -19,6 +19,7 @@ use crate::adapters::kafka::{
 };
 use crate::adapters::redis::Options;
 use crate::engine::state::Settings;
+use crate::fault;
 use crate::metrics::Metrics;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::prepare::{Place, prepare};
@@ -213,6 +214,7 @@ impl Partitions {
     }
 
     fn assigned(&mut self, partition: i32, assignment: Assignment) {
+        fault::point("assigned");
         let (raw, fetched_records) = channel();
         let running = Running { assignment, raw, fetched: Arc::default(), end: Arc::default() };
         let (waterline, end) = (running.fetched.clone(), running.end.clone());

@@ -204,6 +204,7 @@ impl Recorded {
         let (decisions, dead_letters) = (files.decisions_count - before.0, files.rejects_count - before.1);
         Ok(PartitionReport { partition: stretch.partition, records, decisions, dead_letters, next_offset, held_digest, digest })
     }
+
     /// The state before the first record.
     fn empty(&self, partition: u32) -> Loaded {
         let (mut state, mut books) = (State::new(Settings { partition, ..self.settings.clone() }), Books::default());

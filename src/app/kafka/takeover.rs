@@ -14,6 +14,7 @@ use crate::contract::rule_file::from_canonical;
 use crate::engine::decision::RuleBookRef;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
+use crate::fault;
 use crate::pipeline::StoreError;
 use crate::pipeline::checkpoint::{CheckpointError, Manifest};
 use crate::pipeline::partition::frontier::Frontier;
@@ -112,6 +113,7 @@ pub fn claim(shared: &Shared, partition: i32) -> Result<u64, Failure> {
 }
 
 pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, Failure> {
+    fault::point("claimed");
     let number = partition.unsigned_abs();
     // Asked each time: it may have been set otherwise, or be another server by now.
     redis::check(&shared.redis)?;
@@ -126,6 +128,7 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
         }
         Err(error) => return Err(error.into()),
     };
+    fault::point("loaded");
     check_log(shared, partition, &loaded.manifest)?;
     let (frontier, decisions_end) = frontier(shared, partition, &loaded.manifest)?;
     let base = loaded.base;

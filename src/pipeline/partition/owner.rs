@@ -17,6 +17,7 @@ use crate::engine::rules::RuleBook;
 use crate::engine::state::{State, id_hash};
 use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
+use crate::fault;
 use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::Manifest;
 use crate::pipeline::queue::Answered;
@@ -191,6 +192,7 @@ impl<E: Emit> Owner<E> {
         let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
         self.metrics.event_lag(quote.arrival.0.saturating_sub(prepared.submitted_at.0));
         let mut step = self.step(&Input::Quote(quote))?;
+        fault::point("stepped");
         let source = if token.is_some() { Source::Http } else { Source::Stream };
         self.metrics.step(source, product, &step);
         if self.is_beginning_gone && self.manifest.begins_late.is_none() {
@@ -333,6 +335,7 @@ impl<E: Emit> Owner<E> {
 
     fn send(&mut self, record: Outgoing) -> Result<(), WriterError> {
         self.emit.emit(record)?;
+        fault::point("emitted");
         self.emitted += 1;
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::owner::{Cut, Emit, Owner};
 use super::prepare::Ready;
 use super::saver::{Saved, Saver};
+use crate::fault;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::writer::WriterError;
 
@@ -107,7 +108,9 @@ impl<E: Emit> Loop<E> {
                     }
                 }
                 Ok(Message::Stop(release)) => {
+                    fault::point("revoked");
                     let saved = self.last_checkpoint();
+                    fault::point("last_saved");
                     drop(release);
                     return saved;
                 }
@@ -183,6 +186,7 @@ impl<E: Emit> Loop<E> {
         if let Some(cut) = self.cut.take_if(|cut| self.owner.acknowledged() >= cut.emitted) {
             self.saving = cut.taken;
             self.saving_to = cut.save.next_offset();
+            fault::point("cut");
             self.saver.save(cut.save);
             self.is_saving = true;
         }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::engine::export::Export;
+use crate::fault;
 use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest, cut};
 use crate::pipeline::{Segment, StoreError};
@@ -112,6 +113,7 @@ impl Worker {
             };
             match done {
                 Ok(()) => {
+                    fault::point("saved");
                     self.base = Some(next);
                     self.metrics.stage("checkpoint", began.elapsed());
                     self.metrics.checkpoint(STORE, Ok(bytes));
