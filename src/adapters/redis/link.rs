@@ -192,12 +192,20 @@ mod tests {
         let file = || Some("/nonexistent/file".into());
         for (options, key) in [
             (Options { url: "http://localhost".into(), ..Options::default() }, "redis.url: write it as"),
-            (Options { password_file: file(), ..Options::default() }, "redis.password_file: /nonexistent/file"),
             (Options { ca_file: file(), ..Options::default() }, "redis.ca_file: it is of use with a rediss://"),
             (Options { url: "rediss://localhost".into(), ca_file: file(), ..Options::default() }, "redis.ca_file: /nonexistent"),
         ] {
             let refused = Link::new(options).map(|_| ()).expect_err("cannot work");
             assert!(matches!(&refused, StoreError::Refused(text) if text.contains(key)), "{key}: {refused}");
         }
+    }
+
+    /// Perhaps it is being replaced: then it is there the next time.
+    #[test]
+    fn a_password_file_that_is_not_there_is_asked_for_again() {
+        let options = Options { password_file: Some("/nonexistent/file".into()), ..Options::default() };
+        let missing = Link::new(options).map(|_| ()).expect_err("cannot be read");
+        let text = "redis.password_file: /nonexistent/file";
+        assert!(matches!(&missing, StoreError::Unavailable(told) if told.contains(text)), "{missing}");
     }
 }
