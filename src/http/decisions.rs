@@ -78,13 +78,13 @@ async fn find(
     // What the newest record with this id met comes before what an earlier one was told, unless it was another form under an id
     // that is taken: there the decision on the first stands. Asked first: between the commit and
     // this answer a pending quote becomes a stored one, never the other way.
-    let is_pending = match shared.queue.fate(&tenant, &quote_id) {
+    match shared.queue.fate(&tenant, &quote_id) {
+        Some(Fate::Pending) => return Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),
         Some(Fate::Refused(outcome)) => return Err(refused(&outcome, shared.max_age_secs).into()),
-        fate => fate.is_some(),
-    };
+        None => {}
+    }
     match shared.decisions.newest(&tenant, &quote_id).await {
         Ok(Some(decision)) => Ok(reply::json_bytes(decision)),
-        Ok(None) if is_pending => Ok(reply::json(StatusCode::ACCEPTED, &Pending { quote_id })),
         Ok(None) => Err(Problem::not_found("no quote with this id was decided for this tenant").into()),
         Err(error) => {
             tracing::error!(%error, "a decision could not be read");
