@@ -29,10 +29,11 @@ use crate::adapters::kafka::{
     Published, Sasl, Security, Severity, TopicNames, check, create,
 };
 use crate::config::{self, Config, Flags};
-use crate::contract::rule_file::canonical_source;
+use crate::contract::rule_file::{canonical_source, from_canonical};
 use crate::engine::rules::RuleBook;
 use crate::engine::step::ArrivalClock;
 use crate::pipeline::fixed;
+use crate::pipeline::partition::owner::ControlError;
 use crate::pipeline::partition::prepare;
 
 use super::commands::rule_book;
@@ -142,6 +143,17 @@ pub(super) fn install(control: &Control, rules: &RuleBook) -> Result<ControlBook
             Published::Overtaken(_) => {}
         }
     }
+}
+
+/// The rule book of a control record.
+fn compiled(book: &ControlBook) -> Result<RuleBook, ControlError> {
+    from_canonical(&book.source).map_err(|_| ControlError::Unreadable(book.version))
+}
+
+/// The rule book with this hash (16 hex digits), if the control topic has brought it and this version can read it.
+#[cfg(feature = "redis")]
+fn book_by_hash(control: &Control, hash: &str) -> Option<RuleBook> {
+    control.books_up_to(u64::MAX).iter().find(|book| book.hash == hash).and_then(|book| compiled(book).ok())
 }
 
 /// Which clock the times of quotes are judged by is a matter of the log, like the settings of the engine.

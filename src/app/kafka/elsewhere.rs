@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::book_by_hash;
 use crate::adapters::kafka::{Control, DecisionsTail, PublishedDecision, Told};
 use crate::contract::decision::{DecisionV1, VerdictV1};
-use crate::contract::rule_file::from_canonical;
 use crate::engine::decision::{DecisionId, ReferralId, Verdict};
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
@@ -94,9 +94,7 @@ impl Elsewhere {
         if let Some(book) = books.get(hash) {
             return Some(book.clone());
         }
-        let known = self.control.books_up_to(u64::MAX);
-        let book = known.iter().find(|book| book.hash == hash).and_then(|book| from_canonical(&book.source).ok())?;
-        let book = Arc::new(book);
+        let book = Arc::new(book_by_hash(&self.control, hash)?);
         books.insert(hash.to_owned(), book.clone());
         Some(book)
     }

@@ -15,14 +15,13 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::{adapter, fetched, refuse_another_clock};
+use super::{adapter, compiled, fetched, refuse_another_clock};
 use crate::adapters::file::{Reject, RejectsWriter};
 use crate::adapters::kafka::{ControlCopy, Fetched, From, KafkaConfig, Reader, Topic, read};
 use crate::config::Config;
 use crate::contract::decision::ENGINE_VERSION;
 use crate::contract::instant;
 use crate::contract::kafka::{ANSWERS, ERROR, SOURCE_OFFSET, SOURCE_PARTITION};
-use crate::contract::rule_file::from_canonical;
 use crate::engine::decide::Books;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
@@ -251,7 +250,7 @@ impl Control for Recorded {
             return Ok(None);
         }
         let book = self.control.books.iter().take_while(|book| book.offset <= offset).last();
-        book.map(|book| from_canonical(&book.source).map_err(|_| ControlError::Unreadable(book.version))).transpose()
+        book.map(compiled).transpose()
     }
 }
 

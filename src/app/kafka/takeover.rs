@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::emit::KafkaEmit;
 use super::partitions::Shared;
-use crate::adapters::kafka::{Control, ControlBook, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
+use super::{book_by_hash, compiled};
+use crate::adapters::kafka::{Control, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
 use crate::adapters::redis::{self, RedisCheckpoints};
 use crate::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
-use crate::contract::rule_file::from_canonical;
 use crate::engine::decision::RuleBookRef;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
@@ -102,8 +102,7 @@ impl Controls for TopicControl {
                 return Err(ControlError::NotYet);
             }
         }
-        let read = |book: &ControlBook| from_canonical(&book.source).map_err(|_| ControlError::Unreadable(book.version));
-        self.control.books_up_to(offset).last().map(read).transpose()
+        self.control.books_up_to(offset).last().map(compiled).transpose()
     }
 }
 
@@ -119,7 +118,8 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
     redis::check(&shared.redis)?;
     let settings = Settings { partition: number, ..shared.settings.clone() };
     let mut store = RedisCheckpoints::new(&shared.redis, &settings.log_id, number)?;
-    let (loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, |book| find(shared, book)) {
+    let find = |wanted: &RuleBookRef| book_by_hash(&shared.control, &format!("{:016x}", wanted.hash));
+    let (loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, find) {
         Ok(loaded) => (loaded, false),
         Err(error @ StoreError::Damaged(_)) => {
             tracing::error!(partition, %error, "the checkpoint is of no use: the log is decided again from its beginning");
@@ -144,12 +144,6 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
         owner = owner.without_beginning();
     }
     Ok(Taken { owner, saver, start: base.map_or(StartAt::Beginning, StartAt::Offset), needs_whole })
-}
-
-fn find(shared: &Shared, wanted: &RuleBookRef) -> Option<RuleBook> {
-    let hash = format!("{:016x}", wanted.hash);
-    let books = shared.control.books_up_to(u64::MAX);
-    books.iter().find(|book| book.hash == hash).and_then(|book| from_canonical(&book.source).ok())
 }
 
 /// One that its publisher did not come to write.
