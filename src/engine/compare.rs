@@ -82,10 +82,12 @@ fn email_near(x: &str, y: &str) -> bool {
 
 /// The region is left out, cut or another, or one character of the main part is wrong.
 fn plate_near(x: &str, y: &str) -> bool {
-    let main = |plate: &str| plate.split(' ').next().unwrap_or("").to_owned();
+    fn main(plate: &str) -> &str {
+        plate.split(' ').next().unwrap_or("")
+    }
     let begins = |plate: &str, main: &str| main.len() >= 6 && plate.starts_with(main);
     let (a, b) = (main(x), main(y));
-    begins(x, &b) || begins(y, &a) || within(&a, &b, 1)
+    begins(x, b) || begins(y, a) || within(a, b, 1)
 }
 
 fn name_slot(field: Field) -> Text {
@@ -130,11 +132,10 @@ fn part_of(part: &str, whole: &str) -> bool {
 
 /// Surname and given name changed places.
 fn names_swapped(a: &Fingerprint, b: &Fingerprint) -> bool {
-    let (last, first) = (Text::LastName, Text::FirstName);
-    let joined = |f: &Fingerprint| [f.text(last), f.text(first), f.text(Text::MiddleName)].map(str::to_owned);
-    let (mut x, mut y) = (joined(a), joined(b));
-    x.sort();
-    y.sort();
+    let names = [Text::LastName, Text::FirstName, Text::MiddleName];
+    let (mut x, mut y) = (names.map(|name| a.text(name)), names.map(|name| b.text(name)));
+    x.sort_unstable();
+    y.sort_unstable();
     x == y
 }
 
@@ -197,8 +198,8 @@ fn words_level(x: &str, y: &str) -> Level {
         return Level::Missing;
     }
     let subset = |x: &str, y: &str| x.split(' ').all(|word| y.split(' ').any(|other| other == word));
-    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).collect::<Vec<u8>>();
-    let slip = || within(x, y, if x.len().min(y.len()) >= 8 { 2 } else { 1 }) && digits(x) == digits(y);
+    let same_digits = || x.bytes().filter(u8::is_ascii_digit).eq(y.bytes().filter(u8::is_ascii_digit));
+    let slip = || within(x, y, if x.len().min(y.len()) >= 8 { 2 } else { 1 }) && same_digits();
     if x == y || subset(x, y) || subset(y, x) || slip() { Level::Same } else { Level::Different }
 }
 

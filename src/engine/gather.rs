@@ -134,8 +134,7 @@ impl<'a> View<'a> {
                 continue;
             }
             gathered.comparisons += 1;
-            let pair = judge(&subject.print, &attempt.print, &hubs);
-            if pair.linked {
+            if let Some(pair) = judge(&subject.print, &attempt.print, &hubs) {
                 let slot = (candidate.slot != EXTRA).then_some(candidate.slot);
                 gathered.links.push(Link { attempt, pair, slot });
             }

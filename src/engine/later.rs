@@ -131,7 +131,7 @@ impl View<'_> {
     /// them does not link.
     fn enters(&self, late: &Attempt, group: &[Meeting]) -> bool {
         let candidate = || is_candidate(group.iter().filter(|meeting| meeting.is(HIT)).map(|meeting| meeting.family()));
-        let linked = |attempt: &Arc<Attempt>| judge(&attempt.print, &late.print, &Hubs::default()).linked;
+        let linked = |attempt: &Arc<Attempt>| judge(&attempt.print, &late.print, &Hubs::default()).is_some();
         group.iter().any(|meeting| meeting.is(COUNTS))
             || (group.iter().any(|meeting| meeting.is(OPEN)) && candidate() && self.attempt(group[0].slot()).is_some_and(linked))
     }

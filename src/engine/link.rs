@@ -4,7 +4,7 @@
 //! applicant (m) and of two strangers (u). The weights are constants of the matching book, in bits; halves and eighths, so that sums
 //! are exact in any order.
 
-use super::compare::{Levels, VinChange, levels, vin_change};
+use super::compare::{Levels, VinChange, level, levels, vin_change};
 use super::field::{Field, Level};
 use super::fingerprint::{Fingerprint, Text};
 
@@ -106,22 +106,29 @@ const FREQUENT: [&str; 40] = [
     "VOLKOVA",
 ];
 
-/// A judged pair.
+/// A linked pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
     /// Bits.
     pub weight: f64,
     pub levels: Levels,
-    pub linked: bool,
 }
 
-/// Judges the quote against an earlier attempt. `hubs` are those of the later of the two.
-pub fn judge(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs) -> Pair {
-    let levels = levels(quote, earlier);
+/// Judges the quote against an earlier attempt; none when they are not linked. `hubs` are those of the later of the two.
+pub fn judge(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs) -> Option<Pair> {
+    // Most candidates are strangers with a car of their own, and a flood of forms from one device makes hundreds of them a quote.
+    if another_vehicle(quote, earlier) {
+        return None;
+    }
+    weigh(quote, earlier, levels(quote, earlier), hubs)
+}
+
+/// [`judge`] where the levels are known.
+pub fn weigh(quote: &Fingerprint, earlier: &Fingerprint, levels: Levels, hubs: &Hubs) -> Option<Pair> {
     let weight =
         person(quote, &levels) + contact(&levels, hubs) + vehicle(quote, earlier, &levels) + source(quote, earlier, hubs);
     let linked = weight >= THRESHOLD && same_vehicle(quote, earlier, &levels) && identified(&levels);
-    Pair { weight, levels, linked }
+    linked.then_some(Pair { weight, levels })
 }
 
 fn bits(weights: Weights, level: Level) -> f64 {
@@ -192,6 +199,17 @@ fn personal_agreements(levels: &Levels) -> usize {
     .into_iter()
     .filter(|agreement| *agreement)
     .count()
+}
+
+/// [`same_vehicle`] denies it, whatever the other fields are: asked without measuring how near two VINs are where that does not count.
+fn another_vehicle(quote: &Fingerprint, earlier: &Fingerprint) -> bool {
+    let (x, y) = (quote.text(Text::Vin), earlier.text(Text::Vin));
+    let plate = level(Field::Plate, quote, earlier);
+    if x.is_empty() || y.is_empty() || x == y || matches!(plate, Level::Same | Level::Disguised) {
+        return false;
+    }
+    (plate == Level::Different && matches!(vin_change(x, y), VinChange::Serial | VinChange::Mixed))
+        || level(Field::Vin, quote, earlier) == Level::Different
 }
 
 /// One applicant may quote two cars; versions are counted for one car only.

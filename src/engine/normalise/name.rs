@@ -344,8 +344,7 @@ static GIVEN_FORMS: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
 
 fn rows(folded: &str) -> impl Iterator<Item = usize> {
     let from = GIVEN_FORMS.partition_point(|(form, _)| form.as_str() < folded);
-    let folded = folded.to_owned();
-    GIVEN_FORMS[from..].iter().take_while(move |(form, _)| *form == folded).map(|(_, row)| *row)
+    GIVEN_FORMS[from..].iter().take_while(move |(form, _)| form == folded).map(|(_, row)| *row)
 }
 
 /// Two folded given names are forms of one (Maria, Masha).

@@ -8,7 +8,7 @@ use quoteguard::engine::evidence::{Evidence, WindowEvidence};
 use quoteguard::engine::field::{Field, Level};
 use quoteguard::engine::fingerprint::{Fingerprint, Text};
 use quoteguard::engine::limits::LINKED_WALK_MAX;
-use quoteguard::engine::link::{Hubs, Pair, hub_share, judge};
+use quoteguard::engine::link::{Hubs, Pair, hub_share, judge, weigh};
 use quoteguard::engine::quote::Quote;
 use quoteguard::engine::rules::RuleBook;
 use quoteguard::engine::time::EventTime;
@@ -88,15 +88,11 @@ fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBo
     let hubs = hubs(subject, &others);
     let mut links: Vec<(&Logged, Pair)> = Vec::new();
     for other in others.iter().filter(|other| subject.meets(other)) {
-        let pair = judge(&subject.print, &other.print, &hubs);
-        for field in Field::ALL {
-            let expected = level(field, &subject.print, &other.print);
-            let ids = (subject.id(), other.id());
-            assert_eq!(pair.levels[field as usize], expected, "{field:?} of {ids:?}");
-        }
-        if pair.linked {
-            links.push((other, pair));
-        }
+        let levels = Field::ALL.map(|field| level(field, &subject.print, &other.print));
+        let pair = weigh(&subject.print, &other.print, levels, &hubs);
+        // The engine asks fewer fields of a stranger.
+        assert_eq!(judge(&subject.print, &other.print, &hubs), pair, "{:?}", (subject.id(), other.id()));
+        links.extend(pair.map(|pair| (*other, pair)));
     }
     let windows = book.windows().iter().map(|length| window(subject, now, now - length, &links, &others)).collect();
     let evidence = Evidence {
