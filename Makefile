@@ -46,7 +46,7 @@ services: ## Start a real Kafka and Redis on free ports, for `. target/services/
 services-stop: ## Stop them
 	@scripts/services.sh stop
 
-test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted
+test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted; 1,000 rule books under load
 	@scripts/setup.sh compiler librdkafka
 	cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
 

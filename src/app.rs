@@ -6,6 +6,8 @@ mod kafka;
 mod logs;
 mod outputs;
 mod rebuild;
+mod rules_folder;
+mod rules_remote;
 mod service;
 
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};

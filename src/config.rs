@@ -3,7 +3,7 @@
 
 mod kafka;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,23 @@ pub struct ApiKey {
     pub key: Option<Secret>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_sha256: Option<String>,
+    /// What it opens.
+    #[serde(default = "checks")]
+    pub may: Vec<Permission>,
+}
+
+/// What an API key opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Quotes of its tenant and the decisions on them.
+    Checks,
+    /// The rules, which are those of every tenant.
+    Rules,
+}
+
+fn checks() -> Vec<Permission> {
+    vec![Permission::Checks]
 }
 
 /// Text that is never printed.
@@ -181,9 +198,11 @@ impl Redis {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
-    /// A folder of rule files; the shipped book when absent.
+    /// A folder of rule files, watched: what is saved there takes effect. The shipped book when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
+    /// A change of the rules, by folder or HTTP, waits until the holder of another API key approves it.
+    pub four_eyes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -370,6 +389,18 @@ impl Config {
         self.check_keys()
     }
 
+    fn check_four_eyes(&self) -> Result<(), ConfigError> {
+        let keys = self.http.keys.iter().filter(|key| key.may.contains(&Permission::Rules));
+        let people: BTreeSet<&str> = keys.map(|key| key.name.as_str()).collect();
+        if self.rules.four_eyes && people.len() < 2 {
+            return Err(wrong(
+                "rules.four_eyes",
+                "needs two people: give two http.keys with different names `may = [\"rules\"]`",
+            ));
+        }
+        Ok(())
+    }
+
     fn check_keys(&self) -> Result<(), ConfigError> {
         let mut seen = BTreeMap::new();
         for (i, key) in self.http.keys.iter().enumerate() {
@@ -388,11 +419,15 @@ impl Config {
                 (Some(_), None) | (None, Some(_)) => {}
                 _ => return Err(wrong(at("key"), "give exactly one of key and key_sha256")),
             }
+            if key.may.is_empty() {
+                return Err(wrong(at("may"), "must name what the key opens: checks, rules, or both"));
+            }
             if let Some(first) = seen.insert(auth::digest(key), i) {
                 let again = format!("the same key as in http.keys.{first}; give each entry a key of its own");
                 return Err(wrong(format!("http.keys.{i}"), again));
             }
         }
+        self.check_four_eyes()?;
         if self.http.keys.is_empty() && !self.http.insecure_no_keys && !self.http.listen.ip().is_loopback() {
             return Err(wrong(
                 "http.keys",
@@ -504,6 +539,12 @@ mod tests {
             ("[http]\nlisen = '127.0.0.1:1'", "http.lisen: no such key"),
             ("[htp]\nlisten = '127.0.0.1:1'", "htp: no such key"),
             ("[http]\nlisten = 'nowhere'", "http.listen: "),
+            ("[rules]\nfour_eyes = true", "rules.four_eyes: needs two people"),
+            (
+                "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'abcdefghijklmnop'\nmay = []",
+                "http.keys.0.may: must name what the key opens",
+            ),
+            ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'abcdefghijklmnop'\nmay = ['rule']", "http.keys"),
             ("[time]\nretention_secs = 0", "time.retention_secs: must lie between"),
             ("[time]\narrival = 'soon'", "time.arrival: "),
             ("[time]\nevent_start = '2026-11-01'", "time.event_start: write the time as RFC 3339"),

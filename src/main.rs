@@ -28,7 +28,7 @@ enum Command {
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Topics(app::TopicsCommand),
-    /// Check or test a folder of rule files
+    /// Check and test rule files, and put them in force in a running service
     #[command(subcommand)]
     Rules(RulesCommand),
     /// Check or print the configuration

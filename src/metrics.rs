@@ -41,6 +41,7 @@ pub struct Metrics {
     look_back_seconds: IntGauge,
     rule_hits: IntCounterVec,
     ruleset_info: IntGaugeVec,
+    ruleset_reload: IntGauge,
     dead_letters: IntCounterVec,
     checkpoint_age_seconds: GaugeVec,
     checkpoint_bytes: IntCounter,
@@ -95,6 +96,7 @@ impl Metrics {
             look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule gave a reason for.", &["rule", "mode"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
+            ruleset_reload: gauge(&r, "ruleset_last_reload_successful", "1 unless the rules folder was refused.")?,
             dead_letters: counters(&r, "dead_letters_total", "Records that could not be decided.", &["reason"])?,
             checkpoint_age_seconds: gauges(&r, "checkpoint_age_seconds", "Since the last checkpoint kept.", &["partition"])?,
             checkpoint_bytes: counter(&r, "checkpoint_bytes", "Bytes of deltas made durable.")?,
@@ -148,6 +150,11 @@ impl Metrics {
     pub fn rule_book(&self, book: &RuleBookRef) {
         self.ruleset_info.reset();
         self.ruleset_info.with_label_values(&[&book.version.to_string(), &format!("{:016x}", book.hash)]).set(1);
+    }
+
+    /// The rules folder was read, and put in force or refused.
+    pub fn reloaded(&self, is_good: bool) {
+        self.ruleset_reload.set(i64::from(is_good));
     }
 
     pub fn state(&self, state: &State) {

@@ -16,6 +16,7 @@ use super::kafka::replay::TopicArgs;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 use super::kafka::service::KafkaService;
 use super::outputs::check_outputs;
+use super::rules_remote::{RemoteCommand, remote};
 use super::{Service, logs};
 #[cfg(feature = "kafka")]
 use crate::adapters::file::rejects_path;
@@ -70,6 +71,8 @@ pub enum RulesCommand {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    #[command(flatten)]
+    Running(RemoteCommand),
 }
 
 #[derive(Subcommand)]
@@ -246,6 +249,7 @@ pub(super) fn progress_bar(template: &str) -> ProgressBar {
 
 pub fn rules(command: &RulesCommand) -> Result<ExitCode> {
     let Report { text, ok } = match command {
+        RulesCommand::Running(command) => return remote(command),
         RulesCommand::Check { dir } => rule_commands::check(dir),
         RulesCommand::Test { dir } => rule_commands::test(dir, decide_all),
     };

@@ -1,5 +1,6 @@
 //! From the configuration to the Kafka adapter, and `quoteguard topics`.
 
+mod books;
 #[cfg(feature = "redis")]
 mod elsewhere;
 #[cfg(feature = "redis")]
@@ -25,13 +26,14 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 
 use crate::adapters::kafka::{
-    Control, ControlBook, CreateOptions, Created, Fetched, Finding, KafkaConfig, KafkaError, LogInfo, Needs, Password, Producer,
-    Published, Sasl, Security, Severity, TopicNames, check, create,
+    Control, ControlBook, CreateOptions, Created, Fetched, Finding, KafkaConfig, LogInfo, Needs, Password, Producer, Sasl,
+    Security, Severity, TopicNames, check, create,
 };
 use crate::config::{self, Config, Flags};
-use crate::contract::rule_file::{canonical_source, from_canonical};
+use crate::contract::rule_file::from_canonical;
 use crate::engine::rules::RuleBook;
 use crate::engine::step::ArrivalClock;
+use crate::pipeline::books::Shelf;
 use crate::pipeline::fixed;
 use crate::pipeline::partition::owner::ControlError;
 use crate::pipeline::partition::prepare;
@@ -114,35 +116,11 @@ fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
     writeln!(stdout(), "log       {} ({is_new}), {} partitions", log.log_id, log.partitions)?;
     let rules = rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?;
     let kafka = adapter(&config)?;
-    let control = Control::start(&kafka, Arc::new(Producer::new(&kafka)?))?;
+    let control = Arc::new(Control::start(&kafka, Arc::new(Producer::new(&kafka)?))?);
     // Before the first quote: it is decided by these rules, not by none.
-    let book = install(&control, &rules)?;
-    writeln!(stdout(), "rules     version {} ({}) are the last of the log", book.version, book.hash)?;
+    let last = books::install(&control, &Shelf::default(), &rules, config.rules.four_eyes)?.book;
+    writeln!(stdout(), "rules     version {} ({:016x}) are the last of the log", last.version(), last.hash())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Publishes the rule book unless the log has had it, and points every partition to it. Returns the last book of the log: an instance
-/// that starts again with rules of before must not bring them back.
-pub(super) fn install(control: &Control, rules: &RuleBook) -> Result<ControlBook, KafkaError> {
-    let hash = format!("{:016x}", rules.hash());
-    loop {
-        let books = control.books_up_to(u64::MAX);
-        if let Some(last) = books.last().filter(|_| books.iter().any(|book| book.hash == hash)) {
-            return Ok(last.clone());
-        }
-        let after = books.last().map_or(0, |last| last.version);
-        let book = RuleBook::build(after + 1, rules.rules().cloned().collect());
-        let book = book.map_err(|errors| KafkaError::Refused(format!("the rule book does not compile: {errors:?}")))?;
-        match control.publish_book(&canonical_source(&book), book.hash(), after)? {
-            Published::Accepted(book) => {
-                for partition in 0..control.log().partitions {
-                    control.publish_pointer(partition.cast_signed(), book.offset)?;
-                }
-                return Ok(book);
-            }
-            Published::Overtaken(_) => {}
-        }
-    }
 }
 
 /// The rule book of a control record.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::rules_folder::{RulesFolder, Watching};
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
 use crate::config::Config;
@@ -21,12 +22,12 @@ use crate::http::auth::Keys;
 use crate::http::server::{Bounds, serve};
 use crate::http::{Shared, router};
 use crate::metrics::Metrics;
+use crate::pipeline::books::{BookVersion, Books, Shelf};
 use crate::pipeline::clock::SystemClock;
-use crate::pipeline::fate::Fates;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Recovered, recover};
-use crate::pipeline::writer::Writer;
+use crate::pipeline::writer::{self, Writer};
 use crate::pipeline::{Decisions, FilePosition, StoreError};
 
 /// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
@@ -48,6 +49,7 @@ pub struct Service {
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
+    rules: Option<Watching>,
     /// `None` once its end is known.
     writer: Option<oneshot::Receiver<Result<()>>>,
 }
@@ -65,14 +67,23 @@ impl Service {
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
-        let (http, stop_http) =
-            start_http(listener, config, queue.clone(), Arc::new(reader.clone()), metrics.clone(), health.clone());
-        let fates = queue.fates();
+        let (shelf, fates) = (Arc::new(Shelf::default()), queue.fates());
+        let log = Arc::new(queue.clone());
+        let books = Arc::new(Books { shelf: shelf.clone(), log, four_eyes: config.rules.four_eyes });
+        let parts = HttpParts {
+            queue: queue.clone(),
+            books: books.clone(),
+            decisions: Arc::new(reader.clone()),
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+        let (http, stop_http) = start_http(listener, config, parts);
+        let rules_folder = start_rules(config, books, metrics.clone(), &rules)?;
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
-        let parts = Parts { store, settings, rules, metrics, health: health.clone(), fates, jobs };
-        let writer = start_writer(parts)?;
+        let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
+        let writer = start_writer(Parts { store, settings, rules, four_eyes: config.rules.four_eyes, shared, jobs })?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
-        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, writer: Some(writer) })
+        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, rules: rules_folder, writer: Some(writer) })
     }
 
     /// Ends when the writer does, which it does by itself only on an error.
@@ -100,7 +111,7 @@ impl Service {
         self.health.set(Readiness::Stopping);
         let _ = self.stop_http.send(http_deadline);
         let watched = async {
-            if let Some((thread, stop)) = self.watch {
+            for (thread, stop) in [self.watch, self.rules].into_iter().flatten() {
                 drop(stop);
                 let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
             }
@@ -127,17 +138,26 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("http.listen: cannot listen on {address}"))
 }
 
+/// What HTTP is the window to.
+pub(super) struct HttpParts {
+    pub queue: Queue,
+    pub books: Arc<Books>,
+    pub decisions: Arc<dyn Decisions>,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+}
+
 /// Serves until it is told by when to end; then whether every request under way was answered.
 pub(super) fn start_http(
     listener: TcpListener,
     config: &Config,
-    queue: Queue,
-    decisions: Arc<dyn Decisions>,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
+    parts: HttpParts,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
+    let HttpParts { queue, books, decisions, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
+        books,
+        retention_secs: config.time.retention_secs,
         decisions,
         metrics,
         health,
@@ -174,14 +194,28 @@ fn start_watch(
     Ok((thread, stop))
 }
 
+/// Watches the folder of the rules, if there is one.
+pub(super) fn start_rules(
+    config: &Config,
+    books: Arc<Books>,
+    metrics: Arc<Metrics>,
+    rules: &RuleBook,
+) -> Result<Option<Watching>> {
+    metrics.reloaded(true);
+    let Some(dir) = config.rules.dir.clone() else { return Ok(None) };
+    // With four eyes the start has put nothing in force: the first look proposes.
+    let read = if config.rules.four_eyes { None } else { Some(rules.hash()) };
+    RulesFolder::watch(dir, config.time.retention_secs, books, metrics, read).map(Some)
+}
+
 /// What the writer's thread is made of.
 struct Parts {
     store: SqliteStore,
     settings: Settings,
     rules: RuleBook,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    fates: Arc<Fates>,
+    /// A book that the log has not begun with waits for its approval.
+    four_eyes: bool,
+    shared: writer::Shared,
     jobs: tokio::sync::mpsc::Receiver<Job>,
 }
 
@@ -192,7 +226,7 @@ fn load(store: &mut SqliteStore, settings: &Settings) -> Result<Recovered, Store
 /// Loads the window and runs the loop on a thread of its own; the receiver gets its end.
 fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
     let (ended, end) = oneshot::channel();
-    let health = parts.health.clone();
+    let health = parts.shared.health.clone();
     let run = move || {
         let result = write(parts);
         health.set(Readiness::Stopping);
@@ -204,14 +238,24 @@ fn start_writer(parts: Parts) -> Result<oneshot::Receiver<Result<()>>> {
 }
 
 fn write(parts: Parts) -> Result<()> {
-    let Parts { mut store, settings, rules, metrics, health, fates, jobs } = parts;
+    let Parts { mut store, settings, rules, four_eyes, shared, jobs } = parts;
     let began = std::time::Instant::now();
     let recovered = load(&mut store, &settings).map_err(|error| error.at(store.path()))?;
     let live_attempts = recovered.state.live_attempts();
     tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
-    let mut writer = Writer::new(recovered, store, SystemClock, metrics, health, fates);
-    let book = writer.install(&rules)?;
-    tracing::info!(version = book.version, hash = format!("{:016x}", book.hash), "the rule book is in force");
+    let shelf = shared.shelf.clone();
+    let mut writer = Writer::new(recovered, store, SystemClock, shared);
+    if !four_eyes || shelf.last().is_none() {
+        writer.install(&rules, "start")?;
+    }
+    if let Some(BookVersion { book, .. }) = shelf.last() {
+        tracing::info!(version = book.version(), hash = format!("{:016x}", book.hash()), "the rule book is in force");
+        if book.hash() != rules.hash() {
+            tracing::warn!(
+                "it is not the one given at this start: the log has had that one before, and a later one stays in force"
+            );
+        }
+    }
     writer.run(jobs)?.close();
     Ok(())
 }

@@ -8,5 +8,6 @@ pub mod instant;
 pub mod kafka;
 pub mod problem;
 pub mod quote;
+pub mod rule_books;
 pub mod rule_file;
 pub mod rule_test;

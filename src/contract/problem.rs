@@ -83,6 +83,11 @@ impl Problem {
         )
     }
 
+    /// 409: another change came first.
+    pub fn overtaken(detail: impl Into<String>) -> Problem {
+        Problem::new(409, "overtaken", "Another version came first", detail)
+    }
+
     /// 413
     pub fn too_large(bytes_max: usize) -> Problem {
         Problem::new(413, "too-large", "The body is too large", format!("send at most {bytes_max} bytes"))
@@ -97,6 +102,11 @@ impl Problem {
     /// 422
     pub fn invalid_fields(detail: impl Into<String>, errors: Vec<FieldError>) -> Problem {
         Problem { errors, ..Problem::new(422, "invalid-fields", "The quote has invalid fields", detail) }
+    }
+
+    /// 422
+    pub fn invalid_rules(detail: impl Into<String>, errors: Vec<FieldError>) -> Problem {
+        Problem { errors, ..Problem::new(422, "invalid-rules", "The rules cannot be put in force", detail) }
     }
 
     /// 422: the event time is out of reach of the window.
@@ -160,6 +170,8 @@ mod tests {
             (Problem::method_not_allowed(), 405),
             (Problem::request_timeout(), 408),
             (Problem::id_reused(), 409),
+            (Problem::overtaken("x"), 409),
+            (Problem::invalid_rules("x", vec![]), 422),
             (Problem::too_large(1), 413),
             (Problem::unsupported_media_type(), 415),
             (Problem::invalid_fields("x", vec![]), 422),

@@ -8,15 +8,29 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::Semaphore;
 
-use crate::config::ApiKey;
+use super::reply::Refusal;
+use crate::config::{ApiKey, Permission};
+use crate::contract::problem::Problem;
 
 /// Whom a request speaks for.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub name: Arc<str>,
     pub tenant: Arc<str>,
+    pub may: Arc<[Permission]>,
     /// Its quotes in the queue, so that it cannot fill it alone.
     pub room: Arc<Semaphore>,
+}
+
+impl Client {
+    /// # Errors
+    /// The key does not open it.
+    pub fn must(&self, permission: Permission) -> Result<(), Refusal> {
+        match self.may.contains(&permission) {
+            true => Ok(()),
+            false => Err(Problem::forbidden("the key was not given this; see `may` of http.keys in the configuration").into()),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +61,7 @@ impl Keys {
         let client = |key: &ApiKey| Client {
             name: key.name.as_str().into(),
             tenant: key.tenant.as_str().into(),
+            may: key.may.as_slice().into(),
             room: Arc::new(Semaphore::new(queue_client_max.min(Semaphore::MAX_PERMITS))),
         };
         Keys(keys.iter().filter_map(|key| Some((digest(key)?, client(key)))).collect())
@@ -100,9 +115,16 @@ mod tests {
 
     #[test]
     fn a_key_opens_its_tenant_and_nothing_else_does() {
-        let plain =
-            ApiKey { name: "site".into(), tenant: "t1".into(), key: Some(Secret("0123456789abcdef".into())), key_sha256: None };
-        let hashed = ApiKey { name: "broker".into(), tenant: "t2".into(), key: None, key_sha256: Some(SHA256_OF_ABC.into()) };
+        let may = vec![Permission::Checks];
+        let plain = ApiKey {
+            name: "site".into(),
+            tenant: "t1".into(),
+            key: Some(Secret("0123456789abcdef".into())),
+            key_sha256: None,
+            may: may.clone(),
+        };
+        let hashed =
+            ApiKey { name: "broker".into(), tenant: "t2".into(), key: None, key_sha256: Some(SHA256_OF_ABC.into()), may };
         let keys = Keys::new(&[plain, hashed], 1);
         for (name, value, expected) in [
             ("authorization", "Bearer 0123456789abcdef", Some("t1")),

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::auth::{Caller, Client};
 use super::reply::{Pending, Refusal};
 use super::{Shared, ops, reply};
+use crate::config::Permission;
 use crate::contract::check::{CheckAnswer, Language};
 use crate::contract::error::{FieldCode, FieldError};
 use crate::contract::problem::Problem;
@@ -71,7 +72,7 @@ async fn answer(shared: &Shared, headers: &HeaderMap, body: Body, language: Lang
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type().into());
     }
-    let body = read_body(shared, body).await?;
+    let body = read_body(shared, body, BODY_BYTES_MAX).await?;
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
     let quote_id = quote.quote_id.clone();
@@ -119,13 +120,16 @@ fn degraded(shared: &Shared, quote_id: &str, fallback: Verdict, language: Langua
 fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<Option<Client>, Refusal> {
     match shared.keys.caller(headers) {
         Caller::Anyone => Ok(None),
-        Caller::Known(client) => Ok(Some(client)),
+        Caller::Known(client) => {
+            client.must(Permission::Checks)?;
+            Ok(Some(client))
+        }
         Caller::Unknown => Err(Problem::unauthorized().into()),
     }
 }
 
 /// `application/json` or any `+json`, parameters aside.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     let Some((kind, subtype)) = essence.split_once('/') else { return false };
@@ -133,11 +137,11 @@ fn is_json(headers: &HeaderMap) -> bool {
         && (subtype.eq_ignore_ascii_case("json") || subtype.len() > 5 && subtype.to_ascii_lowercase().ends_with("+json"))
 }
 
-async fn read_body(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
-    match timeout(shared.body_timeout, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+pub(super) async fn read_body(shared: &Shared, body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    match timeout(shared.body_timeout, Limited::new(body, bytes_max).collect()).await {
         Err(_) => Err(Problem::request_timeout().into()),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(BODY_BYTES_MAX).into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(bytes_max).into()),
         Ok(Err(_)) => Err(Problem::bad_request("the body broke off; send it whole").into()),
     }
 }

@@ -13,6 +13,7 @@ use super::auth::Caller;
 use super::check::refused;
 use super::reply::{Pending, Refusal};
 use super::{Shared, reply};
+use crate::config::Permission;
 use crate::contract::decision::DecisionV1;
 use crate::contract::problem::Problem;
 use crate::contract::quote::TENANT_DEFAULT;
@@ -62,8 +63,10 @@ async fn find(
 ) -> Result<Response<Body>, Refusal> {
     let asked = |tenant: Option<String>| tenant.filter(|tenant| !tenant.is_empty());
     let caller = shared.keys.caller(headers);
-    if matches!(caller, Caller::Unknown) {
-        return Err(Problem::unauthorized().into());
+    match &caller {
+        Caller::Unknown => return Err(Problem::unauthorized().into()),
+        Caller::Known(client) => client.must(Permission::Checks)?,
+        Caller::Anyone => {}
     }
     let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
     let Query(Parameters { tenant }) =

@@ -7,6 +7,7 @@ mod envelope;
 pub mod openapi;
 mod ops;
 mod reply;
+mod rules;
 pub mod server;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::engine::decision::Verdict;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
 use crate::pipeline::Decisions;
+use crate::pipeline::books::Books;
 use crate::pipeline::health::Health;
 use crate::pipeline::queue::Queue;
 use auth::Keys;
@@ -29,6 +31,9 @@ use reply::problem;
 /// What the handlers share.
 pub struct Shared {
     pub queue: Queue,
+    pub books: Arc<Books>,
+    /// How long quotes are kept: no rule may look back further. Seconds.
+    pub retention_secs: i64,
     pub decisions: Arc<dyn Decisions>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
@@ -47,6 +52,13 @@ pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/quotes/check", post(check::check))
         .route("/v1/decisions/{quote_id}", get(decisions::decision))
+        .route("/v1/rules", get(rules::current))
+        .route("/v1/rules/check", post(rules::check))
+        .route("/v1/rules/activate", post(rules::activate))
+        .route("/v1/rules/approve", post(rules::approve))
+        .route("/v1/rules/rollback", post(rules::rollback))
+        .route("/v1/rules/versions", get(rules::versions))
+        .route("/v1/rules/versions/{version}", get(rules::version))
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{check, decisions, ops};
+use super::{check, decisions, ops, rules};
 use crate::contract::check::CheckAnswer;
 use crate::contract::decision::DecisionV1;
 use crate::contract::problem::Problem;
@@ -16,11 +16,26 @@ use crate::contract::quote::QuoteV1;
         description = "Recognises the same car-insurance applicant in disguise while the quote form is still open.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    paths(check::check, decisions::decision, ops::livez, ops::readyz, ops::metrics, ops::openapi),
+    paths(
+        check::check,
+        decisions::decision,
+        rules::current,
+        rules::versions,
+        rules::version,
+        rules::check,
+        rules::activate,
+        rules::rollback,
+        rules::approve,
+        ops::livez,
+        ops::readyz,
+        ops::metrics,
+        ops::openapi,
+    ),
     components(schemas(QuoteV1, CheckAnswer, DecisionV1, Problem)),
     modifiers(&Keys),
     tags(
         (name = "quotes", description = "For the insurer's site"),
+        (name = "rules", description = "For fraud analysts"),
         (name = "operations", description = "For operators"),
     ),
 )]

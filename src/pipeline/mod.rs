@@ -4,6 +4,7 @@
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
 pub mod batch;
+pub mod books;
 pub mod checkpoint;
 pub mod clock;
 pub mod fate;
@@ -196,6 +197,10 @@ pub trait Store: Send {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedBook {
     pub offset: u64,
+    /// When it was appended.
+    pub since: ArrivalTime,
+    /// Who brought it.
+    pub by: Option<Box<str>>,
     /// Canonical source.
     pub source: Vec<u8>,
 }

@@ -10,6 +10,7 @@ use super::fate::{Fate, Fates, Mark};
 use super::{DeadLetter, FilePosition, Source};
 use crate::engine::decide::Prepared;
 use crate::engine::decision::Decision;
+use crate::engine::rules::RuleBook;
 use crate::engine::rules::source::ApplicantText;
 use crate::engine::step::{ArrivalClock, Outcome};
 
@@ -59,6 +60,16 @@ pub enum Payload {
     Skipped(DeadLetter),
     /// No record: the position of a watched file that is gone is dropped.
     Forget(Box<str>),
+    /// A rule book to put in force from here on.
+    RuleBook(NumberedBook),
+}
+
+/// A rule book with the number it is to have. It takes effect if that is still the next.
+#[derive(Debug)]
+pub struct NumberedBook {
+    pub book: Arc<RuleBook>,
+    /// `Ok` once it is durable, else the last number of the log.
+    pub reply: oneshot::Sender<Result<(), u32>>,
 }
 
 #[derive(Debug)]

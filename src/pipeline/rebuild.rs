@@ -66,12 +66,13 @@ fn input(record: &LogRecord, state: &State, books: &mut Books, batch: &mut Batch
     match record.kind {
         RecordKind::Skipped => Ok(Input::Skipped { position }),
         RecordKind::RuleBook => {
-            let (_, book) = compile(LoggedBook { offset: record.offset, source: record.body.clone() })?;
+            let LogRecord { offset, arrival: since, client: by, body: source, .. } = record.clone();
+            let book = compile(LoggedBook { offset, since, by, source })?.book;
             if book.version() != next_version {
                 return Err(lacks_book(next_version, record.offset));
             }
             let reference = book.reference();
-            books.add(Arc::new(book));
+            books.add(book);
             Ok(Input::RuleBook { position, book: reference })
         }
         RecordKind::Quote if state.rule_book().is_none() => Err(lacks_book(next_version, record.offset)),

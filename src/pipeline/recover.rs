@@ -1,19 +1,20 @@
 //! From what is stored back to the state that wrote it.
 
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use super::books::BookVersion;
 use super::{CheckpointStore, LoggedBook, Segment, StoreError};
 use crate::contract::rule_file::from_canonical;
 use crate::engine::decide::MissingBook;
 use crate::engine::delta::Delta;
-use crate::engine::rules::RuleBook;
 use crate::engine::state::{Settings, State};
 use crate::engine::time::{ArrivalTime, Arrivals};
 
 pub struct Recovered {
     pub state: State,
     /// Every rule book of the log, oldest first.
-    pub books: Vec<RuleBook>,
+    pub books: Vec<BookVersion>,
     /// Of the last record.
     pub arrival: ArrivalTime,
 }
@@ -35,7 +36,7 @@ pub fn recover(books: Vec<LoggedBook>, store: &mut dyn CheckpointStore, settings
         )));
     }
     check_books(&state, &books)?;
-    Ok(Recovered { state, books: books.into_iter().map(|(_, book)| book).collect(), arrival })
+    Ok(Recovered { state, books, arrival })
 }
 
 /// A segment with its deltas read.
@@ -49,7 +50,7 @@ struct Decoded {
 const DECODED_WAITING_MAX: usize = 64;
 
 /// Reads and decodes on this thread, builds the state on another.
-fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[(u64, RuleBook)]) -> Result<State, StoreError> {
+fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[BookVersion]) -> Result<State, StoreError> {
     let (sender, receiver) = sync_channel::<Decoded>(DECODED_WAITING_MAX);
     std::thread::scope(|scope| {
         let builder = scope.spawn(move || {
@@ -57,11 +58,11 @@ fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[
             let mut is_first = true;
             for segment in receiver {
                 if std::mem::take(&mut is_first) {
-                    let before = books.iter().filter(|(offset, _)| *offset < segment.from);
+                    let before = books.iter().filter(|version| version.offset < segment.from);
                     state.restore(
                         segment.from,
                         Arrivals::default(),
-                        before.map(|(offset, book)| (*offset, book.reference())).collect(),
+                        before.map(|version| (version.offset, version.book.reference())).collect(),
                     );
                 }
                 load(&mut state, &segment)?;
@@ -103,12 +104,12 @@ fn load(state: &mut State, segment: &Decoded) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn compile(logged: LoggedBook) -> Result<(u64, RuleBook), StoreError> {
-    let LoggedBook { offset, source } = logged;
+pub(super) fn compile(logged: LoggedBook) -> Result<BookVersion, StoreError> {
+    let LoggedBook { offset, since, by, source } = logged;
     let unreadable = |e: String| StoreError::Damaged(format!("the rule book at offset {offset} does not compile: {e}"));
     let text = std::str::from_utf8(&source).map_err(|e| unreadable(e.to_string()))?;
     let book = from_canonical(text).map_err(|errors| unreadable(join(&errors)))?;
-    Ok((offset, book))
+    Ok(BookVersion { book: Arc::new(book), offset, since, by })
 }
 
 /// All problems of a rule book as one text.
@@ -117,13 +118,13 @@ pub fn join(errors: &[impl std::fmt::Display]) -> String {
 }
 
 /// Late quotes are decided under books of long ago: all that were in force must be in the log, and be those of the state.
-fn check_books(state: &State, books: &[(u64, RuleBook)]) -> Result<(), StoreError> {
-    let logged: Vec<_> = books.iter().map(|(offset, book)| (*offset, book.reference())).collect();
+fn check_books(state: &State, books: &[BookVersion]) -> Result<(), StoreError> {
+    let logged: Vec<_> = books.iter().map(|version| (version.offset, version.book.reference())).collect();
     if let Some((_, book)) = state.books().iter().find(|book| !logged.contains(book)) {
         return Err(MissingBook(book.clone()).into());
     }
     // What dropped segments said of rule books is gone with them. Versions count from 1, and a log begins with a book.
-    let is_whole = books.iter().zip(1..).all(|((_, book), version)| book.version() == version);
+    let is_whole = books.iter().zip(1..).all(|(version, number)| version.book.version() == number);
     if is_whole && state.books().len() == logged.len() && (state.next_offset() == 0 || !books.is_empty()) {
         return Ok(());
     }
@@ -140,6 +141,7 @@ mod tests {
     use crate::contract::rule_file::{canonical_source, shipped};
     use crate::engine::decide::{Books, decide};
     use crate::engine::quote::Position;
+    use crate::engine::rules::RuleBook;
     use crate::engine::step::Input;
     use crate::engine::time::EventTime;
 
@@ -167,7 +169,8 @@ mod tests {
             let step = decide(&state, &input, &Books::default()).expect("needs no book");
             step.delta.encode(&mut deltas);
             state.apply(&step.delta).expect("fits");
-            logged.push(LoggedBook { offset, source: canonical_source(&book).into_bytes() });
+            let (since, by) = (ArrivalTime(0), None);
+            logged.push(LoggedBook { offset, since, by, source: canonical_source(&book).into_bytes() });
         }
         (logged, One(Segment { from: 0, to: 2, max_event_time: EventTime(0), deltas }))
     }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::batch;
+use super::books::{BookVersion, Reload, Shelf};
 use super::fate::Fates;
 use super::health::{Health, Readiness};
-use super::queue::{Answered, Job, Payload, Reply};
+use super::queue::{Answered, Job, NumberedBook, Payload, Reply};
 use super::recover::Recovered;
 use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, RecordKind, Source, Store, StoreError};
 use crate::contract::rule_file::canonical_source;
 use crate::engine::decide::Books;
-use crate::engine::decision::RuleBookRef;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::source::ApplicantText;
@@ -33,8 +33,6 @@ pub enum WriterError {
     /// The engine refused its own delta: a defect, and going on would diverge from the log.
     #[error("the engine's state refused a delta at offset {offset}: {reason}; stopped to keep the log true")]
     Diverged { offset: u64, reason: &'static str },
-    #[error("the rule book does not compile: {0}")]
-    RuleBook(String),
     /// Trying again would not help; the batch was not committed and nobody was answered.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,7 +41,8 @@ pub enum WriterError {
 pub struct Writer<S, C> {
     state: State,
     books: Books,
-    book_versions: u32,
+    /// The same books, for those who change them.
+    shelf: Arc<Shelf>,
     store: S,
     clock: C,
     metrics: Arc<Metrics>,
@@ -53,6 +52,14 @@ pub struct Writer<S, C> {
     arrival: ArrivalTime,
 }
 
+/// What the writer shares with the threads around it.
+pub struct Shared {
+    pub shelf: Arc<Shelf>,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub fates: Arc<Fates>,
+}
+
 /// A submitter waiting for the commit.
 struct Waiting {
     reply: Reply,
@@ -60,52 +67,77 @@ struct Waiting {
     offset: u64,
 }
 
+/// A book that takes effect in the open batch.
+struct Incoming {
+    version: BookVersion,
+    reply: oneshot::Sender<Result<(), u32>>,
+}
+
 /// A batch being filled, with everything that happens once it is durable.
 struct Open {
     batch: Batch,
     waiting: Vec<Waiting>,
+    books: Vec<Incoming>,
 }
 
 impl<S: Store, C: Clock> Writer<S, C> {
-    pub fn new(recovered: Recovered, store: S, clock: C, metrics: Arc<Metrics>, health: Arc<Health>, fates: Arc<Fates>) -> Self {
+    /// Puts the books of the log on the shelf.
+    pub fn new(recovered: Recovered, store: S, clock: C, shared: Shared) -> Self {
         let Recovered { state, books: logged, arrival } = recovered;
-        let book_versions = logged.last().map_or(0, RuleBook::version);
+        let Shared { shelf, metrics, health, fates } = shared;
         let mut books = Books::default();
-        logged.into_iter().for_each(|book| books.add(Arc::new(book)));
-        Writer { state, books, book_versions, store, clock, metrics, health, fates, arrival }
+        for version in logged {
+            books.add(version.book.clone());
+            shelf.put(version);
+        }
+        if let Some(book) = state.rule_book() {
+            metrics.rule_book(book);
+        }
+        Writer { state, books, shelf, store, clock, metrics, health, fates, arrival }
     }
 
-    /// Puts a rule book in force through the log, unless the one in force has the same content.
-    pub fn install(&mut self, book: &RuleBook) -> Result<RuleBookRef, WriterError> {
-        if let Some(in_force) = self.state.rule_book().filter(|in_force| in_force.hash == book.hash()) {
-            self.metrics.rule_book(in_force);
-            return Ok(in_force.clone());
+    /// Puts a book in force that the log has never had; one of before must not come back by a mere restart.
+    ///
+    /// # Errors
+    /// The log has no book at all and takes none.
+    pub fn install(&mut self, rules: &RuleBook, by: &str) -> Result<(), WriterError> {
+        if self.shelf.has(rules.hash()) {
+            return Ok(());
         }
-        self.warn_of_edits(book);
-        let book = RuleBook::build(self.book_versions + 1, book.rules().cloned().collect())
-            .map_err(|errors| WriterError::RuleBook(format!("{errors:?}")))?;
-        self.book_versions = book.version();
-        let (source, reference) = (canonical_source(&book).into_bytes(), book.reference());
-        self.books.add(Arc::new(book));
-        self.arrival = self.arrival.max(self.clock.now());
+        let next = match self.shelf.next(rules, None) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(()),
+            Err(refused) => {
+                self.shelf.reloaded(Reload::Refused(refused.to_string()));
+                tracing::error!(%refused, "the rule book given is not put in force; the last one of the log stays");
+                return Ok(());
+            }
+        };
         let mut open = self.open();
-        let position = self.next_position();
-        open.batch.records.push(self.record(RecordKind::RuleBook, ArrivalClock::Log, Source::Control, "", None, source));
-        let input = Input::RuleBook { position, book: reference.clone() };
-        batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
-        self.commit(open)?;
-        self.metrics.rule_book(&reference);
-        Ok(reference)
+        self.arrival = self.arrival.max(self.clock.now());
+        let (reply, _) = oneshot::channel();
+        if let Some(input) = self.rule_book(&mut open, NumberedBook { book: next, reply }, Some(by.into())) {
+            batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
+        }
+        Ok(self.commit(open)?)
     }
 
-    /// Nothing in a decision tells two contents of a rule under one version apart but the hash of the whole book.
-    fn warn_of_edits(&self, next: &RuleBook) {
-        let Some(in_force) = self.state.rule_book().and_then(|in_force| self.books.get(in_force.hash)) else { return };
-        let edited: Vec<&str> = in_force.edited_without_bump(next).iter().map(|rule| &*rule.id).collect();
-        if !edited.is_empty() {
-            let rules = edited.join(", ");
-            tracing::warn!(rules, "live rules are edited under the same version; give each edit the next version in its file");
+    /// The record of a rule book, if its number is the next.
+    fn rule_book(&mut self, open: &mut Open, numbered: NumberedBook, by: Option<Box<str>>) -> Option<Input> {
+        let NumberedBook { book, reply } = numbered;
+        let last = self.state.rule_book().map_or(0, |book| book.version);
+        if book.version() != last + 1 {
+            // A submitter that has gone looks at the shelf when it comes again.
+            let _ = reply.send(Err(last));
+            return None;
         }
+        let (position, reference) = (self.next_position(), book.reference());
+        let source = canonical_source(&book).into_bytes();
+        open.batch.records.push(self.record(RecordKind::RuleBook, ArrivalClock::Log, Source::Control, "", by.clone(), source));
+        self.books.add(book.clone());
+        let version = BookVersion { book, offset: position.offset, since: self.arrival, by };
+        open.books.push(Incoming { version, reply });
+        Some(Input::RuleBook { position, book: reference })
     }
 
     /// Runs until every [`super::queue::Queue`] is dropped and the queue is empty; gives the store back.
@@ -157,6 +189,10 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 open.batch.forgotten.push(name);
                 return Ok(());
             }
+            Payload::RuleBook(numbered) => match self.rule_book(open, numbered, client) {
+                Some(input) => input,
+                None => return Ok(()),
+            },
         };
         let mut step = batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
         self.metrics.step(source, product, &step);
@@ -188,7 +224,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
     }
 
     fn open(&self) -> Open {
-        Open { batch: batch::open(&self.state), waiting: Vec::new() }
+        Open { batch: batch::open(&self.state), waiting: Vec::new(), books: Vec::new() }
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
@@ -203,6 +239,11 @@ impl<S: Store, C: Clock> Writer<S, C> {
         self.make_durable(&open.batch)?;
         self.health.set(Readiness::Ready);
         self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
+        for Incoming { version, reply } in open.books {
+            self.metrics.rule_book(&version.book.reference());
+            self.shelf.put(version);
+            let _ = reply.send(Ok(()));
+        }
         for Waiting { reply: Reply { sender, mark, .. }, answer, offset } in open.waiting {
             // A submitter past its deadline has gone: a decision is there for it to fetch, a refusal must be kept for it.
             mark.settle(offset, || sender.send(answer).map_err(|answer| answer.outcome));

@@ -5,11 +5,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use axum::http::{Request, StatusCode};
+use quoteguard::contract::rule_file::SHIPPED;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::app::{Answer, BINARY, TestApp, eventually};
 use crate::quotes::{quote, quote_at};
+use crate::rules_live::{files, in_force, post, rule};
 use crate::servers::{Kind, Private, kafka, redis, secure, unique};
 
 /// Servers, and what the tests set of `[http]` and `[kafka]` besides.
@@ -150,6 +152,47 @@ async fn two_instances_share_the_partitions_and_one_of_them_takes_all_when_the_o
     }
     eventually("all are shown", async || first.metric("quoteguard_live_attempts").await == 40.0).await;
     assert!(first.stop().await.1.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_book_takes_effect_in_every_partition_of_every_instance() {
+    let (dir, config) = Place::default().topics();
+    let first = TestApp::start_in(dir, &config).await;
+    let rules = tempfile::tempdir().expect("a folder");
+    for (name, text) in SHIPPED {
+        fs::write(rules.path().join(name), text).expect("written");
+    }
+    let second = TestApp::start(&format!("{config}[rules]\ndir = '{}'\n", rules.path().display())).await;
+    eventually("the partitions are shared", async || (partitions_of(&first).await, partitions_of(&second).await) == (2, 2)).await;
+    let tenants: Vec<String> = (0..8).map(|i| format!("insurer-{i}")).collect();
+    let judged_by = async |app: &TestApp, tenant: &str, number: u32| {
+        assert_eq!(version(app, tenant, number).await.status, 200);
+        let path = format!("/v1/decisions/q-{number}?tenant={tenant}");
+        let published = async || app.get(&path).await.expect("answers");
+        eventually("the decision is published", async || published().await.status == 200).await;
+        published().await.json()["rule_book"]["version"].clone()
+    };
+    // Once it is answered, its pointer stands before every later quote in each partition.
+    let done = post(&first, "/v1/rules/activate", &files(&rule(1))).await.json();
+    assert_eq!((&done["status"], &done["version"]), (&"activated".into(), &2.into()), "{done}");
+    for tenant in &tenants {
+        assert_eq!(judged_by(&second, tenant, 1).await, 2, "{tenant}");
+    }
+    let mut late = files(&rule(3));
+    late["after"] = 1.into();
+    assert_eq!(post(&second, "/v1/rules/activate", &late).await.status, 409);
+    // A file saved beside the one, an activation at the other.
+    fs::write(rules.path().join("many.yaml"), rule(2)).expect("written");
+    eventually("the folder is in force", async || in_force(&first).await["version"] == 3).await;
+    assert_eq!(post(&second, "/v1/rules/rollback", &serde_json::json!({"version": 2})).await.json()["version"], 4);
+    for tenant in &tenants {
+        assert_eq!(judged_by(&first, tenant, 2).await, 4, "{tenant}");
+    }
+    let versions = async |app: &TestApp| app.get("/v1/rules/versions").await.expect("answers").json();
+    let (ours, theirs) = (versions(&first).await, versions(&second).await);
+    assert_eq!(ours, theirs);
+    let brought: Vec<_> = ours.as_array().expect("a list").iter().map(|version| version["by"].clone()).collect();
+    assert_eq!(brought, ["anyone", "folder", "anyone", "start"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ mod proxy;
 mod quotes;
 mod rebuild;
 mod restart;
+mod rules_live;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
 mod tidy;

@@ -43,6 +43,10 @@ pub struct ControlBook {
     pub version: u32,
     /// 16 hex digits.
     pub hash: String,
+    /// Who brought it.
+    pub by: Option<String>,
+    /// Milliseconds since 1970; 0 when the topic does not tell.
+    pub appended_ms: i64,
     /// Canonical source.
     pub source: Arc<str>,
 }
@@ -66,14 +70,14 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, offset: u64, value: Option<&[u8]>) {
+    fn take(&mut self, offset: u64, appended_ms: i64, value: Option<&[u8]>) {
         self.next = offset + 1;
         match value.and_then(ControlRecord::parse) {
             Some(ControlRecord::Log { log_id, partitions, settings }) if self.log.is_none() => {
                 self.log = Some(LogInfo { log_id, partitions, settings });
             }
-            Some(ControlRecord::Book { source, version, hash }) if version == self.last_version() + 1 => {
-                self.books.push(ControlBook { offset, version, hash, source: source.into() });
+            Some(ControlRecord::Book { source, version, hash, by }) if version == self.last_version() + 1 => {
+                self.books.push(ControlBook { offset, version, hash, by, appended_ms, source: source.into() });
             }
             Some(
                 ControlRecord::Log { .. } | ControlRecord::Book { .. } | ControlRecord::Claim { .. } | ControlRecord::Unknown,
@@ -103,7 +107,7 @@ impl ControlCopy {
     pub fn read(config: &KafkaConfig) -> Result<ControlCopy, KafkaError> {
         let mut seen = Seen::default();
         let end = read(config, Topic::Control, CONTROL_PARTITION, From::Beginning, &mut |record| {
-            seen.take(record.offset(), record.value());
+            seen.take(record.offset(), record.append_time_ms(), record.value());
             ControlFlow::Continue(())
         })?;
         let log = seen.log.ok_or_else(|| no_log(&config.topics.control))?;
@@ -180,12 +184,13 @@ impl Control {
     ///
     /// # Errors
     /// After [`KafkaError::Unavailable`] it is not known whether the book is there: look at the last one before a new try.
-    pub fn publish_book(&self, source: &str, hash: u64, after: u32) -> Result<Published, KafkaError> {
+    pub fn publish_book(&self, source: &str, hash: u64, after: u32, by: &str) -> Result<Published, KafkaError> {
         if let Some(last) = self.last_book().filter(|last| last.version != after) {
             return Ok(Published::Overtaken(last));
         }
         let version = after + 1;
-        let book = ControlRecord::Book { source: source.to_owned(), version, hash: format!("{hash:016x}") };
+        let (source, hash, by) = (source.to_owned(), format!("{hash:016x}"), Some(by.to_owned()));
+        let book = ControlRecord::Book { source, version, hash, by };
         let Delivered { offset, .. } = self.publish(&book)?;
         let offset = offset.ok_or_else(|| KafkaError::Unavailable("kafka did not tell where the rule book is".into()))?;
         if !self.wait_for(offset, PUBLISH_PATIENCE)? {
@@ -266,7 +271,7 @@ pub(super) fn outgoing(record: &ControlRecord) -> Outgoing {
 pub(super) fn find_log(config: &KafkaConfig) -> Result<Option<LogInfo>, KafkaError> {
     let mut seen = Seen::default();
     read(config, Topic::Control, CONTROL_PARTITION, From::Beginning, &mut |record| {
-        seen.take(record.offset(), record.value());
+        seen.take(record.offset(), record.append_time_ms(), record.value());
         if seen.log.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(seen.log)
@@ -302,7 +307,7 @@ fn follow_once(config: &KafkaConfig, shared: &Shared) -> Result<(), KafkaError> 
     reader.begin(&[(CONTROL_PARTITION, From::Offset(shared.seen().next))])?;
     while !shared.stop.load(Ordering::Relaxed) {
         if let Some(Item::Record(record)) = reader.next(TICK)? {
-            shared.seen().take(record.offset(), record.value());
+            shared.seen().take(record.offset(), record.append_time_ms(), record.value());
             shared.changed.notify_all();
         }
     }
@@ -314,17 +319,17 @@ mod tests {
     use super::*;
 
     fn book(version: u32, source: &str) -> Vec<u8> {
-        ControlRecord::Book { source: source.into(), version, hash: String::new() }.to_json()
+        ControlRecord::Book { source: source.into(), version, hash: String::new(), by: None }.to_json()
     }
 
     #[test]
     fn of_two_books_with_one_version_the_first_counts() {
         let mut seen = Seen::default();
         for (offset, (version, source)) in (3..).zip([(1, "a"), (1, "b"), (3, "c"), (2, "d"), (2, "e"), (3, "f")]) {
-            seen.take(offset, Some(&book(version, source)));
+            seen.take(offset, 0, Some(&book(version, source)));
         }
-        seen.take(20, Some(b"junk"));
-        seen.take(21, None);
+        seen.take(20, 0, Some(b"junk"));
+        seen.take(21, 0, None);
         let counted: Vec<(u64, u32, &str)> = seen.books.iter().map(|book| (book.offset, book.version, &*book.source)).collect();
         assert_eq!(counted, [(3, 1, "a"), (6, 2, "d"), (8, 3, "f")]);
         assert_eq!(seen.next, 22);
@@ -335,7 +340,7 @@ mod tests {
         let mut seen = Seen::default();
         for (offset, id) in (0..).zip(["a", "b"]) {
             let log = ControlRecord::Log { log_id: id.into(), partitions: 1, settings: BTreeMap::new() };
-            seen.take(offset, Some(&log.to_json()));
+            seen.take(offset, 0, Some(&log.to_json()));
         }
         assert_eq!(seen.log.map(|log| log.log_id), Some("a".to_owned()));
     }

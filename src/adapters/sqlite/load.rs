@@ -14,7 +14,7 @@ use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segm
 pub(super) const REBUILD: &str = "run `quoteguard rebuild` to compute it from the log again";
 const RESTORE: &str = "restore a whole copy of the file";
 
-const RULE_BOOKS: &str = "SELECT offset, body FROM log WHERE kind = 1 ORDER BY offset";
+const RULE_BOOKS: &str = "SELECT offset, arrival, client, body FROM log WHERE kind = 1 ORDER BY offset";
 const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas FROM segments ORDER BY from_offset";
 const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
                         coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
@@ -26,7 +26,14 @@ impl SqliteStore {
     pub fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError> {
         let rows = sqlx::query(RULE_BOOKS).fetch_all(&mut self.connection);
         let rows = self.runtime.block_on(rows).map_err(fault)?;
-        let book = |row: &SqliteRow| Ok(LoggedBook { offset: from_sql(row.try_get(0)?), source: row.try_get(1)? });
+        let book = |row: &SqliteRow| {
+            Ok(LoggedBook {
+                offset: from_sql(row.try_get(0)?),
+                since: ArrivalTime(row.try_get(1)?),
+                by: row.try_get::<Option<String>, _>(2)?.map(Into::into),
+                source: row.try_get(3)?,
+            })
+        };
         rows.iter().map(book).collect::<Result<_, sqlx::Error>>().map_err(fault)
     }
 }

@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::books::{ControlLog, install};
 use super::elsewhere::Elsewhere;
 use super::intake::Intake;
 use super::partitions::{Ours, Partitions, Shared};
 use super::takeover::Failure;
-use super::{adapter, install, needed_secs, refuse_another_clock};
+use super::{adapter, needed_secs, refuse_another_clock};
 use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, check, start};
 use crate::adapters::redis;
 use crate::config::Config;
@@ -25,12 +26,14 @@ use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
+use crate::pipeline::books::{Books, Shelf};
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
-use super::super::service::{StopReport, listen, start_http};
+use super::super::rules_folder::Watching;
+use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -43,6 +46,7 @@ pub struct KafkaService {
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     clients: Arc<Mutex<Option<Clients>>>,
+    rules: Option<Watching>,
     failed: oneshot::Receiver<anyhow::Error>,
 }
 
@@ -72,7 +76,17 @@ impl KafkaService {
         let (queue, jobs) = bounded_before_log(config.limits.queue_max);
         let (tell_failed, told) = channel();
         let decisions = Arc::new(LateDecisions::default());
-        let (http, stop_http) = start_http(listener, config, queue, decisions.clone(), metrics.clone(), health.clone());
+        let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
+        let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
+        let parts = HttpParts {
+            queue,
+            books: books.clone(),
+            decisions: decisions.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+        let (http, stop_http) = start_http(listener, config, parts);
+        let rules_folder = start_rules(config, books, metrics.clone(), &rules)?;
         let clients = Arc::new(Mutex::new(None));
         let starting = Starting {
             kafka,
@@ -81,6 +95,8 @@ impl KafkaService {
             metrics,
             health: health.clone(),
             decisions,
+            shelf,
+            log,
             runtime: Handle::current(),
             failed: tell_failed.clone(),
         };
@@ -93,7 +109,7 @@ impl KafkaService {
         thread::Builder::new().name("kafka-start".to_owned()).spawn(run)?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         let failed = first_failure(told)?;
-        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, failed })
+        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_folder, failed })
     }
 
     /// Ends when the instance cannot go on.
@@ -109,6 +125,10 @@ impl KafkaService {
         self.health.set(Readiness::Stopping);
         let _ = self.stop_http.send(deadline - self.shutdown_timeout / 3);
         let answered = matches!(timeout_at(deadline, self.http).await, Ok(Ok(true)));
+        if let Some((thread, stop)) = self.rules {
+            drop(stop);
+            let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         let clients = lock(&self.clients).take();
         let ended = tokio::task::spawn_blocking(move || {
@@ -151,6 +171,8 @@ struct Starting {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     decisions: Arc<LateDecisions>,
+    shelf: Arc<Shelf>,
+    log: Arc<ControlLog>,
     runtime: Handle,
     failed: Sender<anyhow::Error>,
 }
@@ -255,10 +277,11 @@ impl Starting {
         let counted = NonZeroU32::new(partitions).ok_or_else(|| Failure::Lasting("the log has no partitions".to_owned()))?;
         self.look_at_topics()?;
         let decisions = Arc::new(DecisionsTail::start(&self.kafka)?);
-        let book = install(&control, &self.rules)?;
-        if book.hash != format!("{:016x}", self.rules.hash()) {
+        let last = install(&control, &self.shelf, &self.rules, self.config.rules.four_eyes)?.book;
+        self.log.reached(control.clone());
+        if last.hash() != self.rules.hash() {
             tracing::warn!(
-                version = book.version,
+                version = last.version(),
                 "the log has a later rule book than the one given here: the log's is in force"
             );
         }

@@ -71,9 +71,7 @@ impl std::convert::From<PartitionError> for Failure {
                 Failure::Passing(error.to_string())
             }
             error @ PartitionError::Deserted => Failure::Lasting(format!("a defect: {error}; its panic is in the log")),
-            PartitionError::Step(error @ (WriterError::Diverged { .. } | WriterError::RuleBook(_))) => {
-                Failure::Lasting(error.to_string())
-            }
+            PartitionError::Step(error @ WriterError::Diverged { .. }) => Failure::Lasting(error.to_string()),
         }
     }
 }

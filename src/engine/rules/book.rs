@@ -121,6 +121,11 @@ impl RuleBook {
         self.version
     }
 
+    /// The same content under another number.
+    pub fn renumbered(self, version: u32) -> RuleBook {
+        RuleBook { version, ..self }
+    }
+
     /// xxh3-64 of every rule's content, whatever the files are called and in whatever order they came.
     pub fn hash(&self) -> u64 {
         self.hash

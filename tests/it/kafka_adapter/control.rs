@@ -27,7 +27,9 @@ fn of_two_publishers_exactly_one_wins() {
     for after in 0..10 {
         let published = thread::scope(|scope| {
             [&one, &two]
-                .map(|control| scope.spawn(move || control.publish_book(&format!("book {after}"), 255, after).expect("known")))
+                .map(|control| {
+                    scope.spawn(move || control.publish_book(&format!("book {after}"), 255, after, "a test").expect("known"))
+                })
                 .map(|publisher| publisher.join().expect("no panic"))
         });
         let winners: Vec<&ControlBook> =
@@ -50,10 +52,10 @@ fn of_two_publishers_exactly_one_wins() {
 fn a_book_on_an_old_base_is_overtaken() {
     let bench = Bench::new("base", 1);
     let control = control(&bench);
-    let first = accepted(control.publish_book("a", 1, 0).expect("known"));
-    let second = accepted(control.publish_book("b", 2, 1).expect("known"));
+    let first = accepted(control.publish_book("a", 1, 0, "a test").expect("known"));
+    let second = accepted(control.publish_book("b", 2, 1, "a test").expect("known"));
     assert!(second.offset > first.offset);
-    assert_eq!(control.publish_book("c", 3, 1).expect("known"), Published::Overtaken(second.clone()));
+    assert_eq!(control.publish_book("c", 3, 1, "a test").expect("known"), Published::Overtaken(second.clone()));
     assert_eq!(control.last_book(), Some(second));
 }
 

@@ -24,6 +24,9 @@ pub enum ControlRecord {
         version: u32,
         /// 16 hex digits.
         hash: String,
+        /// Who brought it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// Its offset is the epoch of the ownership.
     Claim { partition: i32, instance: String },
@@ -59,7 +62,7 @@ mod tests {
     fn records_read_back_and_the_unknown_is_skipped() {
         let log =
             ControlRecord::Log { log_id: "0".repeat(32), partitions: 4, settings: BTreeMap::from([("a".into(), "1".into())]) };
-        let book = ControlRecord::Book { source: "[]".into(), version: 1, hash: "00ff".into() };
+        let book = ControlRecord::Book { source: "[]".into(), version: 1, hash: "00ff".into(), by: Some("anna".into()) };
         let claim = ControlRecord::Claim { partition: 3, instance: "i".into() };
         for (record, key) in [(log, "log"), (book, "book"), (claim, "claim/3")] {
             assert_eq!(record.key(), key);

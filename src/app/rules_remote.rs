@@ -1,0 +1,169 @@
+//! `quoteguard rules activate|rollback|approve|status`: the rules of a running service, over its HTTP API.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::contract::problem::Problem;
+use crate::contract::rule_books::{
+    ActivateV1, ApproveV1, BookV1, ChangeStatus, ChangedV1, ReloadState, RollbackV1, RuleV1, RulesV1,
+};
+use crate::rule_commands::read_folder;
+
+/// The service waits as long for its log.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Versions printed.
+const VERSIONS_SHOWN: usize = 10;
+
+#[derive(Subcommand)]
+pub enum RemoteCommand {
+    /// Show the rule book a running service judges by, what waits for approval, and the versions before
+    Status(Remote),
+    /// Put a folder of rule files in force in a running service; with four eyes, propose it
+    Activate {
+        /// Folder of rule files
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Only if this version is still the last
+        #[arg(long, value_name = "VERSION")]
+        after: Option<u32>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Put the content of an earlier version in force again, as a new version
+    Rollback {
+        /// Which; `rules status` lists them
+        #[arg(value_name = "VERSION")]
+        version: u32,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Put in force what somebody else has proposed
+    Approve {
+        /// Of the proposed book, as `rules status` shows it
+        #[arg(value_name = "HASH")]
+        hash: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Args)]
+pub struct Remote {
+    /// Where the service listens
+    #[arg(long, value_name = "URL", env = "QUOTEGUARD_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// File that holds an API key with `may = ["rules"]` [default: no key]
+    #[arg(long, value_name = "FILE", env = "QUOTEGUARD_KEY_FILE")]
+    key_file: Option<PathBuf>,
+}
+
+pub fn remote(command: &RemoteCommand) -> Result<ExitCode> {
+    match command {
+        RemoteCommand::Status(remote) => status(remote)?,
+        RemoteCommand::Activate { dir, after, remote } => {
+            changed(&remote.post("/v1/rules/activate", &ActivateV1 { files: files(dir)?, after: *after })?)?;
+        }
+        RemoteCommand::Rollback { version, remote } => {
+            changed(&remote.post("/v1/rules/rollback", &RollbackV1 { version: *version, after: None })?)?;
+        }
+        RemoteCommand::Approve { hash, remote } => {
+            changed(&remote.post("/v1/rules/approve", &ApproveV1 { hash: hash.clone() })?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// By their names within the folder.
+fn files(dir: &Path) -> Result<BTreeMap<String, String>> {
+    let files = read_folder(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let name = |path: String| Path::new(&path).strip_prefix(dir).map_or(path.clone(), |inside| inside.display().to_string());
+    Ok(files.into_iter().map(|(path, text)| (name(path), text)).collect())
+}
+
+fn changed(changed: &ChangedV1) -> Result<()> {
+    let ChangedV1 { status, version, hash } = changed;
+    match status {
+        ChangeStatus::Activated => writeln!(stdout(), "version {version} ({hash}) is in force")?,
+        ChangeStatus::InForce => writeln!(stdout(), "version {version} ({hash}) has this content and is in force already")?,
+        ChangeStatus::Proposed => writeln!(stdout(), "proposed: somebody else puts it in force by `rules approve {hash}`")?,
+    }
+    Ok(())
+}
+
+fn status(remote: &Remote) -> Result<()> {
+    let RulesV1 { book, rules, reload, proposals, .. } = remote.get("/v1/rules")?;
+    let versions: Vec<BookV1> = remote.get("/v1/rules/versions")?;
+    let mut out = stdout().lock();
+    writeln!(out, "version {} ({}) is in force", book.version, book.hash)?;
+    for RuleV1 { id, version, title, mode, then, .. } in rules {
+        writeln!(out, "  {mode:6} {then:5} {id} v{version}: {title}")?;
+    }
+    if reload.state == ReloadState::Refused {
+        writeln!(out, "\nthe rules folder is refused:\n{}", reload.error.unwrap_or_default())?;
+    }
+    for proposal in proposals {
+        writeln!(out, "\nproposed by {}: version {} ({})", proposal.by, proposal.version, proposal.hash)?;
+    }
+    writeln!(out, "\nversions")?;
+    for BookV1 { version, hash, since, by, .. } in versions.iter().take(VERSIONS_SHOWN) {
+        writeln!(out, "  {version:>5}  {hash}  {since}  {}", by.as_deref().unwrap_or("-"))?;
+    }
+    if versions.len() > VERSIONS_SHOWN {
+        writeln!(out, "  and {} before", versions.len() - VERSIONS_SHOWN)?;
+    }
+    Ok(())
+}
+
+impl Remote {
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let mut request = agent().get(self.at(path));
+        if let Some(key) = self.key()? {
+            request = request.header("x-api-key", key);
+        }
+        self.read(request.call())
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let mut request = agent().post(self.at(path)).header("content-type", "application/json");
+        if let Some(key) = self.key()? {
+            request = request.header("x-api-key", key);
+        }
+        self.read(request.send(serde_json::to_string(body)?))
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url.trim_end_matches('/'))
+    }
+
+    fn key(&self) -> Result<Option<String>> {
+        let Some(file) = &self.key_file else { return Ok(None) };
+        let key = fs::read_to_string(file).with_context(|| format!("--key-file: cannot read {}", file.display()))?;
+        Ok(Some(key.trim().to_owned()))
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<T> {
+        let mut answer = answer.with_context(|| format!("{} does not answer", self.url))?;
+        let text = answer.body_mut().read_to_string().with_context(|| format!("{} broke off", self.url))?;
+        if answer.status().is_success() {
+            return serde_json::from_str(&text).with_context(|| format!("{} is no quoteguard of this version", self.url));
+        }
+        let Ok(problem) = serde_json::from_str::<Problem>(&text) else {
+            return Err(anyhow!("{} answers {}: it is no quoteguard", self.url, answer.status()));
+        };
+        let errors: String = problem.errors.iter().map(|error| format!("\n\n{}", error.detail)).collect();
+        Err(anyhow!("{}: {}{errors}", problem.title, problem.detail))
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+}
