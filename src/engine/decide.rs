@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::beside::{Beside, Candidates, Redecided, Trial};
 use super::blocking::{KEYS_MAX, Key, derive};
 use super::decision::{Cause, Decision, Flag, Flags, ReferralId, RuleBookRef, Verdict};
 use super::delta::{Amended, Delta};
@@ -86,15 +87,30 @@ pub struct MissingBook(pub RuleBookRef);
 /// # Errors
 /// A book that the log put in force, for the quote or for a later one that it is evidence for, is not among `books`.
 pub fn decide(state: &State, input: &Input, books: &Books) -> Result<Step, MissingBook> {
-    match input {
-        Input::Quote(logged) => decide_quote(state, logged, books),
+    decide_beside(state, input, books, &Candidates::default()).map(|(step, _)| step)
+}
+
+/// [`decide`], and what the candidates would have said: for each of them the verdicts of a whole replay under it alone. The step is
+/// the same whatever the candidates are.
+///
+/// # Errors
+/// Those of [`decide`].
+pub fn decide_beside(
+    state: &State,
+    input: &Input,
+    books: &Books,
+    candidates: &Candidates,
+) -> Result<(Step, Beside), MissingBook> {
+    let step = match input {
+        Input::Quote(logged) => return decide_quote(state, logged, books, candidates),
         Input::RuleBook { position, book } => {
             let mut step = unchanged(state, position.offset, Outcome::Applied);
             step.delta.rule_book = Some(book.clone());
-            Ok(step)
+            step
         }
-        Input::Skipped { position } => Ok(unchanged(state, position.offset, Outcome::Applied)),
-    }
+        Input::Skipped { position } => unchanged(state, position.offset, Outcome::Applied),
+    };
+    Ok((step, Beside::default()))
 }
 
 /// The decision that stands for a live quote, byte for byte as it was last emitted. Where some of its evidence has expired since, what is
@@ -107,7 +123,8 @@ pub fn restate(state: &State, books: &Books, tenant: &str, quote_id: &str) -> Re
         return Ok(None);
     };
     let (mut standing, book) = (state.standing(slot), books.in_force(state, attempt.offset)?);
-    let judged = subject_evidence(state, None, attempt, &state.keys_of(&attempt.print), Reach::Earlier, book);
+    let keys = state.keys_of(&attempt.print);
+    let judged = Subject { state, extra: None, attempt, keys: &keys, reach: Reach::Earlier }.judge(book);
     if judged.evaluated.content != standing.content {
         standing.flags.set(Flag::Truncated);
     }
@@ -121,7 +138,12 @@ fn unchanged(state: &State, offset: u64, outcome: Outcome) -> Step {
     Step { outcome, decisions: Vec::new(), delta, gauges: Gauges::default() }
 }
 
-fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Result<Step, MissingBook> {
+fn decide_quote(
+    state: &State,
+    logged: &LoggedQuote,
+    books: &Books,
+    candidates: &Candidates,
+) -> Result<(Step, Beside), MissingBook> {
     let prepared = &logged.prepared;
     let offset = logged.position.offset;
     let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
@@ -129,11 +151,11 @@ fn decide_quote(state: &State, logged: &LoggedQuote, books: &Books) -> Result<St
         let current = state.current_of(slot);
         let same_body = state.attempt(slot).is_some_and(|a| a.body_hash == prepared.body_hash);
         let outcome = if same_body { Outcome::Duplicate(current) } else { Outcome::IdReused(current) };
-        return Ok(moved(state, logged, offset, outcome));
+        return Ok((moved(state, logged, offset, outcome), Beside::default()));
     }
     match judge_time(state, logged) {
-        Ok(timed) => decide_new(state, logged, timed, books),
-        Err(outcome) => Ok(moved(state, logged, offset, outcome)),
+        Ok(timed) => decide_new(state, logged, timed, books, candidates),
+        Err(outcome) => Ok((moved(state, logged, offset, outcome), Beside::default())),
     }
 }
 
@@ -185,7 +207,13 @@ fn judge_time(state: &State, logged: &LoggedQuote) -> Result<Timed, Outcome> {
     Ok(Timed { event_time: EventTime(believed), arrival, suspect: believed != submitted })
 }
 
-fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) -> Result<Step, MissingBook> {
+fn decide_new(
+    state: &State,
+    logged: &LoggedQuote,
+    timed: Timed,
+    books: &Books,
+    candidates: &Candidates,
+) -> Result<(Step, Beside), MissingBook> {
     let prepared = &logged.prepared;
     let offset = logged.position.offset;
     let attempt = Arc::new(Attempt {
@@ -197,13 +225,15 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     });
     let keys = state.placed(&prepared.keys);
     let book = books.in_force(state, offset)?;
-    let own = subject_evidence(state, None, &attempt, &keys, Reach::Earlier, book);
+    let earlier = Subject { state, extra: None, attempt: &attempt, keys: &keys, reach: Reach::Earlier };
+    let (own, own_trials) = earlier.judge_beside(book, candidates);
     let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
     let longest = |other: &Attempt| books.in_force(state, other.offset).map(RuleBook::longest);
     let in_time = newest < attempt.event_time.0;
     let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, longest)? };
     let late = newest > attempt.event_time.0 || later.any;
-    let as_newest = later.any.then(|| subject_evidence(state, None, &attempt, &keys, Reach::All, book));
+    let as_newest = later.any.then(|| Subject { reach: Reach::All, ..earlier }.judge_beside(book, candidates));
+    let (as_newest, newest_trials) = as_newest.unzip();
     let answer = as_newest.as_ref().map_or(Verdict::Accept, |judged| judged.evaluated.verdict).max(own.evaluated.verdict);
     let arrived = Flags(u8::from(late) << Flag::Late as u8 | u8::from(timed.suspect) << Flag::TimeSuspect as u8);
     let flags = Flags(own.flags.0 | arrived.0 | u8::from(later.cut) << Flag::Truncated as u8);
@@ -215,6 +245,7 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
             amendments.redecide(other, state.standing(*slot))?;
         }
     }
+    let redecided = if later.any { amendments.redecide_beside(&keys, candidates)? } else { Vec::new() };
     let told = match &as_newest {
         Some(judged) if judged.evaluated.verdict > own.evaluated.verdict => judged.evaluated.told,
         _ => own.evaluated.told,
@@ -233,20 +264,22 @@ fn decide_new(state: &State, logged: &LoggedQuote, timed: Timed, books: &Books) 
     let mut decisions = vec![decision];
     decisions.append(&mut amendments.decisions);
     let delta = Delta {
-        from: offset,
-        to: offset + 1,
-        arrivals: match logged.clock {
-            ArrivalClock::Event => Arrivals { event: Some(timed.arrival), ..state.arrivals() },
-            ArrivalClock::Log | ArrivalClock::Stream => Arrivals { log: Some(timed.arrival), ..state.arrivals() },
-        },
-        rule_book: None,
         insert: Some((attempt, standing)),
         keys: prepared.keys.clone(),
         amended: amendments.amended,
-        cause: None,
-        evicted: None,
+        ..arrived_at(state, logged, timed.arrival)
     };
-    Ok(Step { outcome: Outcome::Decided, decisions, delta, gauges })
+    let beside = Beside { own: own_trials, as_newest: newest_trials.unwrap_or_default(), redecided };
+    Ok((Step { outcome: Outcome::Decided, decisions, delta, gauges }, beside))
+}
+
+/// The delta of a decided quote without what it brings.
+fn arrived_at(state: &State, logged: &LoggedQuote, arrival: i64) -> Delta {
+    let arrivals = match logged.clock {
+        ArrivalClock::Event => Arrivals { event: Some(arrival), ..state.arrivals() },
+        ArrivalClock::Log | ArrivalClock::Stream => Arrivals { log: Some(arrival), ..state.arrivals() },
+    };
+    Delta { from: logged.position.offset, to: logged.position.offset + 1, arrivals, ..Delta::default() }
 }
 
 fn view<'a>(state: &'a State, extra: Option<&'a Extra>) -> View<'a> {
@@ -264,36 +297,65 @@ struct Judged {
     saturated: u32,
 }
 
-fn subject_evidence(
-    state: &State,
-    extra: Option<&Extra>,
-    attempt: &Attempt,
-    keys: &[Key],
-    reach: Reach,
-    book: &RuleBook,
-) -> Judged {
-    let since = |now: EventTime| EventTime(now.0 - book.longest());
-    let view = view(state, extra);
-    let now = match reach {
-        Reach::Earlier => attempt.event_time,
-        Reach::All => state.newest_of(attempt.print.tenant()).unwrap_or(attempt.event_time).max(attempt.event_time),
-    };
-    let gathered = view.gather(attempt, keys, reach, since(now));
-    let case = newest_case(state, &gathered);
-    let evaluated = evaluate(attempt, now, &gathered, book);
-    let mut flags = evaluated.flags;
-    flags.0 |= u8::from(gathered.saturated > 0) << Flag::Saturated as u8;
-    let past_eviction = state.evicted().is_some_and(|evicted| since(now) < evicted);
-    // A file that is far behind the live quotes looks back on what has expired by their clock.
-    let past_expiry = since(now) < state.expiry_horizon();
-    flags.0 |= u8::from(gathered.truncated || past_eviction || past_expiry) << Flag::Truncated as u8;
-    Judged {
-        evaluated,
-        flags,
-        case,
-        candidates: gathered.candidates,
-        comparisons: gathered.comparisons,
-        saturated: gathered.saturated,
+/// An attempt to be judged, and what counts as evidence for it.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub state: &'a State,
+    pub extra: Option<&'a Extra>,
+    pub attempt: &'a Attempt,
+    pub keys: &'a [Key],
+    pub reach: Reach,
+}
+
+impl<'a> Subject<'a> {
+    /// Its own event time, or that of the newest attempt that arrived before it.
+    pub(super) fn now(&self) -> EventTime {
+        match self.reach {
+            Reach::Earlier => self.attempt.event_time,
+            Reach::All => {
+                let newest = self.state.newest_of(self.attempt.print.tenant());
+                newest.unwrap_or(self.attempt.event_time).max(self.attempt.event_time)
+            }
+        }
+    }
+
+    /// Where a look-back of so many microseconds begins.
+    fn since(&self, longest: i64) -> EventTime {
+        EventTime(self.now().0 - longest)
+    }
+
+    pub(super) fn gather(&self, longest: i64) -> Gathered<'a> {
+        view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, self.since(longest))
+    }
+
+    fn judge(&self, book: &RuleBook) -> Judged {
+        self.judge_on(&self.gather(book.longest()), book)
+    }
+
+    /// Under the book in force and under the candidates.
+    fn judge_beside(&self, book: &RuleBook, candidates: &Candidates) -> (Judged, Vec<Trial>) {
+        let gathered = self.gather(book.longest());
+        (self.judge_on(&gathered, book), candidates.judge(self, book.longest(), &gathered))
+    }
+
+    fn judge_on(&self, gathered: &Gathered, book: &RuleBook) -> Judged {
+        let (state, since) = (self.state, self.since(book.longest()));
+        let case = newest_case(state, gathered);
+        let evaluated = evaluate(self.attempt, self.now(), gathered, book);
+        let mut flags = evaluated.flags;
+        flags.0 |= u8::from(gathered.saturated > 0) << Flag::Saturated as u8;
+        let past_eviction = state.evicted().is_some_and(|evicted| since < evicted);
+        // A file that is far behind the live quotes looks back on what has expired by their clock.
+        let past_expiry = since < state.expiry_horizon();
+        flags.0 |= u8::from(gathered.truncated || past_eviction || past_expiry) << Flag::Truncated as u8;
+        Judged {
+            evaluated,
+            flags,
+            case,
+            candidates: gathered.candidates,
+            comparisons: gathered.comparisons,
+            saturated: gathered.saturated,
+        }
     }
 }
 
@@ -355,12 +417,32 @@ struct Amendments<'a> {
 }
 
 impl Amendments<'_> {
+    /// A later attempt, seen with the late quote.
+    fn subject<'a>(&'a self, attempt: &'a Attempt, keys: &'a [Key]) -> Subject<'a> {
+        Subject { state: self.state, extra: Some(&self.extra), attempt, keys, reach: Reach::Earlier }
+    }
+
+    /// What each candidate says now about the attempts whose evidence the late quote enters under it.
+    fn redecide_beside(&self, keys: &[Key], candidates: &Candidates) -> Result<Vec<Redecided>, MissingBook> {
+        let mut redecided = Vec::new();
+        for group in candidates.groups() {
+            let later = view(self.state, None).later(&self.extra.attempt, keys, |_| Ok(group.longest))?;
+            for attempt in later.redecided.iter().filter_map(|slot| self.state.attempt(*slot)) {
+                let keys = self.state.keys_of(&attempt.print);
+                let subject = self.subject(attempt, &keys);
+                let tell = |candidate, trial| redecided.push(Redecided { offset: attempt.offset, candidate, trial });
+                group.judge(&subject, &subject.gather(group.longest), tell);
+            }
+        }
+        Ok(redecided)
+    }
+
     /// Decides again, under the book of the attempt's own position; a changed decision is an amendment.
     fn redecide(&mut self, attempt: &Arc<Attempt>, before: Standing) -> Result<(), MissingBook> {
         let state = self.state;
         let book = self.books.in_force(state, attempt.offset)?;
         let keys = state.keys_of(&attempt.print);
-        let judged = subject_evidence(state, Some(&self.extra), attempt, &keys, Reach::Earlier, book);
+        let judged = self.subject(attempt, &keys).judge(book);
         if judged.evaluated.content == before.content {
             return Ok(());
         }

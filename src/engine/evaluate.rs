@@ -70,7 +70,8 @@ fn flags(attempt: &Attempt, gathered: &Gathered, evidence: &Evidence) -> Flags {
     flags
 }
 
-fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i64]) -> Evidence {
+/// One for each window, which are ascending.
+pub(super) fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, windows: &[i64]) -> Evidence {
     let print = &attempt.print;
     let mut found: Vec<WindowEvidence> = Vec::with_capacity(windows.len());
     let mut walked = usize::MAX;

@@ -3,6 +3,7 @@
 //! A decision is a function of the quote as logged, the control state at its log position and the set of
 //! attempts in its event-time window; everything in this module is deterministic in those.
 
+pub mod beside;
 pub mod blocking;
 pub mod codec;
 pub mod compare;

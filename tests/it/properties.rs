@@ -1,5 +1,6 @@
 //! The law of section 2 on the real engine: seeded histories, the seed in every message.
 
+mod beside;
 mod hostile;
 mod resume;
 mod time;

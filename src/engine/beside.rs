@@ -1,0 +1,142 @@
+//! Candidate books beside the book in force: what each of them would have said about the same attempts.
+//!
+//! Evidence follows from the attempts alone, never from what a book decided, so candidates that look back equally far are judged on
+//! links that are gathered once. A candidate has no cases, and nothing it says enters the state.
+
+use std::sync::Arc;
+
+use super::decide::Subject;
+use super::decision::Verdict;
+use super::evaluate::evidence;
+use super::gather::Gathered;
+use super::rules::{LiveHit, RuleBook};
+
+/// Books to be tried. Without any, deciding costs what it costs without this.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    groups: Vec<Group>,
+    count: usize,
+}
+
+/// Candidates with the same longest window: for them the links, and what hubs and saturated blocks do to them, are the same. A book of
+/// other match weights would be another group, too.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// Microseconds.
+    pub longest: i64,
+    /// Of all its books, ascending.
+    windows: Vec<i64>,
+    tried: Vec<Tried>,
+}
+
+#[derive(Clone, Debug)]
+struct Tried {
+    /// Of the candidate.
+    number: usize,
+    book: Arc<RuleBook>,
+    /// The place of each of the book's windows among the group's.
+    windows: Vec<usize>,
+}
+
+/// What one candidate says about one attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trial {
+    pub verdict: Verdict,
+    /// The live rules that matched, strictest first: numbers in the candidate's book.
+    pub live: Vec<LiveHit>,
+    /// Over the window that a decision would report.
+    pub attempts: u32,
+    pub suspicious_attempts: u32,
+    pub suspicion: f64,
+}
+
+/// What the candidates say about one record, parallel to the candidates; empty for records that nobody decides on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    pub own: Vec<Trial>,
+    /// Of a late quote: what it would get as the newest of its tenant. The answer is the stricter of the two.
+    pub as_newest: Vec<Trial>,
+    /// Earlier decisions that the late quote brings anew.
+    pub redecided: Vec<Redecided>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redecided {
+    /// Of the attempt.
+    pub offset: u64,
+    pub candidate: usize,
+    pub trial: Trial,
+}
+
+impl Beside {
+    /// What the submitter would have been told under a candidate.
+    pub fn answer(&self, candidate: usize) -> Verdict {
+        let of = |trials: &[Trial]| trials.get(candidate).map_or(Verdict::Accept, |trial| trial.verdict);
+        of(&self.own).max(of(&self.as_newest))
+    }
+}
+
+impl Candidates {
+    /// Numbered in the order given.
+    pub fn new(books: &[Arc<RuleBook>]) -> Candidates {
+        let mut groups: Vec<Group> = Vec::new();
+        for (number, book) in books.iter().enumerate() {
+            let tried = Tried { number, book: book.clone(), windows: Vec::new() };
+            match groups.iter_mut().find(|group| group.longest == book.longest()) {
+                Some(group) => group.tried.push(tried),
+                None => groups.push(Group { longest: book.longest(), windows: Vec::new(), tried: vec![tried] }),
+            }
+        }
+        groups.iter_mut().for_each(Group::number_windows);
+        Candidates { groups, count: books.len() }
+    }
+
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Judges the subject under every candidate. `gathered` is what was gathered for the book in force, which looks back `longest`.
+    pub(super) fn judge(&self, subject: &Subject, longest: i64, gathered: &Gathered) -> Vec<Trial> {
+        let mut trials = vec![Trial::default(); self.count];
+        for group in &self.groups {
+            let tell = |number: usize, trial: Trial| trials[number] = trial;
+            if group.longest == longest {
+                group.judge(subject, gathered, tell);
+            } else {
+                group.judge(subject, &subject.gather(group.longest), tell);
+            }
+        }
+        trials
+    }
+}
+
+impl Group {
+    fn number_windows(&mut self) {
+        self.windows = self.tried.iter().flat_map(|tried| tried.book.windows().iter().copied()).collect();
+        self.windows.sort_unstable();
+        self.windows.dedup();
+        for tried in &mut self.tried {
+            let place = |window: &i64| self.windows.binary_search(window).unwrap_or(0);
+            tried.windows = tried.book.windows().iter().map(place).collect();
+        }
+    }
+
+    pub(super) fn judge(&self, subject: &Subject, gathered: &Gathered, mut tell: impl FnMut(usize, Trial)) {
+        let mut evidence = evidence(subject.attempt, subject.now(), gathered, &self.windows);
+        let all = std::mem::take(&mut evidence.windows);
+        for Tried { number, book, windows } in &self.tried {
+            evidence.windows.clear();
+            evidence.windows.extend(windows.iter().map(|at| all[*at].clone()));
+            let evaluation = book.evaluate(&evidence);
+            let reported = &evidence.windows[book.reported_window(&evaluation)];
+            let trial = Trial {
+                verdict: evaluation.verdict,
+                attempts: reported.attempts,
+                suspicious_attempts: reported.suspicious_attempts,
+                suspicion: reported.suspicion,
+                live: evaluation.live,
+            };
+            tell(*number, trial);
+        }
+    }
+}
