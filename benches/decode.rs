@@ -63,6 +63,7 @@ fn decision() -> Decision {
         position: Position { partition: 0, offset: 812 },
         cause: None,
         flags: Flags::default(),
+        shadow: vec![],
     }
 }
 

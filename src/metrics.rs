@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use crate::engine::decision::{Decision, RuleBookRef, Verdict};
+use crate::engine::rules::Fault;
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::engine::time::{ArrivalTime, SECOND};
@@ -40,6 +41,7 @@ pub struct Metrics {
     state_bytes: IntGauge,
     look_back_seconds: IntGauge,
     rule_hits: IntCounterVec,
+    rule_errors: IntCounterVec,
     ruleset_info: IntGaugeVec,
     ruleset_reload: IntGauge,
     dead_letters: IntCounterVec,
@@ -94,7 +96,8 @@ impl Metrics {
             live_attempts: gauge(&r, "live_attempts", "Attempts held in the window.")?,
             state_bytes: gauge(&r, "state_bytes", "Memory of the keyed state with its indexes.")?,
             look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
-            rule_hits: counters(&r, "rule_hits_total", "Decisions a rule gave a reason for.", &["rule", "mode"])?,
+            rule_hits: counters(&r, "rule_hits_total", "Decisions a rule matched.", &["rule", "mode"])?,
+            rule_errors: counters(&r, "rule_errors_total", "Quotes for which a rule had no value.", &["rule", "kind"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
             ruleset_reload: gauge(&r, "ruleset_last_reload_successful", "1 unless the rules folder was refused.")?,
             dead_letters: counters(&r, "dead_letters_total", "Records that could not be decided.", &["reason"])?,
@@ -150,6 +153,13 @@ impl Metrics {
     pub fn rule_book(&self, book: &RuleBookRef) {
         self.ruleset_info.reset();
         self.ruleset_info.with_label_values(&[&book.version.to_string(), &format!("{:016x}", book.hash)]).set(1);
+    }
+
+    /// Decisions of this process since its start that the rule matched: live, in shadow, and those it had no value for.
+    pub fn rule_hits(&self, rule: &str) -> (u64, u64, u64) {
+        let hits = |mode| self.rule_hits.with_label_values(&[rule, mode]).get();
+        let errors = Fault::ALL.map(|fault| self.rule_errors.with_label_values(&[rule, fault.name()]).get());
+        (hits("live"), hits("shadow"), errors.iter().sum())
     }
 
     /// The rules folder was read, and put in force or refused.
@@ -280,6 +290,9 @@ impl Metrics {
         }
         let Some((decision, amendments)) = step.decisions.split_first() else { return };
         self.decided(source, product, decision);
+        for (rule, fault) in &step.faults {
+            self.rule_errors.with_label_values(&[&**rule, fault.name()]).inc();
+        }
         self.amendments.inc_by(amendments.len() as u64);
     }
 
@@ -291,6 +304,9 @@ impl Metrics {
         }
         for reason in &decision.reasons {
             self.rule_hits.with_label_values(&[&*reason.rule, "live"]).inc();
+        }
+        for rule in &decision.shadow {
+            self.rule_hits.with_label_values(&[&**rule, "shadow"]).inc();
         }
     }
 

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::contract::problem::Problem;
 use crate::contract::rule_books::{
-    ActivateV1, ApproveV1, BookV1, ChangeStatus, ChangedV1, ReloadState, RollbackV1, RuleV1, RulesV1,
+    ActivateV1, ApproveV1, BookV1, ChangeStatus, ChangedV1, ReloadState, RollbackV1, RuleHitsV1, RuleV1, RulesV1,
 };
 use crate::rule_commands::read_folder;
 
@@ -104,8 +104,11 @@ fn status(remote: &Remote) -> Result<()> {
     let versions: Vec<BookV1> = remote.get("/v1/rules/versions")?;
     let mut out = stdout().lock();
     writeln!(out, "version {} ({}) is in force", book.version, book.hash)?;
-    for RuleV1 { id, version, title, mode, then, .. } in rules {
+    for RuleV1 { id, version, title, mode, then, hits, .. } in rules {
         writeln!(out, "  {mode:6} {then:5} {id} v{version}: {title}")?;
+        if let Some(RuleHitsV1 { live, shadow, errors }) = hits {
+            writeln!(out, "{:15}{live} live hits, {shadow} in shadow, {errors} errors since the start", "")?;
+        }
     }
     if reload.state == ReloadState::Refused {
         writeln!(out, "\nthe rules folder is refused:\n{}", reload.error.unwrap_or_default())?;

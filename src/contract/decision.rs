@@ -51,6 +51,9 @@ pub struct DecisionV1 {
     pub position: PositionV1,
     pub cause: Option<CauseV1>,
     pub flags: Vec<FlagV1>,
+    /// Rules in shadow that matched; left out when none did. They have no part in the decision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]

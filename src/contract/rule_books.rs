@@ -118,6 +118,17 @@ pub struct RuleV1 {
     pub mode: String,
     /// `flag` or `refer`.
     pub then: String,
+    /// Decisions of this instance since its start that it matched; left out where no service was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<RuleHitsV1>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RuleHitsV1 {
+    pub live: u64,
+    pub shadow: u64,
+    /// Quotes for which it had no value: it did not match.
+    pub errors: u64,
 }
 
 /// How the last reading of the rules folder ended.

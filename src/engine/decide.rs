@@ -135,7 +135,7 @@ pub fn restate(state: &State, books: &Books, tenant: &str, quote_id: &str) -> Re
 /// A step that only moves the position.
 fn unchanged(state: &State, offset: u64, outcome: Outcome) -> Step {
     let delta = Delta { from: offset, to: offset + 1, arrivals: state.arrivals(), ..Delta::default() };
-    Step { outcome, decisions: Vec::new(), delta, gauges: Gauges::default() }
+    Step { outcome, decisions: Vec::new(), delta, gauges: Gauges::default(), faults: Vec::new() }
 }
 
 fn decide_quote(
@@ -226,7 +226,7 @@ fn decide_new(
     let keys = state.placed(&prepared.keys);
     let book = books.in_force(state, offset)?;
     let earlier = Subject { state, extra: None, attempt: &attempt, keys: &keys, reach: Reach::Earlier };
-    let (own, own_trials) = earlier.judge_beside(book, candidates);
+    let (mut own, own_trials) = earlier.judge_beside(book, candidates);
     let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
     let longest = |other: &Attempt| books.in_force(state, other.offset).map(RuleBook::longest);
     let in_time = newest < attempt.event_time.0;
@@ -260,6 +260,7 @@ fn decide_new(
         saturated_blocks: own.saturated,
         redecided: later.redecided.len() as u32,
     };
+    let faults = std::mem::take(&mut own.evaluated.faults);
     let decision = own.decision(state, &attempt, standing, book, None);
     let mut decisions = vec![decision];
     decisions.append(&mut amendments.decisions);
@@ -270,7 +271,7 @@ fn decide_new(
         ..arrived_at(state, logged, timed.arrival)
     };
     let beside = Beside { own: own_trials, as_newest: newest_trials.unwrap_or_default(), redecided };
-    Ok((Step { outcome: Outcome::Decided, decisions, delta, gauges }, beside))
+    Ok((Step { outcome: Outcome::Decided, decisions, delta, gauges, faults }, beside))
 }
 
 /// The delta of a decided quote without what it brings.
@@ -395,6 +396,7 @@ impl Judged {
             position: Position { partition: state.settings().partition, offset: attempt.offset },
             cause,
             flags: standing.flags,
+            shadow: e.shadow,
         }
     }
 }

@@ -143,6 +143,8 @@ pub struct Decision {
     pub position: Position,
     pub cause: Option<Cause>,
     pub flags: Flags,
+    /// Ids of the shadow rules that matched. They tell what would have been; nothing follows from them.
+    pub shadow: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use super::gather::{Gathered, Link, has_source, number_sources, same_source, sur
 use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX, VARIANTS_COMPARED_MAX};
 use super::normalise::hash64;
 use super::owner::rightful;
-use super::rules::RuleBook;
 use super::rules::book::LiveHit;
+use super::rules::{Fault, RuleBook};
 use super::state::Attempt;
 use super::time::EventTime;
 
@@ -28,7 +28,11 @@ pub(super) struct Evaluated {
     pub flags: Flags,
     /// The first of the live rules that matched.
     pub told: Option<LiveHit>,
-    /// Hash of everything above but the flags, of which only saturation enters, and the rule that is told.
+    /// Ids of the shadow rules that matched.
+    pub shadow: Vec<Box<str>>,
+    /// Rules that had no value.
+    pub faults: Vec<(Box<str>, Fault)>,
+    /// Hash of everything above but the faults, the rule that is told, and the flags, of which only saturation enters.
     pub content: u64,
 }
 
@@ -48,6 +52,8 @@ pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, b
         linked_total: gathered.links.len() as u32,
         flags: flags(attempt, gathered, &evidence),
         told: evaluation.live.first().copied(),
+        shadow: evaluation.shadow.iter().map(|hit| book.shadow_rule(*hit).id.clone()).collect(),
+        faults: evaluation.faults.iter().map(|fault| (book.faulty_rule(*fault).id.clone(), fault.fault)).collect(),
         content: 0,
     };
     evaluated.content = content(&evaluated, gathered);
@@ -197,6 +203,10 @@ fn content(evaluated: &Evaluated, gathered: &Gathered) -> u64 {
         bytes.push(0);
         bytes.extend_from_slice(reason.text.as_bytes());
         bytes.push(0);
+    }
+    for rule in &evaluated.shadow {
+        bytes.extend_from_slice(rule.as_bytes());
+        bytes.push(1);
     }
     for number in [evaluated.attempts, evaluated.suspicious_attempts, evaluated.linked_total] {
         bytes.extend_from_slice(&number.to_le_bytes());

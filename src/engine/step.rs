@@ -6,6 +6,7 @@ use super::decide::Prepared;
 use super::decision::{Decision, DecisionId, ReferralId, Verdict};
 use super::delta::Delta;
 use super::quote::Position;
+use super::rules::Fault;
 use super::time::ArrivalTime;
 
 /// How a source tells when a record arrived, and how late it may be. Stored with the record, so replay judges alike.
@@ -52,6 +53,8 @@ pub struct Step {
     /// Give it to `State::apply`, then store it: it carries the position.
     pub delta: Delta,
     pub gauges: Gauges,
+    /// Rules that had no value for the quote, by id: they did not match. For metrics.
+    pub faults: Vec<(Box<str>, Fault)>,
 }
 
 /// What the driver must tell the submitter.

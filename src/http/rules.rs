@@ -20,12 +20,13 @@ use crate::contract::instant;
 use crate::contract::problem::Problem;
 use crate::contract::rule_books::{
     ActivateV1, ApproveV1, BookSourceV1, BookV1, ChangeStatus, ChangedV1, CheckedV1, ProposalV1, ReloadState, ReloadV1,
-    RollbackV1, RuleFilesV1, RuleV1, RulesV1,
+    RollbackV1, RuleFilesV1, RuleHitsV1, RuleV1, RulesV1,
 };
 use crate::contract::rule_file::{canonical_source, compile};
 use crate::engine::limits::RULE_BOOK_BYTES_MAX;
 use crate::engine::rules::RuleBook;
 use crate::engine::time::{EventTime, SECOND};
+use crate::metrics::Metrics;
 use crate::pipeline::books::{Activated, BookVersion, Change, Changed, NotActivated, Proposal, Reload};
 
 /// JSON escapes at most double a text of letters.
@@ -55,7 +56,8 @@ pub async fn current(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> R
             Reload::Refused(error) => ReloadV1 { state: ReloadState::Refused, error: Some(error) },
         };
         let proposals = shared.books.shelf.proposals().iter().map(proposal).collect();
-        let (book, rules) = (book(&last), rules(&last.book));
+        let rules = rules(&last.book).into_iter().map(|rule| counted(&shared.metrics, rule)).collect();
+        let book = book(&last);
         let current = RulesV1 { book, rules, reload, four_eyes: shared.books.four_eyes, proposals };
         Ok(reply::json(StatusCode::OK, &current))
     })
@@ -347,8 +349,14 @@ fn rules(book: &RuleBook) -> Vec<RuleV1> {
         owner: rule.owner.to_string(),
         mode: rule.mode.name().to_owned(),
         then: rule.then.name().to_owned(),
+        hits: None,
     };
     book.rules().map(rule).collect()
+}
+
+fn counted(metrics: &Metrics, rule: RuleV1) -> RuleV1 {
+    let (live, shadow, errors) = metrics.rule_hits(&rule.id);
+    RuleV1 { hits: Some(RuleHitsV1 { live, shadow, errors }), ..rule }
 }
 
 fn proposal(proposal: &Proposal) -> ProposalV1 {

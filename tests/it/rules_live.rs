@@ -195,6 +195,24 @@ async fn with_four_eyes_nobody_changes_the_rules_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_in_shadow_is_seen_and_a_rule_that_fails_is_counted_and_neither_is_told() {
+    let app = TestApp::start("").await;
+    let shadow = rule(1).replace("id: many", "id: shadowed").replace("mode: live", "mode: shadow").replace("flag", "refer");
+    let fails = rule(1).replace("id: many", "id: fails").replace(">= 2", "/ (attempts(duration(\"24h\")) - 1) >= 2");
+    let book = json!({"files": {"shadowed.yaml": shadow, "fails.yaml": fails}});
+    assert_eq!(post(&app, "/v1/rules/activate", &book).await.status, 200);
+    for id in ["a", "b"] {
+        let told = app.check(&quote(id)).await.expect("answers").json();
+        assert_eq!((&told["decision"], &told["referral_id"]), (&json!(if id == "a" { "accept" } else { "flag" }), &Value::Null));
+    }
+    let decision = app.get("/v1/decisions/b").await.expect("answers").json();
+    assert_eq!((&decision["shadow"], &decision["reasons"][0]["rule"]), (&json!(["shadowed"]), &json!("fails")));
+    let hits =
+        in_force(&app).await["rules"].as_array().expect("rules").iter().map(|rule| rule["hits"].clone()).collect::<Vec<_>>();
+    assert_eq!(hits, [json!({"live": 0, "shadow": 1, "errors": 0}), json!({"live": 1, "shadow": 0, "errors": 1})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn by_the_command_line() {
     let key =
         |name: &str| format!("[[http.keys]]\nname = '{name}'\ntenant = 't'\nkey = '{name}-0123456789abcdef'\nmay = ['rules']\n");

@@ -40,6 +40,7 @@ fn referred() -> Decision {
         position: Position { partition: 0, offset: 812 },
         cause: Some(Cause { quote_id: "q-2".into(), position: Position { partition: 0, offset: 900 } }),
         flags,
+        shadow: vec![],
     }
 }
 
@@ -85,8 +86,15 @@ fn what_is_absent_is_null_or_empty() {
 }
 
 #[test]
+fn what_matched_in_shadow_is_told_at_the_end() {
+    assert!(!written(&referred()).contains("shadow"));
+    let told = Decision { shadow: vec!["picking-7d".into(), "many".into()], ..referred() };
+    assert!(written(&told).ends_with(r#""flags":["late","mixed_script"],"shadow":["picking-7d","many"]}"#));
+}
+
+#[test]
 fn the_reader_writes_what_it_read() {
-    let text = written(&referred());
+    let text = written(&Decision { shadow: vec!["many".into()], ..referred() });
     let read: DecisionV1 = serde_json::from_str(&text).expect("reads");
     assert_eq!(serde_json::to_string(&read).expect("serialises"), text);
     assert_eq!(

@@ -42,9 +42,9 @@ impl Serialize for FlagNames {
     }
 }
 
-/// Writes a wire form: keys in the contract's order, each with its value.
+/// Writes a wire form: keys in the contract's order, each with its value; those behind `?` only with one.
 macro_rules! wire {
-    ($wire:ident($type:ty), $this:ident => { $($key:literal: $value:expr,)* }) => {
+    ($wire:ident($type:ty), $this:ident => { $($key:literal: $value:expr,)* $(?$optional:literal: $given:expr,)* }) => {
         pub(super) struct $wire<'a>(pub &'a $type);
 
         impl Serialize for $wire<'_> {
@@ -52,6 +52,9 @@ macro_rules! wire {
                 let $this = self.0;
                 let mut object = serializer.serialize_struct(stringify!($wire), [$($key),*].len())?;
                 $(object.serialize_field($key, &$value)?;)*
+                $(if let Some(value) = $given {
+                    object.serialize_field($optional, &value)?;
+                })*
                 object.end()
             }
         }
@@ -79,6 +82,8 @@ wire!(DecisionWire(Decision), d => {
     "position": PositionWire(&d.position),
     "cause": d.cause.as_ref().map(CauseWire),
     "flags": FlagNames(d.flags),
+    // As before there was any, so that what was emitted then is emitted again.
+    ?"shadow": Some(&d.shadow).filter(|shadow| !shadow.is_empty()),
 });
 
 wire!(ReasonWire(Reason), r => {

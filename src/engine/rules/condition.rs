@@ -16,6 +16,8 @@ pub enum Fault {
 }
 
 impl Fault {
+    pub const ALL: [Fault; 3] = [Fault::Overflow, Fault::DivisionByZero, Fault::NotANumber];
+
     /// The label in metrics.
     pub fn name(self) -> &'static str {
         match self {
