@@ -9,9 +9,14 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use crate::contract::rule_file::{self, LoadedRule, RuleError};
-use crate::contract::rule_test::{Expectation, RuleTest};
+use crate::contract::quote::decode;
+use crate::contract::rule_file::{self, Loaded, RuleError};
+use crate::contract::rule_test::{Expectation, PairTest, RuleTest};
+use crate::engine::compare::levels;
 use crate::engine::decision::Verdict;
+use crate::engine::fingerprint::Fingerprint;
+use crate::engine::link::{Hubs, judge, weight};
+use crate::engine::matching::Matching;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::rules::{Mode, RuleBook, RuleSource, duration};
 
@@ -35,26 +40,35 @@ pub trait Decide: FnMut(&RuleBook, &[Vec<u8>]) -> Result<Vec<Decided>, String> {
 
 impl<F: FnMut(&RuleBook, &[Vec<u8>]) -> Result<Vec<Decided>, String>> Decide for F {}
 
-/// The rule files of a folder, by name, in the order of their names.
+/// The files of a book in a folder, rules, `matching.yaml` and `lists/NAME.csv`: by name, in the order of their names.
 pub fn read_folder(folder: &Path) -> io::Result<Vec<(String, String)>> {
+    let mut files = read_files(folder, &["yaml", "yml"])?;
+    let lists = folder.join("lists");
+    if lists.is_dir() {
+        files.extend(read_files(&lists, &["csv"])?);
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let is_rule = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if is_rule && path.is_file() {
+        let is_wanted = path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted));
+        if is_wanted && path.is_file() {
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
             files.push((path.display().to_string(), text));
         }
     }
-    files.sort();
     Ok(files)
 }
 
 /// Compiles the folder's rules.
 pub fn check(folder: &Path) -> Report {
     match load(folder) {
-        Ok((book, _)) => Report { text: summary(&book), ok: true },
+        Ok(loaded) => Report { text: summary(&loaded.book), ok: true },
         Err(report) => report,
     }
 }
@@ -62,12 +76,12 @@ pub fn check(folder: &Path) -> Report {
 /// Compiles the folder's rules and runs their tests.
 pub fn test(folder: &Path, decide: impl Decide) -> Report {
     match load(folder) {
-        Ok((_, rules)) => run_tests(&rules, decide).report(),
+        Ok(loaded) => run_tests(&loaded, decide).report(),
         Err(report) => report,
     }
 }
 
-fn load(folder: &Path) -> Result<(RuleBook, Vec<LoadedRule>), Report> {
+fn load(folder: &Path) -> Result<Loaded, Report> {
     let failed = |text: String| Report { text, ok: false };
     let files = read_folder(folder).map_err(|error| failed(format!("cannot read {}: {error}\n", folder.display())))?;
     if files.is_empty() {
@@ -112,33 +126,47 @@ pub struct TestFailure {
     pub message: String,
 }
 
-/// Runs every test of every rule. A rule that is off or in shadow is live in its own tests, so that it can be seen to work.
-pub fn run_tests(rules: &[LoadedRule], mut decide: impl Decide) -> TestReport {
+/// Runs every test of every rule, and every pair of the matching. A rule that is off or in shadow is live in its own tests, so that
+/// it can be seen to work.
+pub fn run_tests(loaded: &Loaded, mut decide: impl Decide) -> TestReport {
     let mut report = TestReport::default();
-    for (place, rule) in rules.iter().enumerate() {
+    for rule in &loaded.rules {
         let id = rule.source.id.to_string();
         if rule.tests.is_empty() {
             report.untested.push(id.clone());
         }
-        let book = book_for(rules, place);
+        let book = book_for(&loaded.book, &id);
         for test in &rule.tests {
             let outcome = book.as_ref().map_err(Clone::clone).and_then(|book| run_test(book, test, &mut decide));
-            match outcome {
-                Ok(()) => report.passed += 1,
-                Err(message) => report.failures.push(TestFailure { rule: id.clone(), test: test.name.clone(), message }),
-            }
+            report.note(&id, &test.name, outcome);
         }
+    }
+    for pair in &loaded.pairs {
+        report.note("matching", &pair.name, run_pair(loaded.book.matching(), pair));
     }
     report
 }
 
-fn book_for(rules: &[LoadedRule], tested: usize) -> Result<RuleBook, String> {
-    let source = |(place, rule): (usize, &LoadedRule)| match place == tested {
-        true => RuleSource { mode: Mode::Live, ..rule.source.clone() },
-        false => rule.source.clone(),
-    };
-    RuleBook::build(1, rules.iter().enumerate().map(source).collect())
+/// The book with the tested rule live.
+fn book_for(book: &RuleBook, tested: &str) -> Result<RuleBook, String> {
+    let mut source = book.source();
+    source.rules.iter_mut().filter(|rule| &*rule.id == tested).for_each(|rule| rule.mode = Mode::Live);
+    RuleBook::build(1, source)
         .map_err(|errors| errors.into_iter().map(|error| error.problem.message).collect::<Vec<_>>().join("; "))
+}
+
+fn run_pair(matching: &Matching, test: &PairTest) -> Result<(), String> {
+    let print = |body: &[u8]| decode(body, None).map(|decoded| Fingerprint::new(&decoded.quote)).map_err(|e| e.to_string());
+    let [earlier, later] = test.quotes()?;
+    let (earlier, later) = (print(&earlier)?, print(&later)?);
+    let hubs = Hubs::default();
+    let linked = judge(&later, &earlier, &hubs, matching).is_some();
+    if linked == test.linked {
+        return Ok(());
+    }
+    let bits = weight(&later, &earlier, &levels(&later, &earlier), &hubs, matching);
+    let not = if linked { "" } else { "not " };
+    Err(format!("{not}linked, with {bits} bits of the {} that a link needs", matching.threshold))
 }
 
 fn run_test(book: &RuleBook, test: &RuleTest, decide: &mut impl Decide) -> Result<(), String> {
@@ -170,6 +198,13 @@ fn run_test(book: &RuleBook, test: &RuleTest, decide: &mut impl Decide) -> Resul
 }
 
 impl TestReport {
+    fn note(&mut self, rule: &str, test: &str, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(message) => self.failures.push(TestFailure { rule: rule.into(), test: test.into(), message }),
+        }
+    }
+
     pub fn report(&self) -> Report {
         let mut text = String::new();
         for TestFailure { rule, test, message } in &self.failures {

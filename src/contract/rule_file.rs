@@ -1,25 +1,31 @@
-//! The YAML of a rule, one rule a file; the shipped book; a book's stored form.
+//! The files of a book: rules, lists, the matching; the shipped book; a book's stored form.
 
 mod error;
+mod list;
+mod matching;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{MessageFormatter, Options, UserMessageFormatter};
 
-use super::rule_test::RuleTest;
+use super::rule_test::{PairTest, RuleTest};
 use crate::engine::limits;
 use crate::engine::rules::suggest::did_you_mean;
-use crate::engine::rules::{RuleBook, RuleSource};
+use crate::engine::rules::{BookSource, List, RuleBook, RuleSource};
 
 pub use error::RuleError;
+use matching::{MatchingFile, StoredMatching};
 use shape::RuleFile;
 pub use shape::Scalar;
 
-/// The rules that are compiled in: every file of `rules/`.
+/// The book that is compiled in: every file of `rules/`.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("ghost-broker.yaml", include_str!("../../rules/ghost-broker.yaml")),
+    ("matching.yaml", include_str!("../../rules/matching.yaml")),
     ("picking-24h.yaml", include_str!("../../rules/picking-24h.yaml")),
     ("picking-30d.yaml", include_str!("../../rules/picking-30d.yaml")),
     ("picking-many.yaml", include_str!("../../rules/picking-many.yaml")),
@@ -40,48 +46,94 @@ pub struct LoadedRule {
     pub tests: Vec<RuleTest>,
 }
 
-/// Compiles `(file name, text)` pairs to a book. Every problem of every file is reported, by file, line and column.
+/// A book with the tests that its files carry.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub book: RuleBook,
+    /// In the order of the files.
+    pub rules: Vec<LoadedRule>,
+    /// Those of `matching.yaml`.
+    pub pairs: Vec<PairTest>,
+}
+
+/// Compiles the `(file name, text)` pairs of a folder to a book: `lists/NAME.csv` is a list, `matching.yaml` the matching, every
+/// other file a rule. Every problem of every file is reported, by file, line and column.
 pub fn compile(version: u32, files: &[(&str, &str)]) -> Result<RuleBook, Vec<RuleError>> {
-    load(version, files).map(|(book, _)| book)
+    load(version, files).map(|loaded| loaded.book)
 }
 
-/// As [`compile`], and gives the rules with their tests, in the order of the files.
-pub fn load(version: u32, files: &[(&str, &str)]) -> Result<(RuleBook, Vec<LoadedRule>), Vec<RuleError>> {
-    let mut errors = Vec::new();
-    let mut read = Vec::new();
+/// As [`compile`], and gives the rules with their tests.
+pub fn load(version: u32, files: &[(&str, &str)]) -> Result<Loaded, Vec<RuleError>> {
+    let mut bundle = Bundle::default();
     for (name, text) in files {
-        match parse(name, text) {
-            Ok((file, source)) => read.push((*name, *text, file, source)),
-            Err(found) => errors.extend(found),
+        if let Err(errors) = bundle.add(name, text) {
+            bundle.errors.extend(errors);
         }
     }
-    let sources = read.iter().map(|(.., source)| source.clone()).collect();
-    let book = RuleBook::build(version, sources).map_err(|found| {
-        errors.extend(found.into_iter().map(|error| {
-            let (name, text, file, _) = &read[error.rule.min(read.len() - 1)];
-            file.locate(name, text, error.problem)
-        }));
-    });
-    match book {
-        Ok(book) if errors.is_empty() => {
-            let loaded =
-                read.into_iter().map(|(name, _, file, source)| LoadedRule { file: name.into(), source, tests: file.tests });
-            Ok((book, loaded.collect()))
-        }
-        _ => {
-            let place = |name: &str| files.iter().position(|(file, _)| *file == name);
-            errors.sort_by_key(|error| (place(&error.file), error.line, error.column));
-            Err(errors)
-        }
-    }
+    bundle.build(version).map_err(|mut errors| {
+        let place = |name: &str| files.iter().position(|(file, _)| *file == name);
+        errors.sort_by_key(|error| (place(&error.file), error.line, error.column));
+        errors
+    })
 }
 
-fn parse(name: &str, text: &str) -> Result<(RuleFile, RuleSource), Vec<RuleError>> {
-    let file: RuleFile = read(name, text, limits::RULE_FILE_BYTES_MAX).map_err(|error| vec![error])?;
-    let source = file.to_source();
-    match source {
-        Ok(source) => Ok((file, source)),
-        Err(problems) => Err(problems.into_iter().map(|problem| file.locate(name, text, problem)).collect()),
+/// The files of a book as far as they were read.
+#[derive(Default)]
+struct Bundle<'a> {
+    rules: Vec<(&'a str, &'a str, RuleFile)>,
+    source: BookSource,
+    pairs: Vec<PairTest>,
+    errors: Vec<RuleError>,
+}
+
+impl<'a> Bundle<'a> {
+    fn add(&mut self, name: &'a str, text: &'a str) -> Result<(), Vec<RuleError>> {
+        let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        match base.rsplit_once('.') {
+            Some((list, "csv")) => {
+                list::check_name(name, text, list).map_err(|error| vec![error])?;
+                self.source.lists.insert(list.into(), list::parse(name, text)?);
+                if self.source.lists.len() > limits::LISTS_MAX {
+                    let message = format!("a book holds at most {} lists", limits::LISTS_MAX);
+                    return Err(vec![RuleError::at(name, text, 0, 1, message)]);
+                }
+            }
+            Some(("matching", "yaml" | "yml")) => {
+                let file: MatchingFile = read(name, text, limits::RULE_FILE_BYTES_MAX).map_err(|error| vec![error])?;
+                self.source.matching = file.to_matching(name, text)?;
+                self.pairs = file.pairs;
+            }
+            _ => {
+                let file: RuleFile = read(name, text, limits::RULE_FILE_BYTES_MAX).map_err(|error| vec![error])?;
+                let located = |problem| file.locate(name, text, problem);
+                let source = file.to_source().map_err(|problems| problems.into_iter().map(located).collect::<Vec<_>>())?;
+                self.source.rules.push(source);
+                self.rules.push((name, text, file));
+            }
+        }
+        Ok(())
+    }
+
+    fn build(mut self, version: u32) -> Result<Loaded, Vec<RuleError>> {
+        let sources = self.source.rules.clone();
+        let book = RuleBook::build(version, self.source).map_err(|found| {
+            self.errors.extend(found.into_iter().map(|error| {
+                let (name, text, file) = &self.rules[error.rule.min(self.rules.len() - 1)];
+                file.locate(name, text, error.problem)
+            }));
+        });
+        let Ok(book) = book else { return Err(self.errors) };
+        let bytes = canonical_source(&book).len();
+        if bytes > limits::BOOK_BYTES_MAX {
+            let message = format!("the book takes {bytes} bytes, at most {}", limits::BOOK_BYTES_MAX);
+            self.errors.push(RuleError::at("the book", "", 0, 0, message).help("make its lists shorter"));
+        }
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let loaded = self.rules.into_iter().zip(sources);
+        let rules = loaded.map(|((name, _, file), source)| LoadedRule { file: name.into(), source, tests: file.tests }).collect();
+        Ok(Loaded { book, rules, pairs: self.pairs })
     }
 }
 
@@ -127,17 +179,28 @@ fn yaml_error(name: &str, text: &str, error: &serde_saphyr::Error) -> RuleError 
     }
 }
 
-/// A book as one text that can be stored and read again. Tests stay in the files.
+/// A book as one text that can be stored and read again. Tests, notes and comments stay in the files. Parts that a book lacks are
+/// left out, so that books of before there were such parts read alike.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     version: u32,
     rules: Vec<RuleFile>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lists: BTreeMap<String, Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    matching: Option<StoredMatching>,
 }
 
 /// JSON on one line; equal books give equal texts.
 pub fn canonical_source(book: &RuleBook) -> String {
-    let stored = Stored { version: book.version(), rules: book.rules().map(RuleFile::from_source).collect() };
+    let values = |list: &List| list.values().iter().map(|value| value.to_string()).collect();
+    let stored = Stored {
+        version: book.version(),
+        rules: book.rules().map(RuleFile::from_source).collect(),
+        lists: book.lists().iter().map(|(name, list)| (name.to_string(), values(list))).collect(),
+        matching: StoredMatching::of(book.matching()),
+    };
     serde_json::to_string(&stored).unwrap_or_else(|error| unreachable!("strings and numbers are JSON: {error}"))
 }
 
@@ -146,17 +209,20 @@ pub fn from_canonical(text: &str) -> Result<RuleBook, Vec<RuleError>> {
     const NAME: &str = "stored rule book";
     let stored: Stored = read(NAME, text, limits::RULE_FILE_BYTES_MAX * 16).map_err(|error| vec![error])?;
     let mut errors = Vec::new();
-    let mut sources = Vec::with_capacity(stored.rules.len());
+    let mut rules = Vec::with_capacity(stored.rules.len());
     for file in &stored.rules {
         match file.to_source() {
-            Ok(source) => sources.push(source),
+            Ok(source) => rules.push(source),
             Err(problems) => errors.extend(problems.into_iter().map(|problem| file.locate(NAME, text, problem))),
         }
     }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    RuleBook::build(stored.version, sources).map_err(|found| {
+    let list = |(name, values): (String, Vec<String>)| (name.into(), List::new(values.into_iter().map(Box::from).collect()));
+    let matching = stored.matching.as_ref().map(StoredMatching::to_matching).transpose();
+    let matching = matching.map_err(|message| errors.push(RuleError::at(NAME, text, 0, 0, message)));
+    let (Ok(matching), true) = (matching, errors.is_empty()) else { return Err(errors) };
+    let lists = stored.lists.into_iter().map(list).collect();
+    let source = BookSource { rules, lists, matching: matching.unwrap_or_default() };
+    RuleBook::build(stored.version, source).map_err(|found| {
         let locate = |error: crate::engine::rules::SourceError| match stored.rules.get(error.rule) {
             Some(file) => file.locate(NAME, text, error.problem),
             None => RuleError::at(NAME, text, 0, 0, error.problem.message),

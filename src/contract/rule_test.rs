@@ -35,6 +35,7 @@ pub struct RuleTest {
 #[serde(deny_unknown_fields)]
 struct Step {
     /// Event time from now, `-2h` or `0m`.
+    #[serde(default = "now")]
     at: String,
     /// Who asks: 0 is the base quote's applicant, each other number a stranger with another car, device and address.
     #[serde(default)]
@@ -42,6 +43,29 @@ struct Step {
     /// Upon `base`, for this quote alone.
     #[serde(default)]
     set: BTreeMap<String, Value>,
+}
+
+fn now() -> String {
+    "0m".into()
+}
+
+/// Two quotes of `matching.yaml` that must be linked, or must not.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairTest {
+    pub name: String,
+    #[serde(default)]
+    base: BTreeMap<String, Value>,
+    quotes: [Step; 2],
+    pub linked: bool,
+}
+
+impl PairTest {
+    /// The two bodies, the earlier one first. The error names the quote and what is wrong with it.
+    pub fn quotes(&self) -> Result<[Vec<u8>; 2], String> {
+        let [earlier, later] = &self.quotes;
+        Ok([body(&self.base, 1, earlier)?, body(&self.base, 2, later)?])
+    }
 }
 
 /// What the last quote of a test must get.
@@ -64,20 +88,22 @@ impl RuleTest {
         if self.quotes.is_empty() || self.quotes.len() > QUOTES_MAX {
             return Err(format!("a test has 1 to {QUOTES_MAX} quotes"));
         }
-        let body =
-            |(number, step): (usize, &Step)| self.quote(number, step).map_err(|message| format!("quote {number}: {message}"));
-        (1..).zip(&self.quotes).map(body).collect()
+        (1..).zip(&self.quotes).map(|(number, step)| body(&self.base, number, step)).collect()
     }
+}
 
-    fn quote(&self, number: usize, step: &Step) -> Result<Vec<u8>, String> {
+/// Quote `number` of a test. The error names it.
+fn body(base: &BTreeMap<String, Value>, number: usize, step: &Step) -> Result<Vec<u8>, String> {
+    let body = || {
         let mut quote = base::quote(step.person);
         set(&mut quote, "quote_id", Value::from(format!("test-{number}")))?;
         set(&mut quote, "submitted_at", Value::from(instant(&step.at)?))?;
-        for (path, value) in self.base.iter().chain(&step.set) {
+        for (path, value) in base.iter().chain(&step.set) {
             set(&mut quote, path, value.clone())?;
         }
         serde_json::to_vec(&quote).map_err(|error| error.to_string())
-    }
+    };
+    body().map_err(|message| format!("quote {number}: {message}"))
 }
 
 /// The quote that every test starts from, as JSON. `docs/rules.md` shows it.

@@ -18,12 +18,12 @@ pub struct Candidates {
     count: usize,
 }
 
-/// Candidates with the same longest window: for them the links, and what hubs and saturated blocks do to them, are the same. A book of
-/// other match weights would be another group, too.
+/// Candidates with the same longest window and matching: for them the links, and what hubs and saturated blocks do to them, are the
+/// same.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
-    /// Microseconds.
-    pub longest: i64,
+    /// One of them.
+    pub like: Arc<RuleBook>,
     /// Of all its books, ascending.
     windows: Vec<i64>,
     tried: Vec<Tried>,
@@ -82,9 +82,9 @@ impl Candidates {
         let mut groups: Vec<Group> = Vec::new();
         for (number, book) in books.iter().enumerate() {
             let tried = Tried { number, book: book.clone(), windows: Vec::new() };
-            match groups.iter_mut().find(|group| group.longest == book.longest()) {
+            match groups.iter_mut().find(|group| group.links_like(book)) {
                 Some(group) => group.tried.push(tried),
-                None => groups.push(Group { longest: book.longest(), windows: Vec::new(), tried: vec![tried] }),
+                None => groups.push(Group { like: book.clone(), windows: Vec::new(), tried: vec![tried] }),
             }
         }
         groups.iter_mut().for_each(Group::number_windows);
@@ -95,15 +95,15 @@ impl Candidates {
         &self.groups
     }
 
-    /// Judges the subject under every candidate. `gathered` is what was gathered for the book in force, which looks back `longest`.
-    pub(super) fn judge(&self, subject: &Subject, longest: i64, gathered: &Gathered) -> Vec<Trial> {
+    /// Judges the subject under every candidate. `gathered` is what was gathered for the book in force.
+    pub(super) fn judge(&self, subject: &Subject, in_force: &RuleBook, gathered: &Gathered) -> Vec<Trial> {
         let mut trials = vec![Trial::default(); self.count];
         for group in &self.groups {
             let tell = |number: usize, trial: Trial| trials[number] = trial;
-            if group.longest == longest {
+            if group.links_like(in_force) {
                 group.judge(subject, gathered, tell);
             } else {
-                group.judge(subject, &subject.gather(group.longest), tell);
+                group.judge(subject, &subject.gather(&group.like), tell);
             }
         }
         trials
@@ -111,6 +111,10 @@ impl Candidates {
 }
 
 impl Group {
+    fn links_like(&self, book: &RuleBook) -> bool {
+        self.like.longest() == book.longest() && self.like.matching() == book.matching()
+    }
+
     fn number_windows(&mut self) {
         self.windows = self.tried.iter().flat_map(|tried| tried.book.windows().iter().copied()).collect();
         self.windows.sort_unstable();

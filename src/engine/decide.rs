@@ -228,9 +228,9 @@ fn decide_new(
     let earlier = Subject { state, extra: None, attempt: &attempt, keys: &keys, reach: Reach::Earlier };
     let (mut own, own_trials) = earlier.judge_beside(book, candidates);
     let newest = state.newest_of(attempt.print.tenant()).map_or(i64::MIN, |newest| newest.0);
-    let longest = |other: &Attempt| books.in_force(state, other.offset).map(RuleBook::longest);
+    let book_of = |other: &Attempt| books.in_force(state, other.offset);
     let in_time = newest < attempt.event_time.0;
-    let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, longest)? };
+    let later = if in_time { Later::default() } else { view(state, None).later(&attempt, &keys, book_of)? };
     let late = newest > attempt.event_time.0 || later.any;
     let as_newest = later.any.then(|| Subject { reach: Reach::All, ..earlier }.judge_beside(book, candidates));
     let (as_newest, newest_trials) = as_newest.unzip();
@@ -325,18 +325,18 @@ impl<'a> Subject<'a> {
         EventTime(self.now().0 - longest)
     }
 
-    pub(super) fn gather(&self, longest: i64) -> Gathered<'a> {
-        view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, self.since(longest))
+    pub(super) fn gather(&self, book: &RuleBook) -> Gathered<'a> {
+        view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, self.since(book.longest()), book.matching())
     }
 
     fn judge(&self, book: &RuleBook) -> Judged {
-        self.judge_on(&self.gather(book.longest()), book)
+        self.judge_on(&self.gather(book), book)
     }
 
     /// Under the book in force and under the candidates.
     fn judge_beside(&self, book: &RuleBook, candidates: &Candidates) -> (Judged, Vec<Trial>) {
-        let gathered = self.gather(book.longest());
-        (self.judge_on(&gathered, book), candidates.judge(self, book.longest(), &gathered))
+        let gathered = self.gather(book);
+        (self.judge_on(&gathered, book), candidates.judge(self, book, &gathered))
     }
 
     fn judge_on(&self, gathered: &Gathered, book: &RuleBook) -> Judged {
@@ -428,12 +428,12 @@ impl Amendments<'_> {
     fn redecide_beside(&self, keys: &[Key], candidates: &Candidates) -> Result<Vec<Redecided>, MissingBook> {
         let mut redecided = Vec::new();
         for group in candidates.groups() {
-            let later = view(self.state, None).later(&self.extra.attempt, keys, |_| Ok(group.longest))?;
+            let later = view(self.state, None).later(&self.extra.attempt, keys, |_| Ok(&*group.like))?;
             for attempt in later.redecided.iter().filter_map(|slot| self.state.attempt(*slot)) {
                 let keys = self.state.keys_of(&attempt.print);
                 let subject = self.subject(attempt, &keys);
                 let tell = |candidate, trial| redecided.push(Redecided { offset: attempt.offset, candidate, trial });
-                group.judge(&subject, &subject.gather(group.longest), tell);
+                group.judge(&subject, &subject.gather(&group.like), tell);
             }
         }
         Ok(redecided)

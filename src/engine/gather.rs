@@ -6,7 +6,8 @@ use super::blocking::{Family, Key};
 use super::fingerprint::{Fingerprint, Text};
 use super::index::Slot;
 use super::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX};
-use super::link::{Hubs, Pair, hub_share, judge};
+use super::link::{Hubs, Pair, judge};
+use super::matching::Matching;
 use super::state::{Attempt, State};
 use super::time::EventTime;
 
@@ -112,7 +113,14 @@ impl<'a> View<'a> {
     }
 
     /// Evidence for `subject`, whose look-back begins after `since`.
-    pub(super) fn gather(&self, subject: &Attempt, keys: &[Key], reach: Reach, since: EventTime) -> Gathered<'a> {
+    pub(super) fn gather(
+        &self,
+        subject: &Attempt,
+        keys: &[Key],
+        reach: Reach,
+        since: EventTime,
+        matching: &Matching,
+    ) -> Gathered<'a> {
         let mut gathered = Gathered::default();
         let mut meetings: Vec<Meeting> = Vec::with_capacity(256);
         std::hint::black_box(self.state.index.touch(keys));
@@ -127,14 +135,14 @@ impl<'a> View<'a> {
             }
         }
         let candidates = candidates(&mut meetings, &mut gathered, self);
-        let hubs = hubs(&gathered.shared, subject);
+        let hubs = hubs(&gathered.shared, subject, matching);
         for candidate in candidates {
             let Some(attempt) = self.attempt(candidate.slot) else { continue };
             if attempt.event_time <= since || attempt.print.tenant() != subject.print.tenant() {
                 continue;
             }
             gathered.comparisons += 1;
-            if let Some(pair) = judge(&subject.print, &attempt.print, &hubs) {
+            if let Some(pair) = judge(&subject.print, &attempt.print, &hubs, matching) {
                 let slot = (candidate.slot != EXTRA).then_some(candidate.slot);
                 gathered.links.push(Link { attempt, pair, slot });
             }
@@ -212,10 +220,10 @@ pub(super) fn same_thing(family: Family, a: &Fingerprint, b: &Fingerprint) -> bo
     }
 }
 
-fn hubs(shared: &[Shared], subject: &Attempt) -> Hubs {
+fn hubs(shared: &[Shared], subject: &Attempt, matching: &Matching) -> Hubs {
     let share = |family: Family| {
         let seen = shared.iter().find(|s| s.family == family).map_or(&[][..], |s| &s.seen[..s.seen.len().min(HUB_NEWEST)]);
-        hub_share(surnames(seen.iter().map(|(_, surname)| *surname), subject.print.surname_code))
+        matching.hub_share(surnames(seen.iter().map(|(_, surname)| *surname), subject.print.surname_code))
     };
     Hubs {
         phone: share(Family::Phone),

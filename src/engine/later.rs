@@ -3,14 +3,13 @@
 //! It is evidence for a later attempt in two ways: as a candidate (two key families, or three hits) that links to it, or by being
 //! counted among those seen with a shared thing. All others keep their decision, so a crowd that shares a block with it costs nothing.
 
-use std::sync::Arc;
-
 use super::blocking::{Family, Key};
 use super::decide::MissingBook;
 use super::gather::{HUB_NEWEST, View, is_candidate, same_thing};
 use super::index::{Block, Slot};
 use super::limits::{BLOCK_NEWEST_MAX, REDECIDED_MAX};
 use super::link::{Hubs, judge};
+use super::rules::RuleBook;
 use super::state::Attempt;
 use super::time::EventTime;
 
@@ -66,12 +65,12 @@ struct Late<'a> {
 }
 
 impl View<'_> {
-    /// What a late quote means for those later than it. `longest` is the look-back of one of them, microseconds.
-    pub(super) fn later(
+    /// What a late quote means for those later than it. `book_of` is the book in force for one of them.
+    pub(super) fn later<'b>(
         &self,
         late: &Attempt,
         keys: &[Key],
-        longest: impl Fn(&Attempt) -> Result<i64, MissingBook>,
+        book_of: impl Fn(&Attempt) -> Result<&'b RuleBook, MissingBook>,
     ) -> Result<Later, MissingBook> {
         let mut meetings: Vec<Meeting> = Vec::new();
         let mut any = false;
@@ -79,12 +78,16 @@ impl View<'_> {
             let block = self.state.index.get(*key);
             let from = block.prefix(|slot| self.state.earlier(slot, late));
             any |= from < block.len();
-            self.meet(&Late { attempt: late, key: *key, block, from }, &longest, &mut meetings)?;
+            self.meet(&Late { attempt: late, key: *key, block, from }, &book_of, &mut meetings)?;
         }
         meetings.sort_unstable();
-        let groups = meetings.chunk_by(|a, b| a.slot() == b.slot()).filter(|group| self.enters(late, group));
         // Attempts met in most blocks are the likeliest to be linked: they go first.
-        let mut met: Vec<(usize, Slot)> = groups.map(|group| (group.len(), group[0].slot())).collect();
+        let mut met: Vec<(usize, Slot)> = Vec::new();
+        for group in meetings.chunk_by(|a, b| a.slot() == b.slot()) {
+            if self.enters(late, group, &book_of)? {
+                met.push((group.len(), group[0].slot()));
+            }
+        }
         let cut = met.len() > REDECIDED_MAX;
         let order = |slot: Slot| self.attempt(slot).map(|a| a.order());
         if cut {
@@ -97,17 +100,17 @@ impl View<'_> {
 
     /// Meets the attempts for which the late quote is among the newest before them in the block, and the one for which it is the
     /// first beyond: for that one it may saturate the block.
-    fn meet(
+    fn meet<'b>(
         &self,
         late: &Late,
-        longest: impl Fn(&Attempt) -> Result<i64, MissingBook>,
+        book_of: impl Fn(&Attempt) -> Result<&'b RuleBook, MissingBook>,
         meetings: &mut Vec<Meeting>,
     ) -> Result<(), MissingBook> {
         let mut crowd = Crowd::default();
         for i in late.from..late.block.len().min(late.from + BLOCK_NEWEST_MAX + 1) {
             let slot = late.block.get(i);
             let Some(attempt) = self.attempt(slot) else { continue };
-            let since = EventTime(attempt.event_time.0 - longest(attempt)?);
+            let since = EventTime(attempt.event_time.0 - book_of(attempt)?.longest());
             let counted = late.key.source && crowd.changes(late, i, attempt);
             // Beyond the look-back of one attempt says nothing of the next: it may be under another book.
             if late.attempt.event_time <= since || attempt.print.tenant() != late.attempt.print.tenant() {
@@ -129,11 +132,22 @@ impl View<'_> {
 
     /// Does the late quote enter the evidence of the attempt it meets so? Hubs only take from a weight: what does not link without
     /// them does not link.
-    fn enters(&self, late: &Attempt, group: &[Meeting]) -> bool {
+    fn enters<'b>(
+        &self,
+        late: &Attempt,
+        group: &[Meeting],
+        book_of: impl Fn(&Attempt) -> Result<&'b RuleBook, MissingBook>,
+    ) -> Result<bool, MissingBook> {
+        if group.iter().any(|meeting| meeting.is(COUNTS)) {
+            return Ok(true);
+        }
         let candidate = || is_candidate(group.iter().filter(|meeting| meeting.is(HIT)).map(|meeting| meeting.family()));
-        let linked = |attempt: &Arc<Attempt>| judge(&attempt.print, &late.print, &Hubs::default()).is_some();
-        group.iter().any(|meeting| meeting.is(COUNTS))
-            || (group.iter().any(|meeting| meeting.is(OPEN)) && candidate() && self.attempt(group[0].slot()).is_some_and(linked))
+        match self.attempt(group[0].slot()) {
+            Some(attempt) if group.iter().any(|meeting| meeting.is(OPEN)) && candidate() => {
+                Ok(judge(&attempt.print, &late.print, &Hubs::default(), book_of(attempt)?.matching()).is_some())
+            }
+            _ => Ok(false),
+        }
     }
 }
 

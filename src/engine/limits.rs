@@ -55,3 +55,11 @@ pub const RULE_TEXT_BYTES_MAX: usize = 1024;
 pub const RULE_BOOK_BYTES_MAX: usize = 900 * 1024;
 /// Bytes of a rule file: refused.
 pub const RULE_FILE_BYTES_MAX: usize = 256 * 1024;
+/// Lists of one book. Beyond: the book is refused.
+pub const LISTS_MAX: usize = 64;
+/// Values of one list. Beyond: the list is refused.
+pub const LIST_VALUES_MAX: usize = 50_000;
+/// Bytes of one book's stored form: a record of Kafka carries it. Beyond: the book is refused.
+pub const BOOK_BYTES_MAX: usize = 900 * 1000;
+/// Surnames of the matching that weigh less. Beyond: the matching is refused.
+pub const FREQUENT_SURNAMES_MAX: usize = 4096;

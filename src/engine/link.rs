@@ -1,41 +1,12 @@
 //! Match weight: is a pair of attempts the same applicant with the same vehicle?
 //!
 //! Fellegi-Sunter: each field's level adds log2(m/u), the likelihood ratio of seeing that level between two attempts of one
-//! applicant (m) and of two strangers (u). The weights are constants of the matching book, in bits; halves and eighths, so that sums
-//! are exact in any order.
+//! applicant (m) and of two strangers (u). The weights are those of the matching book.
 
 use super::compare::{Levels, VinChange, level, levels, vin_change};
 use super::field::{Field, Level};
 use super::fingerprint::{Fingerprint, Text};
-
-/// At or above: linked. With a million live attempts a prior of 2^-20 asks for about this much.
-pub const THRESHOLD: f64 = 18.0;
-
-/// Bits for same, disguised, near, different.
-type Weights = [f64; 4];
-
-const LAST_NAME: Weights = [8.0, 9.0, 4.0, -4.0];
-const LAST_NAME_FREQUENT: Weights = [5.0, 8.0, 3.0, -4.0];
-const FIRST_NAME: Weights = [4.0, 6.0, 2.0, -5.0];
-const MIDDLE_NAME: Weights = [4.0, 6.0, 2.0, -3.0];
-const BIRTH_DATE: Weights = [11.0, 11.0, 5.0, -6.0];
-const DOCUMENT: Weights = [18.0, 19.0, 9.0, -6.0];
-const LICENCE: Weights = [18.0, 19.0, 9.0, -5.0];
-const PHONE: Weights = [12.0, 13.0, 5.0, -1.0];
-const EMAIL: Weights = [11.0, 12.0, 5.0, -1.0];
-const ADDRESS: Weights = [7.0, 9.0, 3.0, -1.0];
-const VIN: Weights = [16.0, 18.0, 9.0, -8.0];
-/// Only the serial differs between two possible VINs: dealers and fleets have thousands of such pairs.
-const VIN_SERIAL: f64 = 2.0;
-const PLATE: Weights = [14.0, 16.0, 5.0, -3.0];
-const MODEL: Weights = [1.0, 1.0, 0.0, -3.0];
-const DEVICE_SAME: f64 = 6.0;
-const SESSION_SAME: f64 = 7.0;
-const IP_SAME: f64 = 1.5;
-/// Correlated evidence counts once: most that two papers, the car's two names, and the source can add.
-const PAPERS_MOST: f64 = 26.0;
-const VEHICLE_MOST: f64 = 22.0;
-const SOURCE_MOST: f64 = 9.0;
+use super::matching::{Matching, Weights};
 
 /// How much of its weight each shared thing keeps, by how many surnames it has been seen with before the quote.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,59 +24,6 @@ impl Default for Hubs {
     }
 }
 
-/// The share of its weight that something shared by so many surnames keeps: a family shares a phone, a broker's office is a hub.
-pub fn hub_share(surnames: usize) -> f64 {
-    match surnames {
-        0..=3 => 1.0,
-        4..=6 => 0.5,
-        _ => 0.125,
-    }
-}
-
-/// Surnames that weigh less because one in a few hundred people has one; folded.
-const FREQUENT: [&str; 40] = [
-    "ALEKSEV",
-    "ALEKSEVA",
-    "ANDREV",
-    "ANDREVA",
-    "EGOROV",
-    "EGOROVA",
-    "FEDOROV",
-    "FEDOROVA",
-    "IVANOV",
-    "IVANOVA",
-    "KOZLOV",
-    "KOZLOVA",
-    "KUZNECOV",
-    "KUZNECOVA",
-    "LEBEDEV",
-    "LEBEDEVA",
-    "MAKAROV",
-    "MAKAROVA",
-    "MIHAILOV",
-    "MIHAILOVA",
-    "MOROZOV",
-    "MOROZOVA",
-    "NIKOLAEV",
-    "NIKOLAEVA",
-    "NOVIKOV",
-    "NOVIKOVA",
-    "ORLOV",
-    "ORLOVA",
-    "PAVLOV",
-    "PAVLOVA",
-    "PETROV",
-    "PETROVA",
-    "POPOV",
-    "POPOVA",
-    "SMIRNOV",
-    "SMIRNOVA",
-    "SOKOLOV",
-    "SOKOLOVA",
-    "VOLKOV",
-    "VOLKOVA",
-];
-
 /// A linked pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
@@ -115,23 +33,30 @@ pub struct Pair {
 }
 
 /// Judges the quote against an earlier attempt; none when they are not linked. `hubs` are those of the later of the two.
-pub fn judge(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs) -> Option<Pair> {
+pub fn judge(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs, matching: &Matching) -> Option<Pair> {
     // Most candidates are strangers with a car of their own, and a flood of forms from one device makes hundreds of them a quote.
     if another_vehicle(quote, earlier) {
         return None;
     }
-    weigh(quote, earlier, levels(quote, earlier), hubs)
+    weigh(quote, earlier, levels(quote, earlier), hubs, matching)
 }
 
 /// [`judge`] where the levels are known.
-pub fn weigh(quote: &Fingerprint, earlier: &Fingerprint, levels: Levels, hubs: &Hubs) -> Option<Pair> {
-    let weight =
-        person(quote, &levels) + contact(&levels, hubs) + vehicle(quote, earlier, &levels) + source(quote, earlier, hubs);
-    let linked = weight >= THRESHOLD && same_vehicle(quote, earlier, &levels) && identified(&levels);
+pub fn weigh(quote: &Fingerprint, earlier: &Fingerprint, levels: Levels, hubs: &Hubs, matching: &Matching) -> Option<Pair> {
+    let weight = weight(quote, earlier, &levels, hubs, matching);
+    let linked = weight >= matching.threshold && same_vehicle(quote, earlier, &levels) && identified(&levels);
     linked.then_some(Pair { weight, levels })
 }
 
-fn bits(weights: Weights, level: Level) -> f64 {
+/// Bits for and against the two being one applicant with one vehicle, linked or not.
+pub fn weight(quote: &Fingerprint, earlier: &Fingerprint, levels: &Levels, hubs: &Hubs, matching: &Matching) -> f64 {
+    person(quote, levels, matching)
+        + contact(levels, hubs, matching)
+        + vehicle(quote, earlier, levels, matching)
+        + source(quote, earlier, hubs, matching)
+}
+
+fn bits(weights: &Weights, level: Level) -> f64 {
     match level {
         Level::Missing => 0.0,
         level => weights[level as usize - 1],
@@ -142,42 +67,45 @@ fn at(levels: &Levels, field: Field) -> Level {
     levels[field as usize]
 }
 
-fn person(quote: &Fingerprint, levels: &Levels) -> f64 {
-    let frequent = FREQUENT.binary_search(&quote.text(Text::LastName)).is_ok();
-    let surname = if frequent { LAST_NAME_FREQUENT } else { LAST_NAME };
-    let papers = bits(DOCUMENT, at(levels, Field::IdDocument)) + bits(LICENCE, at(levels, Field::DriverLicence));
-    bits(surname, at(levels, Field::LastName))
-        + bits(FIRST_NAME, at(levels, Field::FirstName))
-        + bits(MIDDLE_NAME, at(levels, Field::MiddleName))
-        + bits(BIRTH_DATE, at(levels, Field::BirthDate))
-        + papers.min(PAPERS_MOST)
+/// What the level of a field weighs.
+fn of(matching: &Matching, levels: &Levels, field: Field) -> f64 {
+    bits(&matching.weights[field as usize], at(levels, field))
+}
+
+fn person(quote: &Fingerprint, levels: &Levels, matching: &Matching) -> f64 {
+    let weigh = |field| of(matching, levels, field);
+    let surname = match matching.is_frequent(quote.text(Text::LastName)) {
+        true => bits(&matching.frequent_last_name, at(levels, Field::LastName)),
+        false => weigh(Field::LastName),
+    };
+    let papers = weigh(Field::IdDocument) + weigh(Field::DriverLicence);
+    surname + weigh(Field::FirstName) + weigh(Field::MiddleName) + weigh(Field::BirthDate) + papers.min(matching.papers_most)
 }
 
 /// A hub takes from the agreement; disagreement says the same whoever shares the thing.
-fn shared(weights: Weights, level: Level, share: f64) -> f64 {
-    let bits = bits(weights, level);
+fn shared(bits: f64, share: f64) -> f64 {
     if bits > 0.0 { bits * share } else { bits }
 }
 
-fn contact(levels: &Levels, hubs: &Hubs) -> f64 {
-    shared(PHONE, at(levels, Field::Phone), hubs.phone)
-        + shared(EMAIL, at(levels, Field::Email), hubs.email)
-        + shared(ADDRESS, at(levels, Field::Address), hubs.address)
+fn contact(levels: &Levels, hubs: &Hubs, matching: &Matching) -> f64 {
+    shared(of(matching, levels, Field::Phone), hubs.phone)
+        + shared(of(matching, levels, Field::Email), hubs.email)
+        + shared(of(matching, levels, Field::Address), hubs.address)
 }
 
-fn vehicle(quote: &Fingerprint, earlier: &Fingerprint, levels: &Levels) -> f64 {
+fn vehicle(quote: &Fingerprint, earlier: &Fingerprint, levels: &Levels, matching: &Matching) -> f64 {
     let vin = match at(levels, Field::Vin) {
-        Level::Near if vin_change(quote.text(Text::Vin), earlier.text(Text::Vin)) == VinChange::Serial => VIN_SERIAL,
-        level => bits(VIN, level),
+        Level::Near if vin_change(quote.text(Text::Vin), earlier.text(Text::Vin)) == VinChange::Serial => matching.vin_serial,
+        _ => of(matching, levels, Field::Vin),
     };
-    (vin + bits(PLATE, at(levels, Field::Plate))).min(VEHICLE_MOST) + bits(MODEL, at(levels, Field::MakeModel))
+    (vin + of(matching, levels, Field::Plate)).min(matching.vehicle_most) + of(matching, levels, Field::MakeModel)
 }
 
-fn source(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs) -> f64 {
+fn source(quote: &Fingerprint, earlier: &Fingerprint, hubs: &Hubs, matching: &Matching) -> f64 {
     let same = |a: u64, b: u64, bits: f64| if a != 0 && a == b { bits } else { 0.0 };
-    let device = same(quote.device, earlier.device, DEVICE_SAME * hubs.device);
-    let session = same(quote.session, earlier.session, SESSION_SAME * hubs.session);
-    (device + session + same(quote.ip, earlier.ip, IP_SAME)).min(SOURCE_MOST)
+    let device = same(quote.device, earlier.device, matching.same_device * hubs.device);
+    let session = same(quote.session, earlier.session, matching.same_session * hubs.session);
+    (device + session + same(quote.ip, earlier.ip, matching.same_ip)).min(matching.source_most)
 }
 
 /// Agreements that name a person or his vehicle: without one, shared places and devices link nobody.
@@ -228,15 +156,5 @@ fn same_vehicle(quote: &Fingerprint, earlier: &Fingerprint, levels: &Levels) -> 
         }
         Level::Different => plate_equal,
         Level::Missing => plate_equal || (plate != Level::Different && model != Level::Different),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_frequent_surnames_is_sorted() {
-        assert!(FREQUENT.is_sorted());
     }
 }

@@ -21,6 +21,7 @@ pub mod index;
 mod later;
 pub mod limits;
 pub mod link;
+pub mod matching;
 pub mod normalise;
 mod owner;
 pub mod quote;

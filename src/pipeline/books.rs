@@ -320,7 +320,7 @@ impl Shelf {
         if !edited.is_empty() {
             return Err(NotActivated::Edited(edited));
         }
-        Ok(Some(Arc::new(book.clone().renumbered(number + 1))))
+        Ok(Some(Arc::new(book.renumbered(number + 1))))
     }
 
     /// Rules that were live in some book and have another content in `next` under the same version.

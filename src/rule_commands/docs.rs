@@ -56,6 +56,6 @@ fn the_example_in_the_docs_is_a_rule() {
     let docs = include_str!("../../docs/rules.md");
     let begin = docs.find("```yaml\n").expect("an example") + "```yaml\n".len();
     let example = &docs[begin..begin + docs[begin..].find("```").expect("its end")];
-    let (book, _) = load(1, &[("example", example)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let book = load(1, &[("example", example)]).unwrap_or_else(|errors| panic!("{}", errors[0])).book;
     assert!(book.rule("picking-24h").is_some_and(|rule| rule.mode == Mode::Live && rule.params.len() == 2));
 }

@@ -26,8 +26,8 @@ fn counting(book: &RuleBook, quotes: &[Vec<u8>]) -> Result<Vec<Decided>, String>
     Ok(decided.collect())
 }
 
-fn rules(text: &str) -> Vec<LoadedRule> {
-    rule_file::load(1, &[("many.yaml", text)]).unwrap_or_else(|errors| panic!("{}", errors[0])).1
+fn rules(text: &str) -> Loaded {
+    rule_file::load(1, &[("many.yaml", text)]).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
 #[test]
@@ -71,6 +71,21 @@ fn folders_are_checked_and_tested() {
     let good = check(path);
     assert!(good.ok && good.text.starts_with("shadow flag  many v1: A title\n1 rules, windows 24h, hash "), "{}", good.text);
     assert_eq!(test(path, counting), Report { text: "2 passed, 0 failed\n".into(), ok: true });
+    std::fs::create_dir(path.join("lists")).expect("created");
+    std::fs::write(path.join("lists/brokers.csv"), "B-7\n").expect("written");
+    let pairs =
+        "pairs:\n- {name: twins, quotes: [{}, {person: 5}], linked: true}\n- {name: one, quotes: [{}, {}], linked: false}\n";
+    std::fs::write(
+        path.join("matching.yaml"),
+        format!("{pairs}- {{name: odd, quotes: [{{}}, {{set: {{vin: x}}}}], linked: true}}\n"),
+    )
+    .expect("written");
+    let with_list = RULE.replace(">= 3", ">= 3 && !(agent_id in list(\"brokers\"))");
+    std::fs::write(path.join("many.yaml"), with_list).expect("written");
+    let failed = "FAILED matching: twins: not linked, with -40 bits of the 18 that a link needs\n\
+                  FAILED matching: one: linked, with 112 bits of the 18 that a link needs\n\
+                  FAILED matching: odd: quote 2: a quote has no `vin`\n2 passed, 3 failed\n";
+    assert_eq!(test(path, counting), Report { text: failed.into(), ok: false });
     std::fs::write(path.join("broken.yaml"), RULE.replace("attempts(", "atempts(")).expect("written");
     let bad = check(path);
     assert!(!bad.ok && bad.text.contains("broken.yaml:7:7: unknown feature `atempts`"), "{}", bad.text);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::contract::quote::decode;
 use crate::engine::decision::Verdict;
+use crate::engine::matching::Matching;
 use crate::engine::rules::Mode;
 
 const GOOD: &str = r#"id: good
@@ -33,7 +34,7 @@ fn errors(from: &str, to: &str) -> Vec<RuleError> {
 
 #[test]
 fn a_file_becomes_a_rule() {
-    let (book, loaded) = load(7, &[("good.yaml", GOOD)]).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let Loaded { book, rules: loaded, .. } = load(7, &[("good.yaml", GOOD)]).unwrap_or_else(|errors| panic!("{errors:?}"));
     let rule = book.rule("good").expect("there");
     assert_eq!((book.version(), rule.version, rule.priority, rule.mode, rule.then), (7, 3, 5, Mode::Live, Verdict::Refer));
     assert_eq!(
@@ -167,7 +168,13 @@ fn a_stored_book_is_the_same_book() {
             "{type: double, default: 0.30000000000000004, max: 1}",
         );
     let book = compile(9, &[("a", GOOD), ("b", &odd)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
-    for book in [book, shipped()] {
+    let full = "threshold: 20\nsource: {ip: 1.25}\nfrequent_surnames: [Щербаков, Smith, Ли]";
+    let full = [("a", GOOD), ("lists/brokers.csv", "B-7\n\"Ж, x\"\n"), ("lists/none.csv", ""), ("matching.yaml", full)];
+    let full = compile(3, &full).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!((full.lists().len(), full.matching().threshold, full.matching().frequent_surnames.len()), (2, 20.0, 3));
+    for book in [book, shipped(), full] {
+        assert_eq!(book.renumbered(8).renumbered(book.version()), book);
+        assert_eq!(RuleBook::build(book.version(), book.source()).as_ref(), Ok(&book));
         let text = canonical_source(&book);
         let read = from_canonical(&text).unwrap_or_else(|errors| panic!("{}", errors[0]));
         assert_eq!(read, book);
@@ -200,9 +207,9 @@ fn the_shipped_book_is_the_folder() {
     let shipped_files: Vec<(String, String)> = SHIPPED.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
     assert_eq!(shipped_files, files);
     let book = shipped();
-    assert_eq!(book.rules().len(), SHIPPED.len());
-    for (name, text) in SHIPPED {
-        let (_, loaded) = load(1, &[(name, text)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!(book.rules().len(), SHIPPED.len() - 1, "one file is the matching");
+    for (name, text) in SHIPPED.iter().filter(|(name, _)| *name != "matching.yaml") {
+        let Loaded { rules: loaded, .. } = load(1, &[(name, text)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
         assert_eq!(format!("{}.yaml", loaded[0].source.id), *name, "a file is called as its rule");
         assert!(!loaded[0].tests.is_empty(), "{name} has tests");
         for test in &loaded[0].tests {
@@ -212,5 +219,88 @@ fn the_shipped_book_is_the_folder() {
                 assert_eq!(decoded.unknown_fields, 0, "{name}: {}", test.name);
             }
         }
+    }
+}
+
+/// A log holds books of before there were lists and a matching: their texts are read, and their hashes are as recorded.
+#[test]
+fn books_of_old_logs_keep_their_hash() {
+    let text = r#"{"version":2,"rules":[{"id":"old","version":1,"title":"t","owner":"o","mode":"live","reason_code":"OLD","when":"attempts(duration(\"24h\")) >= 3","then":"flag","reason":{"underwriter":"{attempts}"}}]}"#;
+    let book = from_canonical(text).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!((book.hash(), &*canonical_source(&book)), (0x2535_2ddf_39c6_10cb, text));
+    assert_eq!((book.lists().len(), book.matching()), (0, &Matching::default()));
+}
+
+#[test]
+fn the_shipped_matching_writes_the_defaults_out() {
+    let text = include_str!("../../../rules/matching.yaml");
+    let loaded = load(1, &[("matching.yaml", text)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!(loaded.book.matching(), &Matching::default());
+    for (key, _) in Matching::default().numbers() {
+        let (section, last) = (key.split('.').next().unwrap_or_default(), key.rsplit('.').next().unwrap_or_default());
+        assert!(text.contains(&format!("{section}:")) && text.contains(&format!("{last}:")), "{key}");
+    }
+    let linked = loaded.pairs.iter().filter(|pair| pair.linked).count();
+    assert!(linked >= 4 && loaded.pairs.len() - linked >= 4, "examples both ways");
+}
+
+#[test]
+fn a_list_is_one_value_a_line() {
+    let text = "\u{feff}value,note\n# our partners\nB-7 , since 2024\n\n\"B, 1\"\r\n";
+    let book = compile(1, &[("some/where/lists/brokers.csv", text)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let values: Vec<&str> = book.lists()["brokers"].values().iter().map(|value| &**value).collect();
+    assert_eq!(values, ["B, 1", "B-7"]);
+    let many = (0..=limits::LIST_VALUES_MAX).map(|i| format!("B-{i}\n")).collect::<String>();
+    let long = format!("B-1\n{}\n", "x".repeat(257));
+    let heavy = (0..45_000).map(|i| format!("a-broker-of-a-long-name-{i}\n")).collect::<String>();
+    for (file, text, line, expected) in [
+        ("brokers.csv", "B-1\nB-2\nB-1,again\n", 3, "`B-1` stands on line 1 already"),
+        ("brokers.csv", "B-1\nB-2;note\n", 2, "a comma, not `;`, separates the value from its note"),
+        ("brokers.csv", "B-1,a,b\n", 1, "a line holds a value and, after a comma, a note: write texts with commas in quotes"),
+        ("brokers.csv", ",note\n", 1, "a value has 1 to 256 characters"),
+        ("brokers.csv", &long, 2, "a value has 1 to 256 characters"),
+        ("brokers.csv", &many, 50_001, "a list holds at most 50000 values"),
+        ("brokers.csv", &heavy, 1, "the file is longer than 900000 bytes"),
+        ("My list.csv", "B-1\n", 1, "the name of a list has 1 to 64 of a-z, 0-9, - and _"),
+    ] {
+        let found = compile(1, &[(file, text)]).expect_err(expected);
+        assert_eq!((&*found[0].file, found[0].line, &*found[0].message), (file, line, expected));
+    }
+    let halves = [&heavy[..600_000], &heavy[600_000..]];
+    let found = compile(1, &[("a.csv", halves[0]), ("b.csv", halves[1])]).expect_err("too many bytes together");
+    assert!(found[0].message.starts_with("the book takes 1"), "{}", found[0]);
+}
+
+#[test]
+fn a_matching_is_checked_by_position() {
+    for (text, line, column, message, help) in [
+        ("treshold: 18", 1, 1, "unknown key `treshold`", "did you mean `threshold`?"),
+        (
+            "weights:\n  vehicle.vim: {same: 1}",
+            2,
+            23,
+            "unknown key `weights.vehicle.vim.same`",
+            "did you mean `weights.vehicle.vin.same`?",
+        ),
+        ("threshold: 4", 1, 12, "threshold: 4 is not a multiple of 0.125 from 8 to 64", ""),
+        ("threshold: .nan", 1, 12, "threshold: NaN is not a multiple of 0.125 from 8 to 64", ""),
+        ("source: {ip: 1.3}", 1, 14, "source.ip: 1.3 is not a multiple of 0.125 from 0 to 64", ""),
+        ("source: {device: -1}", 1, 18, "source.device: -1 is not a multiple of 0.125 from 0 to 64", ""),
+        ("hubs: {few: 2.5}", 1, 13, "hubs.few: 2.5 is not a multiple of 1 from 1 to 64", ""),
+        ("hubs: {few: 7}", 1, 13, "hubs.some: `some` must not be less than `few`", ""),
+        ("most: {source: 18}", 1, 16, "most.source: a shared device alone would link: keep it below the threshold", ""),
+        (
+            "weights:\n  vehicle.vin: {different: 10}",
+            2,
+            28,
+            "weights.vehicle.vin: agreement must not weigh less than disagreement",
+            "",
+        ),
+        ("frequent_surnames: [Иванов, '-']", 1, 29, "`-` is not a surname", ""),
+    ] {
+        let found = compile(1, &[("matching.yaml", text)]).expect_err(message);
+        let error = &found[0];
+        let seen = (error.line, error.column, error.message.as_str(), error.help.as_deref().unwrap_or_default());
+        assert_eq!(seen, (line, column, message, help), "{text}");
     }
 }

@@ -5,15 +5,16 @@ mod canonical;
 mod tests;
 mod validate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{self, Parsed};
 use super::condition::{Bool, Fault};
-use super::source::{ApplicantText, Mode, Part, Problem, RuleSource, SourceError};
+use super::source::{ApplicantText, BookSource, List, Mode, Part, Problem, RuleSource, SourceError};
 use super::template::Template;
 use crate::engine::decision::{Reason, RuleBookRef, Verdict};
 use crate::engine::evidence::Evidence;
 use crate::engine::limits;
+use crate::engine::matching::Matching;
 use crate::engine::time::DAY;
 
 /// A rule book, checked and compiled. Cheap to run, shared between threads.
@@ -24,6 +25,8 @@ pub struct RuleBook {
     windows: Vec<i64>,
     /// Strictest first, then priority, then id.
     rules: Vec<Rule>,
+    lists: BTreeMap<Box<str>, List>,
+    matching: Matching,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -64,25 +67,33 @@ pub struct Evaluation {
 impl RuleBook {
     /// The book without rules: it accepts everything.
     pub fn empty() -> RuleBook {
-        RuleBook { version: 0, hash: canonical::hash(&[]), windows: vec![DAY], rules: Vec::new() }
+        RuleBook {
+            version: 0,
+            hash: canonical::hash(&BookSource::default()),
+            windows: vec![DAY],
+            rules: Vec::new(),
+            lists: BTreeMap::new(),
+            matching: Matching::default(),
+        }
     }
 
     /// Checks and compiles. `version` numbers the book as a whole (the control record that brought it) and is not part of
-    /// the hash. All problems are reported, by the rule's place in `sources`.
-    pub fn build(version: u32, sources: Vec<RuleSource>) -> Result<RuleBook, Vec<SourceError>> {
-        let mut problems = validate::book(&sources);
+    /// the hash. All problems are reported, by the rule's place in the source.
+    pub fn build(version: u32, source: impl Into<BookSource>) -> Result<RuleBook, Vec<SourceError>> {
+        let source = source.into();
+        let mut problems = validate::book(&source.rules);
         let mut windows = BTreeSet::from([DAY]);
-        let mut checked = Vec::with_capacity(sources.len());
-        for (rule, source) in sources.iter().enumerate() {
+        let mut checked = Vec::with_capacity(source.rules.len());
+        for (place, rule) in source.rules.iter().enumerate() {
             let within = windows.len() <= limits::WINDOWS_MAX;
-            match prepare(source, &mut windows) {
+            match prepare(rule, &source.lists, &mut windows) {
                 Ok(prepared) => checked.push(prepared),
-                Err(found) => problems.extend(found.into_iter().map(|problem| SourceError { rule, problem })),
+                Err(found) => problems.extend(found.into_iter().map(|problem| SourceError { rule: place, problem })),
             }
             if within && windows.len() > limits::WINDOWS_MAX {
                 let message = format!("the book uses more than {} different windows", limits::WINDOWS_MAX);
                 let help = Some("let rules share their windows: each costs work for every quote".into());
-                problems.push(SourceError { rule, problem: Problem::new(Part::Rule, message).help(help) });
+                problems.push(SourceError { rule: place, problem: Problem::new(Part::Rule, message).help(help) });
             }
         }
         if !problems.is_empty() {
@@ -90,16 +101,35 @@ impl RuleBook {
             return Err(problems);
         }
         let windows: Vec<i64> = windows.into_iter().collect();
-        let hash = canonical::hash(&sources);
+        let hash = canonical::hash(&source);
+        let BookSource { rules: sources, lists, matching } = source;
         let mut rules = Vec::with_capacity(sources.len());
-        for (rule, (source, prepared)) in sources.into_iter().zip(checked).enumerate() {
-            let compiled = compile(source, prepared, &windows);
-            rules.push(
-                compiled.map_err(|found| found.into_iter().map(|problem| SourceError { rule, problem }).collect::<Vec<_>>())?,
-            );
+        for (place, (rule, prepared)) in sources.into_iter().zip(checked).enumerate() {
+            let compiled = compile(rule, prepared, &lists, &windows);
+            let placed = |problem| SourceError { rule: place, problem };
+            rules.push(compiled.map_err(|found| found.into_iter().map(placed).collect::<Vec<_>>())?);
         }
         rules.sort_by(|a, b| order(&a.source).cmp(&order(&b.source)));
-        Ok(RuleBook { version, hash, windows, rules })
+        Ok(RuleBook { version, hash, windows, rules, lists, matching })
+    }
+
+    /// The same book under another number.
+    pub fn renumbered(&self, version: u32) -> RuleBook {
+        RuleBook { version, ..self.clone() }
+    }
+
+    /// What the book was built from, the rules in the order of evaluation.
+    pub fn source(&self) -> BookSource {
+        BookSource { rules: self.rules().cloned().collect(), lists: self.lists.clone(), matching: self.matching.clone() }
+    }
+
+    pub fn lists(&self) -> &BTreeMap<Box<str>, List> {
+        &self.lists
+    }
+
+    /// How attempts are compared while this book is in force.
+    pub fn matching(&self) -> &Matching {
+        &self.matching
     }
 
     /// Window lengths that evidence must be gathered for, microseconds, ascending. Always holds 24 h.
@@ -121,12 +151,7 @@ impl RuleBook {
         self.version
     }
 
-    /// The same content under another number.
-    pub fn renumbered(self, version: u32) -> RuleBook {
-        RuleBook { version, ..self }
-    }
-
-    /// xxh3-64 of every rule's content, whatever the files are called and in whatever order they came.
+    /// xxh3-64 of everything the book says, whatever the files are called and in whatever order they came.
     pub fn hash(&self) -> u64 {
         self.hash
     }
@@ -248,7 +273,7 @@ struct Prepared {
     template: Template,
 }
 
-fn prepare(source: &RuleSource, windows: &mut BTreeSet<i64>) -> Result<Prepared, Vec<Problem>> {
+fn prepare(source: &RuleSource, lists: &BTreeMap<Box<str>, List>, windows: &mut BTreeSet<i64>) -> Result<Prepared, Vec<Problem>> {
     let mut problems = validate::rule(source);
     let template = Template::parse(&source.underwriter, &source.params).map_err(|found| problems.extend(found)).ok();
     let parsed = check::parse(&source.when).map_err(|found| problems.extend(found)).ok();
@@ -260,7 +285,7 @@ fn prepare(source: &RuleSource, windows: &mut BTreeSet<i64>) -> Result<Prepared,
             }
             0
         };
-        if let Err(found) = check::check(parsed, &source.params, &mut collect) {
+        if let Err(found) = check::check(parsed, &source.params, lists, &mut collect) {
             problems.extend(found);
         }
     }
@@ -270,10 +295,15 @@ fn prepare(source: &RuleSource, windows: &mut BTreeSet<i64>) -> Result<Prepared,
     }
 }
 
-fn compile(source: RuleSource, prepared: Prepared, windows: &[i64]) -> Result<Rule, Vec<Problem>> {
+fn compile(
+    source: RuleSource,
+    prepared: Prepared,
+    lists: &BTreeMap<Box<str>, List>,
+    windows: &[i64],
+) -> Result<Rule, Vec<Problem>> {
     // Not found only for a rule that is off: it never runs.
     let mut number = |micros| windows.binary_search(&micros).unwrap_or(0) as u16;
-    let checked = check::check(&prepared.parsed, &source.params, &mut number)?;
+    let checked = check::check(&prepared.parsed, &source.params, lists, &mut number)?;
     let window = number(checked.first_window.unwrap_or(DAY));
     Ok(Rule { condition: checked.condition, template: prepared.template, window, source })
 }

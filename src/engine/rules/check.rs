@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
 use super::condition::{Bool, Double, Int, Text};
-use super::source::{ParamSource, ParamValue, Part, Problem};
+use super::source::{List, ParamSource, ParamValue, Part, Problem};
 use super::suggest::did_you_mean;
 use crate::engine::evidence::{Arguments, CATALOGUE, FeatureSpec, Kind};
 use crate::engine::limits;
@@ -54,15 +54,17 @@ impl Typed {
     }
 }
 
-/// Checks a parsed condition against the rule's dials. `number_of_window` numbers a window length (microseconds).
+/// Checks a parsed condition against the rule's dials and the book's lists. `number_of_window` numbers a window length (microseconds).
 pub fn check(
     parsed: &Parsed,
     params: &BTreeMap<Box<str>, ParamSource>,
+    lists: &BTreeMap<Box<str>, List>,
     number_of_window: &mut dyn FnMut(i64) -> u16,
 ) -> Result<Checked, Vec<Problem>> {
     let mut checker = Checker {
         parsed,
         params,
+        lists,
         number_of_window,
         first_window: None,
         used: BTreeSet::new(),
@@ -84,6 +86,7 @@ pub fn check(
 struct Checker<'a> {
     parsed: &'a Parsed,
     params: &'a BTreeMap<Box<str>, ParamSource>,
+    lists: &'a BTreeMap<Box<str>, List>,
     number_of_window: &'a mut dyn FnMut(i64) -> u16,
     /// Byte offset in the text, and length.
     first_window: Option<(usize, i64)>,

@@ -6,6 +6,7 @@
 
 use crate::engine::evidence::{Evidence, Feature};
 use crate::engine::field::Field;
+use crate::engine::rules::source::List;
 
 /// Why a condition had no value for a quote. The rule does not match, and the fault is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +78,8 @@ pub enum Bool {
     Int(Comparison, Box<(Int, Int)>),
     Double(Comparison, Box<(Double, Double)>),
     Text(Box<(Text, Text)>),
+    /// A text among those of a list of the book.
+    Listed(Box<(Text, List)>),
     If(Box<(Bool, Bool, Bool)>),
 }
 
@@ -121,6 +124,7 @@ impl Bool {
             Bool::Int(comparison, pair) => Ok(compare(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?)),
             Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?),
             Bool::Text(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
+            Bool::Listed(pair) => Ok(pair.1.contains(pair.0.eval(evidence)?)),
             Bool::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
         }
     }

@@ -13,4 +13,4 @@ mod template;
 
 pub use book::{Evaluation, LiveHit, RuleBook, RuleFault, ShadowHit};
 pub use condition::Fault;
-pub use source::{Mode, ParamSource, ParamValue, Part, Problem, RuleSource, SourceError};
+pub use source::{BookSource, List, Mode, ParamSource, ParamValue, Part, Problem, RuleSource, SourceError};

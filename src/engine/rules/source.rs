@@ -1,8 +1,46 @@
 //! A rule as its author wrote it, as plain data. The YAML form is in `contract::rule_file`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::engine::decision::Verdict;
+use crate::engine::matching::Matching;
+
+/// All that a book is made of, as plain data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BookSource {
+    pub rules: Vec<RuleSource>,
+    /// By the name that conditions use.
+    pub lists: BTreeMap<Box<str>, List>,
+    pub matching: Matching,
+}
+
+impl From<Vec<RuleSource>> for BookSource {
+    /// Without lists, with the shipped matching.
+    fn from(rules: Vec<RuleSource>) -> BookSource {
+        BookSource { rules, ..BookSource::default() }
+    }
+}
+
+/// Texts that `in list("name")` looks among: sorted, each once, shared by all conditions that use it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List(Arc<[Box<str>]>);
+
+impl List {
+    pub fn new(mut values: Vec<Box<str>>) -> List {
+        values.sort_unstable();
+        values.dedup();
+        List(values.into())
+    }
+
+    pub fn values(&self) -> &[Box<str>] {
+        &self.0
+    }
+
+    pub fn contains(&self, value: &str) -> bool {
+        self.0.binary_search_by(|listed| (**listed).cmp(value)).is_ok()
+    }
+}
 
 /// What a rule's match leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

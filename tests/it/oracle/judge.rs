@@ -8,7 +8,8 @@ use quoteguard::engine::evidence::{Evidence, WindowEvidence};
 use quoteguard::engine::field::{Field, Level};
 use quoteguard::engine::fingerprint::{Fingerprint, Text};
 use quoteguard::engine::limits::LINKED_WALK_MAX;
-use quoteguard::engine::link::{Hubs, Pair, hub_share, judge, weigh};
+use quoteguard::engine::link::{Hubs, Pair, judge, weigh};
+use quoteguard::engine::matching::Matching;
 use quoteguard::engine::quote::Quote;
 use quoteguard::engine::rules::RuleBook;
 use quoteguard::engine::time::EventTime;
@@ -85,13 +86,13 @@ pub fn judge_newest(subject: &Logged, quotes: &[Logged], book: &RuleBook) -> Fin
 fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBook) -> Final {
     others.retain(|other| other.print.tenant() == subject.print.tenant() && other.time > now - book.longest());
     others.sort_by_key(|other| other.order());
-    let hubs = hubs(subject, &others);
+    let hubs = hubs(subject, &others, book.matching());
     let mut links: Vec<(&Logged, Pair)> = Vec::new();
     for other in others.iter().filter(|other| subject.meets(other)) {
         let levels = Field::ALL.map(|field| level(field, &subject.print, &other.print));
-        let pair = weigh(&subject.print, &other.print, levels, &hubs);
+        let pair = weigh(&subject.print, &other.print, levels, &hubs, book.matching());
         // The engine asks fewer fields of a stranger.
-        assert_eq!(judge(&subject.print, &other.print, &hubs), pair, "{:?}", (subject.id(), other.id()));
+        assert_eq!(judge(&subject.print, &other.print, &hubs, book.matching()), pair, "{:?}", (subject.id(), other.id()));
         links.extend(pair.map(|pair| (*other, pair)));
     }
     let windows = book.windows().iter().map(|length| window(subject, now, now - length, &links, &others)).collect();
@@ -136,11 +137,11 @@ fn surnames<'a>(family: Family, subject: &Logged, others: impl Iterator<Item = &
     with.chain([subject.print.surname_code]).filter(|code| *code != 0).collect::<BTreeSet<u32>>().len().max(1)
 }
 
-fn hubs(subject: &Logged, others: &[&Logged]) -> Hubs {
+fn hubs(subject: &Logged, others: &[&Logged], matching: &Matching) -> Hubs {
     let share = |family| {
         let shared: Vec<&Logged> =
             others.iter().rev().filter(|o| shares(family, &subject.print, &o.print)).take(HUB_NEWEST).copied().collect();
-        hub_share(surnames(family, subject, shared.iter()))
+        matching.hub_share(surnames(family, subject, shared.iter()))
     };
     Hubs {
         phone: share(Family::Phone),

@@ -33,7 +33,7 @@ fn candidates() -> Vec<Arc<RuleBook>> {
         when: source.when.replace(">= 2 ", ">= 1 ").replace(r#""168h""#, r#""36h""#).into(),
         ..source.clone()
     };
-    let stricter = RuleBook::build(7, book().rules().map(stricter).collect()).expect("sound rules");
+    let stricter = RuleBook::build(7, book().rules().map(stricter).collect::<Vec<_>>()).expect("sound rules");
     vec![book(), book_within("168h"), Arc::new(stricter), book_within("48h"), Arc::new(RuleBook::empty())]
 }
 

@@ -2,17 +2,48 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::engine::rules::source::{ParamSource, ParamValue, RuleSource};
+use crate::engine::matching::Matching;
+use crate::engine::rules::source::{BookSource, ParamSource, ParamValue, RuleSource};
 
-/// Changes exactly when a rule's content does; the order of the list does not matter.
-pub fn hash(sources: &[RuleSource]) -> u64 {
-    let mut by_id: Vec<&RuleSource> = sources.iter().collect();
+/// Before a part that only some books have. No length is as great, so no other content gives the same bytes; a book without such
+/// parts hashes as it did before there were any.
+const OPTIONAL: u64 = u64::MAX;
+
+/// Changes exactly when the content does; the order of the rules does not matter.
+pub fn hash(source: &BookSource) -> u64 {
+    let BookSource { rules, lists, matching: numbers } = source;
+    let mut by_id: Vec<&RuleSource> = rules.iter().collect();
     by_id.sort_by(|a, b| a.id.cmp(&b.id));
     let mut hasher = Xxh3::new();
     for source in by_id {
         rule(&mut hasher, source);
     }
+    if !lists.is_empty() {
+        optional(&mut hasher, "lists");
+        length(&mut hasher, lists.len());
+        for (name, list) in lists {
+            text(&mut hasher, name);
+            texts(&mut hasher, list.values());
+        }
+    }
+    if *numbers != Matching::default() {
+        optional(&mut hasher, "matching");
+        matching(&mut hasher, numbers);
+    }
     hasher.digest()
+}
+
+fn optional(hasher: &mut Xxh3, part: &str) {
+    hasher.update(&OPTIONAL.to_le_bytes());
+    text(hasher, part);
+}
+
+fn matching(hasher: &mut Xxh3, matching: &Matching) {
+    for (name, number) in matching.numbers() {
+        text(hasher, &name);
+        hasher.update(&number.to_bits().to_le_bytes());
+    }
+    texts(hasher, &matching.frequent_surnames);
 }
 
 fn rule(hasher: &mut Xxh3, source: &RuleSource) {
@@ -41,10 +72,8 @@ fn rule(hasher: &mut Xxh3, source: &RuleSource) {
     }
     hasher.update(&version.to_le_bytes());
     hasher.update(&priority.to_le_bytes());
-    for list in [products, tenants] {
-        length(hasher, list.len());
-        list.iter().for_each(|item| text(hasher, item));
-    }
+    texts(hasher, products);
+    texts(hasher, tenants);
     length(hasher, params.len());
     for (name, ParamSource { value, min, max, sweep }) in params {
         text(hasher, name);
@@ -59,6 +88,11 @@ fn rule(hasher: &mut Xxh3, source: &RuleSource) {
 fn text(hasher: &mut Xxh3, text: &str) {
     length(hasher, text.len());
     hasher.update(text.as_bytes());
+}
+
+fn texts(hasher: &mut Xxh3, list: &[Box<str>]) {
+    length(hasher, list.len());
+    list.iter().for_each(|item| text(hasher, item));
 }
 
 fn length(hasher: &mut Xxh3, length: usize) {

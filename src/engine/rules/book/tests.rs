@@ -149,6 +149,24 @@ fn the_hash_follows_the_content_alone() {
     ] {
         seen.push(hash(vec![changed]));
     }
+    let list = |name: &str, values: &[&str]| {
+        let list = List::new(values.iter().map(|value| Box::from(*value)).collect());
+        BookSource { rules: vec![a()], lists: [(name.into(), list)].into(), ..BookSource::default() }
+    };
+    let heavier = Matching { same_ip: 2.0, ..Matching::default() };
+    let rarer = Matching { frequent_surnames: Box::default(), ..Matching::default() };
+    let compared = |matching| BookSource { rules: vec![a()], matching, ..BookSource::default() };
+    for source in [
+        list("x", &[]),
+        list("y", &[]),
+        list("x", &["ab"]),
+        list("x", &["a", "b"]),
+        BookSource { rules: vec![], ..list("x", &["ab"]) },
+        compared(heavier),
+        compared(rarer),
+    ] {
+        seen.push(RuleBook::build(1, source).expect("valid").hash());
+    }
     let count = seen.len();
     seen.sort_unstable();
     seen.dedup();
@@ -223,7 +241,7 @@ fn a_book_is_bounded() {
     let found = RuleBook::build(1, windows(limits::WINDOWS_MAX + 3)).expect_err("too many windows");
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].rule, &*found[0].problem.message), (15, "the book uses more than 16 different windows"));
-    let many = (0..=limits::RULES_MAX).map(|i| rule(&format!("r{i}"), &over("24h"))).collect();
+    let many: Vec<_> = (0..=limits::RULES_MAX).map(|i| rule(&format!("r{i}"), &over("24h"))).collect();
     let found = RuleBook::build(1, many).expect_err("too many rules");
     assert_eq!(found[0].problem.message, "a book holds at most 1000 rules");
 }

@@ -9,7 +9,7 @@ use crate::engine::rules::source::ParamValue;
 use crate::engine::rules::source::{ParamSource, Part, Problem, RuleSource, SourceError};
 
 /// Words of the language that a parameter may not take.
-const RESERVED: [&str; 7] = ["duration", "double", "int", "in", "true", "false", "null"];
+const RESERVED: [&str; 8] = ["duration", "double", "int", "list", "in", "true", "false", "null"];
 
 /// Problems between rules.
 pub fn book(sources: &[RuleSource]) -> Vec<SourceError> {

@@ -6,6 +6,7 @@ use super::Typed;
 use crate::engine::evidence::{Evidence, FeatureSpec, Kind};
 use crate::engine::field::Field;
 use crate::engine::rules::condition::{Arithmetic, Bool, Comparison, Double, Fault, Int, Read, Text};
+use crate::engine::rules::source::List;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Operator {
@@ -239,6 +240,13 @@ pub fn equal_texts(left: Text, right: Text) -> Bool {
     match (&left, &right) {
         (Text::Const(left), Text::Const(right)) => Bool::Const(left == right),
         _ => Bool::Text((left, right).into()),
+    }
+}
+
+pub fn listed(text: Text, list: &List) -> Bool {
+    match &text {
+        Text::Const(value) => Bool::Const(list.contains(value)),
+        _ => Bool::Listed((text, list.clone()).into()),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::time::SECOND;
 
 const CONVERSIONS: [&str; 3] = ["duration", "double", "int"];
+const LIST: &str = "list";
 
 impl<'a> Checker<'a> {
     pub(super) fn operator(&mut self, at: &'a IdedExpr, operator: Operator, args: &'a [IdedExpr]) -> Maybe<Typed> {
@@ -149,8 +150,13 @@ impl<'a> Checker<'a> {
 
     /// `x in [a, b]` is `x == a || x == b`, absorbed faults included.
     fn membership(&mut self, at: &'a IdedExpr, left: &'a IdedExpr, right: &'a IdedExpr) -> Maybe<Bool> {
-        let Expr::List(list) = &right.expr else {
-            return self.problem(right, "`in` takes a list of constants", Some("write `channel in [\"web\", \"app\"]`".into()));
+        let list = match &right.expr {
+            Expr::List(list) => list,
+            Expr::Call(call) if call.func_name == LIST && call.target.is_none() => return self.listed(at, left, right, call),
+            _ => {
+                let help = "write `channel in [\"web\", \"app\"]`, or `agent_id in list(\"brokers\")`";
+                return self.problem(right, "`in` takes a list of constants", Some(help.into()));
+            }
         };
         if list.elements.is_empty() {
             return self.problem(right, "nothing is in an empty list", None);
@@ -172,6 +178,27 @@ impl<'a> Checker<'a> {
         Some(any)
     }
 
+    /// `x in list("brokers")`, a file of the book.
+    fn listed(&mut self, at: &'a IdedExpr, left: &'a IdedExpr, right: &'a IdedExpr, call: &'a CallExpr) -> Maybe<Bool> {
+        self.grow(at, 2)?;
+        let [IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] = call.args.as_slice() else {
+            return self.problem(right, "`list` takes the name of a list", Some("write `list(\"brokers\")`".into()));
+        };
+        let text = match self.expression(left)? {
+            Typed::Text(text) => text,
+            other => return self.problem(left, format!("a list holds strings, and this is {}", other.with_article()), None),
+        };
+        let lists = self.lists;
+        match lists.get(name.inner()) {
+            Some(list) => Some(build::listed(text, list)),
+            None => {
+                let help = did_you_mean(name.inner(), lists.keys().map(|name| &**name));
+                let help = help.unwrap_or_else(|| format!("add `lists/{}.csv` to the book, one value a line", name.inner()));
+                self.problem(&call.args[0], format!("the book has no list `{}`", name.inner()), Some(help))
+            }
+        }
+    }
+
     pub(super) fn function(&mut self, at: &'a IdedExpr, call: &'a CallExpr) -> Maybe<Typed> {
         let name = call.func_name.as_str();
         match (name, call.args.as_slice()) {
@@ -186,6 +213,7 @@ impl<'a> Checker<'a> {
                 Typed::Int(inner) => Some(Typed::Int(inner)),
                 other => self.problem(argument, format!("`int` takes a number, not {}", other.with_article()), None),
             },
+            (LIST, _) => self.problem(at, "a list may only stand to the right of `in`", None),
             ("duration" | "double" | "int", _) => self.problem(at, format!("`{name}` takes one argument"), None),
             _ => match feature(name) {
                 Some(spec) => self.feature_call(at, spec, &call.args),

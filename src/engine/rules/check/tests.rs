@@ -17,12 +17,17 @@ fn params() -> BTreeMap<Box<str>, ParamSource> {
     ])
 }
 
+fn lists() -> BTreeMap<Box<str>, List> {
+    let list = |values: &[&str]| List::new(values.iter().map(|value| Box::from(*value)).collect());
+    BTreeMap::from([("brokers".into(), list(&["osago", "B-7", "B-1"])), ("none".into(), list(&[]))])
+}
+
 /// Window 0 is 24 h, window 1 anything else. Parameters that the text does not use are left out.
 fn compile(when: &str) -> Result<Checked, Vec<Problem>> {
     let parsed = parse(when)?;
     let mut params = params();
     loop {
-        let found = check(&parsed, &params, &mut |micros| u16::from(micros != DAY));
+        let found = check(&parsed, &params, &lists(), &mut |micros| u16::from(micros != DAY));
         match found.as_ref().map_err(|problems| &problems[0].part) {
             Err(Part::Param(unused)) => params.remove(unused),
             _ => return found,
@@ -67,6 +72,8 @@ fn conditions_have_the_value_cel_gives_them() {
         ("suspicion(window) in [3, 3.5]", Ok(true)),
         ("product == \"osago\" && tenant != \"osago\"", Ok(true)),
         ("agent_id == \"\"", Ok(true)),
+        ("product in list(\"brokers\")", Ok(true)),
+        ("agent_id in list(\"brokers\") || tenant in list(\"none\")", Ok(false)),
         ("premium / 2.0 > 2499.9", Ok(true)),
         ("attempts(window) / 2 == 2 && attempts(window) % 2 == 1", Ok(true)),
         ("-attempts(window) / 2 == -2 && -attempts(window) % 2 == -1", Ok(true)),
@@ -215,6 +222,16 @@ const REFUSALS: &[(&str, &str, &str, &str)] = &[
     ),
     ("product.size() > 1", "size", "`.size()` cannot be called on a value", "features are plain functions: `attempts(window)`"),
     ("[1, 2].exists(x, x > 1)", "(", "maps, messages and loops are not part of the rule language", ""),
+    ("agent_id in list(\"borkers\")", "\"borkers\"", "the book has no list `borkers`", "did you mean `brokers`?"),
+    (
+        "agent_id in list(\"friends\")",
+        "\"friends\"",
+        "the book has no list `friends`",
+        "add `lists/friends.csv` to the book, one value a line",
+    ),
+    ("attempts(window) in list(\"brokers\")", "attempts", "a list holds strings, and this is an int", ""),
+    ("agent_id in list(product)", "list", "`list` takes the name of a list", "write `list(\"brokers\")`"),
+    ("agent_id == list(\"brokers\")", "list", "a list may only stand to the right of `in`", ""),
     ("n in [attempts(window)]", "attempts", "a list may hold only constants and number parameters", ""),
     ("attempts(window) in []", "[", "nothing is in an empty list", ""),
     ("attempts(window) > 1u", "1u", "unsigned numbers are not used here", "leave out the `u`"),
@@ -241,7 +258,8 @@ fn every_problem_of_a_condition_is_reported() {
     assert_eq!(messages, ["unknown feature `atempts`", "unknown name `chanel`"]);
     let mut params = params();
     params.retain(|name, _| &**name != "x");
-    let problems = check(&parse("attempts(window) > n").expect("syntax"), &params, &mut |_| 0).expect_err("hour is idle");
+    let problems =
+        check(&parse("attempts(window) > n").expect("syntax"), &params, &lists(), &mut |_| 0).expect_err("hour is idle");
     assert_eq!(problems[0].message, "the parameter `hour` is not used in the condition");
 }
 

@@ -82,6 +82,7 @@ fn boolean(depth: u32) -> BoxedStrategy<String> {
         1 => (pair(), equality).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
         4 => (pair(), join).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
         1 => boolean(depth - 1).prop_map(|a| format!("!({a})")),
+        1 => text().prop_map(|a| format!("({a} in list(\"brokers\"))")),
         1 => number(depth - 1).prop_map(|a| format!("({a} in [1, n, 2.5])")),
         1 => (boolean(depth - 1), pair()).prop_map(|(c, (a, b))| format!("({c} ? {a} : {b})")),
     ]
@@ -151,6 +152,11 @@ fn interpreted(when: &str, evidence: &Evidence) -> Result<bool, String> {
     }
     context.add_variable_from_value("n", 3i64);
     context.add_variable_from_value("x", 2.5f64);
+    let list = |name: Arc<String>| -> cel::Value {
+        let values = lists().get(name.as_str()).map_or(vec![], |list| list.values().to_vec());
+        cel::Value::from(values.into_iter().map(|value| cel::Value::from(value.to_string())).collect::<Vec<_>>())
+    };
+    context.add_function("list", list).expect("not taken");
     for spec in CATALOGUE {
         let evidence = evidence.clone();
         match spec.arguments {
