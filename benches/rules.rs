@@ -58,5 +58,6 @@ fn rule(id: &str, when: &str) -> RuleSource {
         tenants: vec![],
         applicant: Default::default(),
         underwriter: "{attempts} within {window}".into(),
+        ..RuleSource::default()
     }
 }

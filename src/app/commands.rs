@@ -23,7 +23,7 @@ use crate::adapters::file::rejects_path;
 use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
 use crate::contract::quote::decode;
-use crate::contract::rule_file::{compile, shipped};
+use crate::contract::rule_file::{load_within, shipped};
 use crate::engine::decide::{Books, Prepared, decide};
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
@@ -270,7 +270,7 @@ pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
 
 /// The book of a folder, or the shipped one, if the window that is kept is long enough for it.
 pub(super) fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
-    let book = read_book(dir)?;
+    let book = read_book(dir, retention_secs)?;
     let longest = book.longest() / SECOND;
     if longest > retention_secs {
         return Err(anyhow!(
@@ -281,14 +281,15 @@ pub(super) fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleB
 }
 
 /// Its version is given when it enters a log.
-fn read_book(dir: Option<&Path>) -> Result<RuleBook> {
+fn read_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
     let Some(dir) = dir else { return Ok(shipped()) };
     let files = rule_commands::read_folder(dir).with_context(|| format!("rules.dir: cannot read {}", dir.display()))?;
     if files.is_empty() {
         return Err(anyhow!("rules.dir: {} holds no .yaml file", dir.display()));
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    compile(1, &files).map_err(|errors| anyhow!("{}", rule_commands::listing(&errors).trim_end()))
+    let loaded = load_within(1, &files, retention_secs);
+    loaded.map(|loaded| loaded.book).map_err(|errors| anyhow!("{}", rule_commands::listing(&errors).trim_end()))
 }
 
 /// Decides on the quotes of one rule test, from an empty state.

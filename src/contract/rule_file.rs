@@ -3,6 +3,7 @@
 mod error;
 mod list;
 mod matching;
+mod scoring;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::engine::rules::{BookSource, List, RuleBook, RuleSource};
 
 pub use error::RuleError;
 use matching::{MatchingFile, StoredMatching};
+use scoring::ScoringFile;
 use shape::RuleFile;
 pub use shape::Scalar;
 
@@ -56,21 +58,26 @@ pub struct Loaded {
     pub pairs: Vec<PairTest>,
 }
 
-/// Compiles the `(file name, text)` pairs of a folder to a book: `lists/NAME.csv` is a list, `matching.yaml` the matching, every
-/// other file a rule. Every problem of every file is reported, by file, line and column.
+/// Compiles the `(file name, text)` pairs of a folder to a book: `lists/NAME.csv` is a list, `matching.yaml` the matching, `book.yaml`
+/// the scoring, every other file a rule. Every problem of every file is reported, by file, line and column.
 pub fn compile(version: u32, files: &[(&str, &str)]) -> Result<RuleBook, Vec<RuleError>> {
     load(version, files).map(|loaded| loaded.book)
 }
 
 /// As [`compile`], and gives the rules with their tests.
 pub fn load(version: u32, files: &[(&str, &str)]) -> Result<Loaded, Vec<RuleError>> {
+    load_within(version, files, limits::WINDOW_SECS_MAX)
+}
+
+/// As [`load`], for a service that keeps quotes so many seconds: a longer window is an error.
+pub fn load_within(version: u32, files: &[(&str, &str)], retention_secs: i64) -> Result<Loaded, Vec<RuleError>> {
     let mut bundle = Bundle::default();
     for (name, text) in files {
         if let Err(errors) = bundle.add(name, text) {
             bundle.errors.extend(errors);
         }
     }
-    bundle.build(version).map_err(|mut errors| {
+    bundle.build(version, retention_secs).map_err(|mut errors| {
         let place = |name: &str| files.iter().position(|(file, _)| *file == name);
         errors.sort_by_key(|error| (place(&error.file), error.line, error.column));
         errors
@@ -103,6 +110,10 @@ impl<'a> Bundle<'a> {
                 self.source.matching = file.to_matching(name, text)?;
                 self.pairs = file.pairs;
             }
+            Some(("book", "yaml" | "yml")) => {
+                let file: ScoringFile = read(name, text, limits::RULE_FILE_BYTES_MAX).map_err(|error| vec![error])?;
+                self.source.scoring = file.to_scoring(name, text).map_err(|error| vec![error])?;
+            }
             _ => {
                 let file: RuleFile = read(name, text, limits::RULE_FILE_BYTES_MAX).map_err(|error| vec![error])?;
                 let located = |problem| file.locate(name, text, problem);
@@ -114,9 +125,9 @@ impl<'a> Bundle<'a> {
         Ok(())
     }
 
-    fn build(mut self, version: u32) -> Result<Loaded, Vec<RuleError>> {
+    fn build(mut self, version: u32, retention_secs: i64) -> Result<Loaded, Vec<RuleError>> {
         let sources = self.source.rules.clone();
-        let book = RuleBook::build(version, self.source).map_err(|found| {
+        let book = RuleBook::build_within(version, self.source, retention_secs).map_err(|found| {
             self.errors.extend(found.into_iter().map(|error| {
                 let (name, text, file) = &self.rules[error.rule.min(self.rules.len() - 1)];
                 file.locate(name, text, error.problem)
@@ -190,6 +201,8 @@ struct Stored {
     lists: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matching: Option<StoredMatching>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    book: Option<ScoringFile>,
 }
 
 /// JSON on one line; equal books give equal texts.
@@ -200,6 +213,7 @@ pub fn canonical_source(book: &RuleBook) -> String {
         rules: book.rules().map(RuleFile::from_source).collect(),
         lists: book.lists().iter().map(|(name, list)| (name.to_string(), values(list))).collect(),
         matching: StoredMatching::of(book.matching()),
+        book: ScoringFile::of(book.scoring()),
     };
     serde_json::to_string(&stored).unwrap_or_else(|error| unreachable!("strings and numbers are JSON: {error}"))
 }
@@ -219,9 +233,11 @@ pub fn from_canonical(text: &str) -> Result<RuleBook, Vec<RuleError>> {
     let list = |(name, values): (String, Vec<String>)| (name.into(), List::new(values.into_iter().map(Box::from).collect()));
     let matching = stored.matching.as_ref().map(StoredMatching::to_matching).transpose();
     let matching = matching.map_err(|message| errors.push(RuleError::at(NAME, text, 0, 0, message)));
-    let (Ok(matching), true) = (matching, errors.is_empty()) else { return Err(errors) };
+    let scoring = stored.book.as_ref().map(|file| file.to_scoring(NAME, text)).transpose().map_err(|error| errors.push(error));
+    let (Ok(matching), Ok(scoring), true) = (matching, scoring, errors.is_empty()) else { return Err(errors) };
     let lists = stored.lists.into_iter().map(list).collect();
-    let source = BookSource { rules, lists, matching: matching.unwrap_or_default() };
+    let (matching, scoring) = (matching.unwrap_or_default(), scoring.unwrap_or_default());
+    let source = BookSource { rules, lists, matching, scoring };
     RuleBook::build(stored.version, source).map_err(|found| {
         let locate = |error: crate::engine::rules::SourceError| match stored.rules.get(error.rule) {
             Some(file) => file.locate(NAME, text, error.problem),

@@ -11,7 +11,7 @@ use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX, VARIANTS_COMPARED_MAX};
 use super::normalise::hash64;
 use super::owner::rightful;
 use super::rules::book::LiveHit;
-use super::rules::{Fault, RuleBook};
+use super::rules::{Fault, RuleBook, Scoring};
 use super::state::Attempt;
 use super::time::EventTime;
 
@@ -47,7 +47,7 @@ pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, b
         attempts: reported.attempts,
         suspicious_attempts: reported.suspicious_attempts,
         suspicion: reported.suspicion,
-        features: features(reported),
+        features: features(reported, (book.scoring() != Scoring::FirstMatch).then_some(evaluation.score)),
         linked: gathered.links.iter().rev().take(LINKED_SHOWN_MAX).map(linked).collect(),
         linked_total: gathered.links.len() as u32,
         flags: flags(attempt, gathered, &evidence),
@@ -151,7 +151,8 @@ fn count_applicants(window: &mut WindowEvidence, attempt: &Attempt, gathered: &G
     }
 }
 
-fn features(window: &WindowEvidence) -> Vec<(String, f64)> {
+/// `score` is the sum of a book that sums scores.
+fn features(window: &WindowEvidence, score: Option<f64>) -> Vec<(String, f64)> {
     let mut features: Vec<(String, f64)> = Vec::new();
     let mut add = |name: &str, value: f64, shown: bool| {
         if shown {
@@ -166,6 +167,7 @@ fn features(window: &WindowEvidence) -> Vec<(String, f64)> {
     add("premium_drop_pct", window.premium_drop_pct, window.premium_drop_pct > 0.0);
     add("rightful_owner", 1.0, window.rightful_owner);
     add("same_source_suspicious", f64::from(window.same_source_suspicious), window.same_source_suspicious > 0);
+    add("score", score.unwrap_or(0.0), score.is_some_and(|score| score != 0.0));
     add("seconds_since_first", window.seconds_since_first, window.seconds_since_first > 0.0);
     add("source_applicants", f64::from(window.source_applicants), window.source_applicants > 1);
     add("sources", f64::from(window.sources), window.sources > 1);

@@ -1,6 +1,7 @@
 //! What the rules may read: plain numbers, gathered once for each window length that the rule book uses.
 
 use super::field::Field;
+use super::limits::WINDOW_SECS_MAX;
 use super::quote::ChannelKind;
 
 /// Everything known about one quote when the rules look at it.
@@ -109,43 +110,63 @@ pub struct FeatureSpec {
     pub name: &'static str,
     pub arguments: Arguments,
     pub kind: Kind,
+    /// Least and greatest value, bools as 0 and 1; of no meaning for texts.
+    pub range: (f64, f64),
     pub unit: &'static str,
     pub doc: &'static str,
 }
 
 macro_rules! catalogue {
-    ($($feature:ident $name:literal $arguments:ident $kind:ident $unit:literal $doc:literal;)*) => {
+    ($($feature:ident $name:literal $arguments:ident $kind:ident $range:expr, $unit:literal $doc:literal;)*) => {
         /// Every feature a rule may name, in the order of the documentation.
         pub const CATALOGUE: &[FeatureSpec] = &[$(FeatureSpec {
-            feature: Feature::$feature, name: $name, arguments: Arguments::$arguments, kind: Kind::$kind, unit: $unit, doc: $doc,
+            feature: Feature::$feature, name: $name, arguments: Arguments::$arguments, kind: Kind::$kind,
+            range: $range, unit: $unit, doc: $doc,
         }),*];
     };
 }
 
+impl FeatureSpec {
+    /// The row of a feature.
+    pub fn of(feature: Feature) -> &'static FeatureSpec {
+        // The rows are in the order of the features; a test holds them there.
+        &CATALOGUE[feature as usize]
+    }
+}
+
+/// Any count.
+const COUNT: (f64, f64) = (0.0, u32::MAX as f64);
+/// A count of which the quote itself is one.
+const WITH_ITSELF: (f64, f64) = (1.0, u32::MAX as f64);
+const AMOUNT: (f64, f64) = (0.0, f64::MAX);
+const YES_OR_NO: (f64, f64) = (0.0, 1.0);
+const SECONDS: (f64, f64) = (0.0, WINDOW_SECS_MAX as f64);
+const TEXT: (f64, f64) = (0.0, 0.0);
+
 catalogue! {
-    Attempts "attempts" Window Int "quotes" "Quotes of this applicant in the window, this one included.";
-    SuspiciousAttempts "suspicious_attempts" Window Int "variants" "Contradicting versions of the facts in the window, less one.";
-    Suspicion "suspicion" Window Double "tweaks" "Weight of the changes: what changed, in whose favour, how fast, how often. 1 is one plain deliberate tweak.";
-    Distinct "distinct" FieldAndWindow Int "values" "Distinct values of the field among the versions in the window.";
-    Changed "changed" FieldAndWindow Bool "" "The field changed between versions in the window.";
-    ChangedFacts "changed_facts" Window Int "fields" "Fact fields that changed in the window.";
-    PremiumDropPct "premium_drop_pct" Window Double "%" "How far the premium fell, from the dearest attempt to the cheapest after it.";
-    Oscillations "oscillations" Window Int "returns" "Times a fact returned to a value it had left.";
-    Disguises "disguises" Window Int "variants" "Versions that differ only by look-alike or invisible characters.";
-    SecondsSinceFirst "seconds_since_first" Window Double "s" "Time from the first linked attempt in the window to this one.";
-    KnownForm "known_form" Window Bool "" "The quote agrees with a version seen before.";
-    RightfulOwner "rightful_owner" Window Bool "" "Somebody else played with these data, and this quote looks like their owner's own form.";
-    FreshSource "fresh_source" Window Bool "" "The quote comes from a device, session or agent that no linked attempt used.";
-    Sources "sources" Window Int "sources" "Distinct technical sources among the linked attempts.";
-    SameSourceAttempts "same_source_attempts" Window Int "quotes" "Linked attempts from this quote's device, session or agent.";
-    SameSourceSuspicious "same_source_suspicious" Window Int "variants" "Versions less one, over the linked attempts from this quote's source.";
-    SourceApplicants "source_applicants" Window Int "applicants" "Distinct applicants seen on this quote's device, session, phone or e-mail.";
-    AddressApplicants "address_applicants" Window Int "surnames" "Distinct surnames at this quote's exact address.";
-    Premium "premium" None Double "currency" "The premium shown for this form; 0 when not given.";
-    Channel "channel" None Text "" "web, app, agent, phone or api.";
-    AgentId "agent_id" None Text "" "The agent, empty when not given.";
-    Product "product" None Text "" "The product asked for.";
-    Tenant "tenant" None Text "" "The tenant the quote belongs to.";
+    Attempts "attempts" Window Int WITH_ITSELF, "quotes" "Quotes of this applicant in the window, this one included.";
+    SuspiciousAttempts "suspicious_attempts" Window Int COUNT, "variants" "Contradicting versions of the facts in the window, less one.";
+    Suspicion "suspicion" Window Double AMOUNT, "tweaks" "Weight of the changes: what changed, in whose favour, how fast, how often. 1 is one plain deliberate tweak.";
+    Distinct "distinct" FieldAndWindow Int (0.0, u16::MAX as f64), "values" "Distinct values of the field among the versions in the window.";
+    Changed "changed" FieldAndWindow Bool YES_OR_NO, "" "The field changed between versions in the window.";
+    ChangedFacts "changed_facts" Window Int (0.0, FACTS.count_ones() as f64), "fields" "Fact fields that changed in the window.";
+    PremiumDropPct "premium_drop_pct" Window Double (0.0, 100.0), "%" "How far the premium fell, from the dearest attempt to the cheapest after it.";
+    Oscillations "oscillations" Window Int COUNT, "returns" "Times a fact returned to a value it had left.";
+    Disguises "disguises" Window Int COUNT, "variants" "Versions that differ only by look-alike or invisible characters.";
+    SecondsSinceFirst "seconds_since_first" Window Double SECONDS, "s" "Time from the first linked attempt in the window to this one.";
+    KnownForm "known_form" Window Bool YES_OR_NO, "" "The quote agrees with a version seen before.";
+    RightfulOwner "rightful_owner" Window Bool YES_OR_NO, "" "Somebody else played with these data, and this quote looks like their owner's own form.";
+    FreshSource "fresh_source" Window Bool YES_OR_NO, "" "The quote comes from a device, session or agent that no linked attempt used.";
+    Sources "sources" Window Int COUNT, "sources" "Distinct technical sources among the linked attempts.";
+    SameSourceAttempts "same_source_attempts" Window Int COUNT, "quotes" "Linked attempts from this quote's device, session or agent.";
+    SameSourceSuspicious "same_source_suspicious" Window Int COUNT, "variants" "Versions less one, over the linked attempts from this quote's source.";
+    SourceApplicants "source_applicants" Window Int WITH_ITSELF, "applicants" "Distinct applicants seen on this quote's device, session, phone or e-mail.";
+    AddressApplicants "address_applicants" Window Int WITH_ITSELF, "surnames" "Distinct surnames at this quote's exact address.";
+    Premium "premium" None Double AMOUNT, "currency" "The premium shown for this form; 0 when not given.";
+    Channel "channel" None Text TEXT, "" "web, app, agent, phone or api.";
+    AgentId "agent_id" None Text TEXT, "" "The agent, empty when not given.";
+    Product "product" None Text TEXT, "" "The product asked for.";
+    Tenant "tenant" None Text TEXT, "" "The tenant the quote belongs to.";
 }
 
 impl Evidence {
@@ -212,5 +233,17 @@ impl WindowEvidence {
     pub fn changed_facts(&self) -> impl Iterator<Item = Field> {
         let changed = self.changed & FACTS;
         Field::ALL.into_iter().filter(move |f| changed & (1 << *f as u8) != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_is_found_by_its_place() {
+        for spec in CATALOGUE {
+            assert_eq!(FeatureSpec::of(spec.feature).name, spec.name);
+        }
     }
 }

@@ -63,3 +63,13 @@ pub const LIST_VALUES_MAX: usize = 50_000;
 pub const BOOK_BYTES_MAX: usize = 900 * 1000;
 /// Surnames of the matching that weigh less. Beyond: the matching is refused.
 pub const FREQUENT_SURNAMES_MAX: usize = 4096;
+/// Bytes of a pattern of `matches`. Beyond: the rule is refused.
+pub const PATTERN_BYTES_MAX: usize = 256;
+/// Bytes of a compiled pattern. Beyond: the rule is refused.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a pattern's automaton. At the bound it is built anew while it matches.
+pub const PATTERN_DFA_BYTES_MAX: usize = 10 * 1024;
+/// Nesting of a pattern. Beyond: the rule is refused.
+pub const PATTERN_DEPTH_MAX: u32 = 32;
+/// Greatest score of one rule and greatest band, either way. Beyond: the book is refused.
+pub const SCORE_MAX: f64 = 1000.0;

@@ -256,6 +256,7 @@ fn told_book() -> Arc<RuleBook> {
         tenants: vec![],
         applicant: Some(ApplicantText { ru: "Позвоните.".into(), en: "Call us.".into() }),
         underwriter: "{suspicious_attempts}".into(),
+        ..RuleSource::default()
     };
     Arc::new(RuleBook::build(1, vec![rule]).expect("a sound rule"))
 }

@@ -32,7 +32,7 @@ fn replace_between(text: &str, from: &str, to: &str, part: &str) -> String {
 }
 
 fn features() -> String {
-    let mut table = String::from("| feature | type | unit | |\n|---|---|---|---|\n");
+    let mut table = String::from("| feature | type | range | unit | |\n|---|---|---|---|---|\n");
     for spec in CATALOGUE {
         let call = match spec.arguments {
             Arguments::None => spec.name.to_string(),
@@ -45,7 +45,12 @@ fn features() -> String {
             Kind::Bool => "bool",
             Kind::Text => "string",
         };
-        table += &format!("| `{call}` | {kind} | {} | {} |\n", spec.unit, spec.doc);
+        let range = match (spec.kind, spec.range) {
+            (Kind::Bool | Kind::Text, _) => String::new(),
+            (_, (least, most)) if most >= f64::from(u32::MAX) => format!("from {least}"),
+            (_, (least, most)) => format!("{least} to {most}"),
+        };
+        table += &format!("| `{call}` | {kind} | {range} | {} | {} |\n", spec.unit, spec.doc);
     }
     let fields: Vec<String> = Field::ALL.iter().map(|field| format!("`{}`", field.name())).collect();
     format!("{table}\nFields: {}.\n", fields.join(", "))

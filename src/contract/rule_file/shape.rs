@@ -26,7 +26,16 @@ pub(super) struct RuleFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     params: BTreeMap<String, Spanned<ParamFile>>,
     when: Spanned<String>,
-    then: Spanned<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    then: Option<Spanned<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    score: Option<Spanned<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    always: Option<Spanned<bool>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    critical: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected: Option<Spanned<ExpectedFile>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +45,13 @@ pub(super) struct RuleFile {
     reason: ReasonFile,
     #[serde(default, skip_serializing)]
     pub(super) tests: Vec<RuleTest>,
+}
+
+/// What the author states about the rule's effect.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedFile {
+    referred_pct_max: f64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -108,7 +124,7 @@ impl<'de> Deserialize<'de> for Scalar {
 }
 
 /// Top-level keys that every rule has.
-pub(super) const REQUIRED_KEYS: [&str; 9] = ["id", "version", "title", "owner", "mode", "reason_code", "when", "then", "reason"];
+pub(super) const REQUIRED_KEYS: [&str; 8] = ["id", "version", "title", "owner", "mode", "reason_code", "when", "reason"];
 
 const PARAM_TYPES: [&str; 3] = ["int", "double", "duration"];
 
@@ -118,8 +134,7 @@ impl RuleFile {
         let mut problems = Vec::new();
         let mode = one_of("mode", &self.mode.value, Mode::ALL.map(Mode::name), Mode::parse);
         let mode = mode.map_err(|problem| problems.push(problem));
-        let verdicts = [Verdict::Flag.name(), Verdict::Refer.name()];
-        let then = one_of("then", &self.then.value, verdicts, Verdict::parse).map_err(|problem| problems.push(problem));
+        let then = self.leads_to().map_err(|problem| problems.push(problem));
         let mut params = BTreeMap::new();
         for (name, file) in &self.params {
             match file.value.to_source() {
@@ -146,12 +161,29 @@ impl RuleFile {
             params,
             when: self.when.value.as_str().into(),
             then,
+            score: self.score.as_ref().map(|score| score.value),
             priority: self.priority.unwrap_or(0),
             products: list(&self.products),
             tenants: list(&self.tenants),
             applicant,
             underwriter: self.reason.underwriter.value.as_str().into(),
+            always: self.always.as_ref().is_some_and(|always| always.value),
+            critical: self.critical.unwrap_or(false),
+            referred_pct_max: self.expected.as_ref().map(|expected| expected.value.referred_pct_max),
         })
+    }
+
+    /// The verdict of `then`, or none where there is a score instead.
+    fn leads_to(&self) -> Result<Verdict, Problem> {
+        match (&self.then, &self.score) {
+            (Some(then), None) => one_of("then", &then.value, [Verdict::Flag.name(), Verdict::Refer.name()], Verdict::parse),
+            (None, Some(_)) => Ok(Verdict::Accept),
+            (Some(_), Some(_)) => Err(Problem::new(Part::Key("score"), "a rule has `then` or `score`, not both")),
+            (None, None) => {
+                let help = "write `then: refer`, `then: flag`, or `score` in a book that sums scores";
+                Err(Problem::new(Part::Rule, "the key `then` is missing").help(Some(help.into())))
+            }
+        }
     }
 
     /// The way back, for a book's stored form; without places and tests.
@@ -171,7 +203,11 @@ impl RuleFile {
                 .map(|(name, param)| (name.to_string(), unplaced(ParamFile::from_source(param))))
                 .collect(),
             when: unplaced(source.when.to_string()),
-            then: unplaced(source.then.name().into()),
+            then: (source.then != Verdict::Accept).then(|| unplaced(source.then.name().into())),
+            score: source.score.map(unplaced),
+            always: source.always.then(|| unplaced(true)),
+            critical: source.critical.then_some(true),
+            expected: source.referred_pct_max.map(|referred_pct_max| unplaced(ExpectedFile { referred_pct_max })),
             priority: (source.priority != 0).then_some(source.priority),
             products: list(&source.products),
             tenants: list(&source.tenants),
@@ -218,7 +254,10 @@ impl RuleFile {
             "mode" => self.mode.referenced,
             "reason_code" => self.reason_code.referenced,
             "when" => self.when.referenced,
-            "then" => self.then.referenced,
+            "then" => self.then.as_ref().map_or(self.id.referenced, |then| then.referenced),
+            "score" => self.score.as_ref().map_or(self.id.referenced, |score| score.referenced),
+            "always" => self.always.as_ref().map_or(self.id.referenced, |always| always.referenced),
+            "expected" => self.expected.as_ref().map_or(self.id.referenced, |expected| expected.referenced),
             "reason" => self.reason.underwriter.referenced,
             "products" => self.products.as_ref().map_or(self.id.referenced, |list| list.referenced),
             "tenants" => self.tenants.as_ref().map_or(self.id.referenced, |list| list.referenced),

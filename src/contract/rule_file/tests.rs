@@ -57,6 +57,9 @@ fn an_error_reads_like_a_compilers() {
     );
 }
 
+const SUM_HELP: &str = "say `scoring: sum` and its bands in book.yaml, or write `then`";
+const THEN_HELP: &str = "write `then: refer`, `then: flag`, or `score` in a book that sums scores";
+
 #[test]
 fn errors_are_placed_and_helped() {
     for (from, to, line, column, message, help) in [
@@ -64,6 +67,11 @@ fn errors_are_placed_and_helped() {
         ("applicant:", "aplicant:", 15, 3, "unknown key `aplicant`", "did you mean `applicant`?"),
         ("min: 2", "mn: 2", 8, 35, "unknown key `mn`", "did you mean `min`?"),
         ("mode: live", "mode: lvie", 5, 7, "`lvie` is not a mode", "did you mean `live`?"),
+        ("then: refer", "score: 1.5", 11, 8, "this book does not sum scores", SUM_HELP),
+        ("then: refer", "then: refer\nscore: 1.5", 12, 8, "a rule has `then` or `score`, not both", ""),
+        ("then: refer", "", 1, 5, "the key `then` is missing", THEN_HELP),
+        ("priority: 5", "always: true", 12, 9, "the condition is not always true", "remove `always`"),
+        ("priority: 5", "expected: {referred_pct_max: 101}", 12, 11, "a share is above 0 and at most 100 per cent", ""),
         ("then: refer", "then: accept", 11, 7, "`accept` is not a then", "write one of flag, refer"),
         ("id: good", "id: Good", 1, 5, "an id has 1 to 64 of a-z, 0-9 and -", ""),
         ("default: 3", "default: 24h", 8, 11, "`24h` is not of the parameter's type, int", ""),
@@ -169,7 +177,21 @@ fn a_stored_book_is_the_same_book() {
         );
     let book = compile(9, &[("a", GOOD), ("b", &odd)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
     let full = "threshold: 20\nsource: {ip: 1.25}\nfrequent_surnames: [Щербаков, Smith, Ли]";
-    let full = [("a", GOOD), ("lists/brokers.csv", "B-7\n\"Ж, x\"\n"), ("lists/none.csv", ""), ("matching.yaml", full)];
+    let scored = GOOD
+        .replace("then: refer", "score: 0.1\ncritical: true\nexpected: {referred_pct_max: 0.5}")
+        .replace("id: good", "id: scored");
+    let always =
+        GOOD.replace("attempts(window) >= n", "attempts(window) >= n - 3").replace("id: good", "id: always") + "always: true\n";
+    let sum = "scoring: sum\nbands: {flag: 0.1, refer: 4}";
+    let full = [
+        ("a", GOOD),
+        ("b", &scored),
+        ("c", &always),
+        ("book.yaml", sum),
+        ("lists/brokers.csv", "B-7\n\"Ж, x\"\n"),
+        ("lists/none.csv", ""),
+        ("matching.yaml", full),
+    ];
     let full = compile(3, &full).unwrap_or_else(|errors| panic!("{}", errors[0]));
     assert_eq!((full.lists().len(), full.matching().threshold, full.matching().frequent_surnames.len()), (2, 20.0, 3));
     for book in [book, shipped(), full] {
@@ -304,3 +326,59 @@ fn a_matching_is_checked_by_position() {
         assert_eq!(seen, (line, column, message, help), "{text}");
     }
 }
+
+#[test]
+fn a_scoring_is_checked_by_position() {
+    for (text, line, column, message, help) in [
+        ("scoring: summ", 1, 10, "`summ` is not a scoring", "did you mean `sum`?"),
+        ("scoring: sum", 1, 10, "a book that sums scores has bands", "write `bands: {flag: 2.0, refer: 4.0}`"),
+        ("scoring: first-match\nbands: {flag: 1, refer: 2}", 2, 8, "bands need `scoring: sum`", ""),
+        ("scoring: sum\nbands: {flag: 3, refer: 2}", 2, 8, BANDS, ""),
+        ("scoring: sum\nbands: {flag: .nan, refer: 2}", 2, 8, BANDS, ""),
+        ("scoring: sum\nbands: {flag: 1, refer: .inf}", 2, 8, BANDS, ""),
+        ("scoring: sum\nbands: {flag: 1, refr: 2}", 2, 18, "unknown key `refr`", "did you mean `refer`?"),
+    ] {
+        let found = compile(1, &[("book.yaml", text)]).expect_err(message);
+        let error = &found[0];
+        let seen = (error.line, error.column, error.message.as_str(), error.help.as_deref().unwrap_or_default());
+        assert_eq!(seen, (line, column, message, help), "{text}");
+    }
+}
+
+const BANDS: &str = "bands are numbers above 0 and at most 1000, and `refer` is not below `flag`";
+
+/// One row for each kind of bad input: refused, with the place and what to do.
+#[test]
+fn bad_input_is_refused_with_its_place() {
+    let when = "when: suspicious_attempts(window) >= n";
+    let deep = format!("when: {}suspicious_attempts(window) >= n{}", "(".repeat(60), ")".repeat(60));
+    let huge = format!("when: suspicious_attempts(window) >= n && attempts(window) in [{}1]", "1, ".repeat(300));
+    let long = format!("when: agent_id.matches('{}') && suspicious_attempts(window) >= n", "x".repeat(300));
+    for (what, changed, message) in [
+        ("an unknown feature", "when: suspicius_attempts(window) >= n", "unknown feature `suspicius_attempts`"),
+        ("a type error", "when: suspicious_attempts(window) >= channel && n > 1", "`>=` cannot compare int with string"),
+        ("division by zero", "when: suspicious_attempts(window) / 0 >= n", "this always divides by zero"),
+        ("overflow", "when: suspicious_attempts(window) >= n + 9223372036854775807", "this overflows a 64-bit int"),
+        (
+            "a pattern that grows",
+            "when: agent_id.matches('((a{9}){9}){99}') && suspicious_attempts(window) >= n",
+            "the pattern is too big once compiled",
+        ),
+        ("a long pattern", &long, "the pattern is longer than 256 bytes"),
+        ("deep nesting", &deep, "nested deeper than 48"),
+        ("a huge list", &huge, "the condition has more than 512 parts"),
+        ("always true", "when: suspicious_attempts(window) >= n - 3", "the condition is always true"),
+        ("never true", "when: suspicious_attempts(window) < n - 3", "the condition is never true"),
+        ("a long window", "when: suspicious_attempts(window) >= n && known_form(duration('60d'))", TOO_LONG),
+    ] {
+        let text = GOOD.replace(when, changed);
+        let found = load_within(1, &[("a.yaml", &text)], 30 * 86_400).expect_err(what);
+        assert_eq!((found[0].line, &*found[0].message), (10, message), "{what}");
+        assert!(found[0].to_string().contains("10 | when: "), "{what}: {}", found[0]);
+    }
+    assert!(load_within(1, &[("a.yaml", GOOD)], 86_400).is_ok());
+    let text = GOOD.replace("default: 24h", "default: 25h");
+    assert_eq!(load_within(1, &[("a.yaml", &text)], 86_400).map(drop).expect_err("a day is kept")[0].line, 10);
+}
+
+const TOO_LONG: &str = "the window is 60d, and quotes are kept for 30d";

@@ -7,9 +7,9 @@ mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::check::{self, Parsed};
+use super::check::{self, Context, Parsed};
 use super::condition::{Bool, Fault};
-use super::source::{ApplicantText, BookSource, List, Mode, Part, Problem, RuleSource, SourceError};
+use super::source::{ApplicantText, BookSource, List, Mode, Part, Problem, RuleSource, Scoring, SourceError};
 use super::template::Template;
 use crate::engine::decision::{Reason, RuleBookRef, Verdict};
 use crate::engine::evidence::Evidence;
@@ -27,6 +27,7 @@ pub struct RuleBook {
     rules: Vec<Rule>,
     lists: BTreeMap<Box<str>, List>,
     matching: Matching,
+    scoring: Scoring,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +57,10 @@ pub struct RuleFault {
 /// What the book says about one quote. Holds no memory while nothing matches.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// The strictest of the live rules that matched.
+    /// The strictest of the live rules that matched, or that of the band their sum is in.
     pub verdict: Verdict,
+    /// The scores of the live rules that matched, summed in the order of evaluation.
+    pub score: f64,
     /// Strictest first.
     pub live: Vec<LiveHit>,
     pub shadow: Vec<ShadowHit>,
@@ -74,19 +77,25 @@ impl RuleBook {
             rules: Vec::new(),
             lists: BTreeMap::new(),
             matching: Matching::default(),
+            scoring: Scoring::default(),
         }
     }
 
     /// Checks and compiles. `version` numbers the book as a whole (the control record that brought it) and is not part of
     /// the hash. All problems are reported, by the rule's place in the source.
     pub fn build(version: u32, source: impl Into<BookSource>) -> Result<RuleBook, Vec<SourceError>> {
+        RuleBook::build_within(version, source, limits::WINDOW_SECS_MAX)
+    }
+
+    /// As [`RuleBook::build`], for a service that keeps quotes so many seconds: a longer window would see less than it says.
+    pub fn build_within(version: u32, source: impl Into<BookSource>, window_secs_max: i64) -> Result<RuleBook, Vec<SourceError>> {
         let source = source.into();
-        let mut problems = validate::book(&source.rules);
+        let mut problems = validate::book(&source);
         let mut windows = BTreeSet::from([DAY]);
         let mut checked = Vec::with_capacity(source.rules.len());
         for (place, rule) in source.rules.iter().enumerate() {
             let within = windows.len() <= limits::WINDOWS_MAX;
-            match prepare(rule, &source.lists, &mut windows) {
+            match prepare(rule, &source.lists, window_secs_max, &mut windows) {
                 Ok(prepared) => checked.push(prepared),
                 Err(found) => problems.extend(found.into_iter().map(|problem| SourceError { rule: place, problem })),
             }
@@ -102,15 +111,15 @@ impl RuleBook {
         }
         let windows: Vec<i64> = windows.into_iter().collect();
         let hash = canonical::hash(&source);
-        let BookSource { rules: sources, lists, matching } = source;
+        let BookSource { rules: sources, lists, matching, scoring } = source;
         let mut rules = Vec::with_capacity(sources.len());
         for (place, (rule, prepared)) in sources.into_iter().zip(checked).enumerate() {
-            let compiled = compile(rule, prepared, &lists, &windows);
+            let compiled = compile(rule, prepared, &lists, window_secs_max, &windows);
             let placed = |problem| SourceError { rule: place, problem };
             rules.push(compiled.map_err(|found| found.into_iter().map(placed).collect::<Vec<_>>())?);
         }
         rules.sort_by(|a, b| order(&a.source).cmp(&order(&b.source)));
-        Ok(RuleBook { version, hash, windows, rules, lists, matching })
+        Ok(RuleBook { version, hash, windows, rules, lists, matching, scoring })
     }
 
     /// The same book under another number.
@@ -120,11 +129,20 @@ impl RuleBook {
 
     /// What the book was built from, the rules in the order of evaluation.
     pub fn source(&self) -> BookSource {
-        BookSource { rules: self.rules().cloned().collect(), lists: self.lists.clone(), matching: self.matching.clone() }
+        BookSource {
+            rules: self.rules().cloned().collect(),
+            lists: self.lists.clone(),
+            matching: self.matching.clone(),
+            scoring: self.scoring,
+        }
     }
 
     pub fn lists(&self) -> &BTreeMap<Box<str>, List> {
         &self.lists
+    }
+
+    pub fn scoring(&self) -> Scoring {
+        self.scoring
     }
 
     /// How attempts are compared while this book is in force.
@@ -209,11 +227,15 @@ impl RuleBook {
                 Ok(false) => {}
                 Ok(true) if rule.source.mode == Mode::Live => {
                     evaluation.verdict = evaluation.verdict.max(rule.source.then);
+                    evaluation.score += rule.source.score.unwrap_or(0.0);
                     evaluation.live.push(LiveHit(number));
                 }
                 Ok(true) => evaluation.shadow.push(ShadowHit(number)),
                 Err(fault) => evaluation.faults.push(RuleFault { rule: number, fault }),
             }
+        }
+        if let Scoring::Sum(bands) = self.scoring {
+            evaluation.verdict = evaluation.verdict.max(bands.verdict(evaluation.score));
         }
         evaluation
     }
@@ -242,7 +264,8 @@ impl RuleBook {
     /// What the applicant is told where the rule of that number led to the verdict; `None` where it has no text of its own.
     pub fn applicant_text(&self, hit: LiveHit, verdict: Verdict) -> Option<&ApplicantText> {
         let rule = &self.rules.get(usize::from(hit.0))?.source;
-        rule.applicant.as_ref().filter(|_| rule.then == verdict)
+        // Where the first match is a score, no rule led to a verdict itself: the sum did.
+        rule.applicant.as_ref().filter(|_| rule.then == verdict || rule.score.is_some())
     }
 
     pub fn live_rule(&self, hit: LiveHit) -> &RuleSource {
@@ -273,7 +296,12 @@ struct Prepared {
     template: Template,
 }
 
-fn prepare(source: &RuleSource, lists: &BTreeMap<Box<str>, List>, windows: &mut BTreeSet<i64>) -> Result<Prepared, Vec<Problem>> {
+fn prepare(
+    source: &RuleSource,
+    lists: &BTreeMap<Box<str>, List>,
+    window_secs_max: i64,
+    windows: &mut BTreeSet<i64>,
+) -> Result<Prepared, Vec<Problem>> {
     let mut problems = validate::rule(source);
     let template = Template::parse(&source.underwriter, &source.params).map_err(|found| problems.extend(found)).ok();
     let parsed = check::parse(&source.when).map_err(|found| problems.extend(found)).ok();
@@ -285,7 +313,7 @@ fn prepare(source: &RuleSource, lists: &BTreeMap<Box<str>, List>, windows: &mut 
             }
             0
         };
-        if let Err(found) = check::check(parsed, &source.params, lists, &mut collect) {
+        if let Err(found) = check::check(parsed, &Context { source, lists, window_secs_max }, &mut collect) {
             problems.extend(found);
         }
     }
@@ -299,11 +327,12 @@ fn compile(
     source: RuleSource,
     prepared: Prepared,
     lists: &BTreeMap<Box<str>, List>,
+    window_secs_max: i64,
     windows: &[i64],
 ) -> Result<Rule, Vec<Problem>> {
     // Not found only for a rule that is off: it never runs.
     let mut number = |micros| windows.binary_search(&micros).unwrap_or(0) as u16;
-    let checked = check::check(&prepared.parsed, &source.params, lists, &mut number)?;
+    let checked = check::check(&prepared.parsed, &Context { source: &source, lists, window_secs_max }, &mut number)?;
     let window = number(checked.first_window.unwrap_or(DAY));
     Ok(Rule { condition: checked.condition, template: prepared.template, window, source })
 }

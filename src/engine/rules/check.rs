@@ -5,13 +5,15 @@ mod call;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
 use super::condition::{Bool, Double, Int, Text};
-use super::source::{List, ParamSource, ParamValue, Part, Problem};
+use super::range::{Outcomes, outcomes};
+use super::source::{List, ParamValue, Part, Problem, RuleSource};
 use super::suggest::did_you_mean;
 use crate::engine::evidence::{Arguments, CATALOGUE, FeatureSpec, Kind};
 use crate::engine::limits;
@@ -26,6 +28,17 @@ pub struct Checked {
     pub first_window: Option<i64>,
 }
 
+/// What a condition stands in.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The rule, for its parameters.
+    pub source: &'a RuleSource,
+    /// Those of the book.
+    pub lists: &'a BTreeMap<Box<str>, List>,
+    /// How long quotes are kept, seconds.
+    pub window_secs_max: i64,
+}
+
 /// An expression with its type.
 #[derive(Debug)]
 enum Typed {
@@ -33,7 +46,7 @@ enum Typed {
     Int(Int),
     Double(Double),
     Text(Text),
-    /// Microseconds. Only a window argument may be one.
+    /// Microseconds. A window, or the other side of a feature in seconds.
     Duration(i64),
 }
 
@@ -54,17 +67,11 @@ impl Typed {
     }
 }
 
-/// Checks a parsed condition against the rule's dials and the book's lists. `number_of_window` numbers a window length (microseconds).
-pub fn check(
-    parsed: &Parsed,
-    params: &BTreeMap<Box<str>, ParamSource>,
-    lists: &BTreeMap<Box<str>, List>,
-    number_of_window: &mut dyn FnMut(i64) -> u16,
-) -> Result<Checked, Vec<Problem>> {
+/// Checks a parsed condition. `number_of_window` numbers a window length (microseconds).
+pub fn check(parsed: &Parsed, context: &Context, number_of_window: &mut dyn FnMut(i64) -> u16) -> Result<Checked, Vec<Problem>> {
     let mut checker = Checker {
         parsed,
-        params,
-        lists,
+        context,
         number_of_window,
         first_window: None,
         used: BTreeSet::new(),
@@ -85,8 +92,7 @@ pub fn check(
 
 struct Checker<'a> {
     parsed: &'a Parsed,
-    params: &'a BTreeMap<Box<str>, ParamSource>,
-    lists: &'a BTreeMap<Box<str>, List>,
+    context: &'a Context<'a>,
     number_of_window: &'a mut dyn FnMut(i64) -> u16,
     /// Byte offset in the text, and length.
     first_window: Option<(usize, i64)>,
@@ -109,12 +115,26 @@ impl<'a> Checker<'a> {
     /// The type of the whole, and that it depends on the quote.
     fn whole(&mut self, typed: Maybe<Typed>) -> Maybe<Bool> {
         let root = &self.parsed.root;
+        let always = self.context.source.always;
         match typed? {
-            Typed::Bool(Bool::Const(always)) => {
-                let message = if always { "the condition is always true" } else { "the condition is never true" };
-                self.problem(root, message, Some("it must depend on a feature; to silence a rule, set `mode: off`".into()))
-            }
-            Typed::Bool(condition) => Some(condition),
+            Typed::Bool(condition) => match outcomes(&condition) {
+                Outcomes { yes: false, .. } => {
+                    let help = "it must be possible for some quote; to silence a rule, set `mode: off`";
+                    self.problem(root, "the condition is never true", Some(help.into()))
+                }
+                Outcomes { no: false, fault: false, .. } if !always => {
+                    let help = "it must depend on a feature; if every quote is meant, add `always: true`";
+                    self.problem(root, "the condition is always true", Some(help.into()))
+                }
+                Outcomes { no, fault, .. } if always && (no || fault) => {
+                    self.problems.push(
+                        Problem::new(Part::Key("always"), "the condition is not always true")
+                            .help(Some("remove `always`".into())),
+                    );
+                    None
+                }
+                _ => Some(condition),
+            },
             other => {
                 let message = format!("the condition is {}, not a bool", other.with_article());
                 self.problem(root, message, Some("compare it with something, as in `attempts(window) >= 3`".into()))
@@ -127,7 +147,7 @@ impl<'a> Checker<'a> {
         if !self.problems.is_empty() {
             return;
         }
-        for name in self.params.keys().filter(|name| !self.used.contains(&***name)) {
+        for name in self.context.source.params.keys().filter(|name| !self.used.contains(&***name)) {
             let message = format!("the parameter `{name}` is not used in the condition");
             self.problems.push(Problem::new(Part::Param(name.clone()), message).help(Some("use it or remove it".into())));
         }
@@ -190,7 +210,7 @@ impl<'a> Checker<'a> {
     }
 
     fn name(&mut self, at: &IdedExpr, name: &str) -> Maybe<Typed> {
-        if let Some((param, source)) = self.params.get_key_value(name) {
+        if let Some((param, source)) = self.context.source.params.get_key_value(name) {
             self.used.insert(param);
             return Some(match source.value {
                 ParamValue::Int(value) => Typed::Int(Int::Const(value)),
@@ -202,7 +222,7 @@ impl<'a> Checker<'a> {
             Some(spec) if spec.arguments == Arguments::None => Some(build::read(spec, None, 0)),
             Some(spec) => self.problem(at, format!("`{name}` needs arguments"), Some(format!("write `{}`", usage(spec)))),
             None => {
-                let known = self.params.keys().map(|p| &**p).chain(CATALOGUE.iter().map(|spec| spec.name));
+                let known = self.context.source.params.keys().map(|p| &**p).chain(CATALOGUE.iter().map(|spec| spec.name));
                 let help = did_you_mean(name, known).unwrap_or_else(|| self.list_params());
                 self.problem(at, format!("unknown name `{name}`"), Some(help))
             }
@@ -210,17 +230,16 @@ impl<'a> Checker<'a> {
     }
 
     fn list_params(&self) -> String {
-        if self.params.is_empty() {
+        if self.context.source.params.is_empty() {
             return "this rule has no parameters; the features are listed in docs/rules.md".into();
         }
-        let names: Vec<&str> = self.params.keys().map(|name| &**name).collect();
+        let names: Vec<&str> = self.context.source.params.keys().map(|name| &**name).collect();
         format!("the parameters of this rule are {}; the features are listed in docs/rules.md", names.join(", "))
     }
 
     fn call(&mut self, at: &'a IdedExpr, call: &'a CallExpr) -> Maybe<Typed> {
-        if call.target.is_some() {
-            let message = format!("`.{}()` cannot be called on a value", call.func_name);
-            return self.problem(at, message, Some("features are plain functions: `attempts(window)`".into()));
+        if let Some(target) = &call.target {
+            return self.method(at, target, call);
         }
         match build::operator(&call.func_name) {
             Some(operator) => self.operator(at, operator, &call.args),

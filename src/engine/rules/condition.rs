@@ -4,9 +4,10 @@
 //! integers by zero are faults; doubles follow IEEE 754, but ordering against not-a-number is a fault, because a rule that
 //! compares it means nothing.
 
+use super::pattern::Pattern;
+use super::source::List;
 use crate::engine::evidence::{Evidence, Feature};
 use crate::engine::field::Field;
-use crate::engine::rules::source::List;
 
 /// Why a condition had no value for a quote. The rule does not match, and the fault is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +79,7 @@ pub enum Bool {
     Int(Comparison, Box<(Int, Int)>),
     Double(Comparison, Box<(Double, Double)>),
     Text(Box<(Text, Text)>),
+    TextTest(Box<(Text, TextTest)>),
     /// A text among those of a list of the book.
     Listed(Box<(Text, List)>),
     If(Box<(Bool, Bool, Bool)>),
@@ -89,6 +91,8 @@ pub enum Int {
     Read(Read),
     Arithmetic(Arithmetic, Box<(Int, Int)>),
     Negate(Box<Int>),
+    /// Characters of a text.
+    Size(Box<Text>),
     /// Towards zero.
     FromDouble(Box<Double>),
     If(Box<(Bool, Int, Int)>),
@@ -111,6 +115,26 @@ pub enum Text {
     If(Box<(Bool, Text, Text)>),
 }
 
+/// What a text is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TextTest {
+    StartsWith(Box<str>),
+    EndsWith(Box<str>),
+    Contains(Box<str>),
+    Matches(Pattern),
+}
+
+impl TextTest {
+    fn holds(&self, text: &str) -> bool {
+        match self {
+            TextTest::StartsWith(part) => text.starts_with(&**part),
+            TextTest::EndsWith(part) => text.ends_with(&**part),
+            TextTest::Contains(part) => text.contains(&**part),
+            TextTest::Matches(pattern) => pattern.is_match(text),
+        }
+    }
+}
+
 impl Bool {
     pub fn eval(&self, evidence: &Evidence) -> Outcome<bool> {
         match self {
@@ -124,6 +148,7 @@ impl Bool {
             Bool::Int(comparison, pair) => Ok(compare(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?)),
             Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?),
             Bool::Text(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
+            Bool::TextTest(pair) => Ok(pair.1.holds(pair.0.eval(evidence)?)),
             Bool::Listed(pair) => Ok(pair.1.contains(pair.0.eval(evidence)?)),
             Bool::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
         }
@@ -180,6 +205,7 @@ impl Int {
                 result.ok_or(Fault::Overflow)
             }
             Int::Negate(inner) => inner.eval(evidence)?.checked_neg().ok_or(Fault::Overflow),
+            Int::Size(text) => Ok(text.eval(evidence)?.chars().count() as i64),
             Int::FromDouble(inner) => {
                 let value = inner.eval(evidence)?;
                 // `i64::MAX as f64` is 2^63, one beyond the largest; CEL excludes both ends.

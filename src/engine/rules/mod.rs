@@ -7,10 +7,12 @@ pub mod book;
 mod check;
 pub mod condition;
 pub mod duration;
+mod pattern;
+mod range;
 pub mod source;
 pub mod suggest;
 mod template;
 
 pub use book::{Evaluation, LiveHit, RuleBook, RuleFault, ShadowHit};
 pub use condition::Fault;
-pub use source::{BookSource, List, Mode, ParamSource, ParamValue, Part, Problem, RuleSource, SourceError};
+pub use source::{Bands, BookSource, List, Mode, ParamSource, ParamValue, Part, Problem, RuleSource, Scoring, SourceError};

@@ -13,6 +13,34 @@ pub struct BookSource {
     /// By the name that conditions use.
     pub lists: BTreeMap<Box<str>, List>,
     pub matching: Matching,
+    pub scoring: Scoring,
+}
+
+/// How live matches become a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scoring {
+    /// The strictest of them decides.
+    #[default]
+    FirstMatch,
+    /// The scores of them are summed, and bands of the sum decide; a rule that leads to a verdict itself still does.
+    Sum(Bands),
+}
+
+/// From which sum on a quote is flagged and referred.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bands {
+    pub flag: f64,
+    pub refer: f64,
+}
+
+impl Bands {
+    pub fn verdict(self, sum: f64) -> Verdict {
+        match sum {
+            sum if sum >= self.refer => Verdict::Refer,
+            sum if sum >= self.flag => Verdict::Flag,
+            _ => Verdict::Accept,
+        }
+    }
 }
 
 impl From<Vec<RuleSource>> for BookSource {
@@ -106,7 +134,7 @@ pub struct ParamSource {
     pub sweep: Vec<ParamValue>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleSource {
     /// `a-z 0-9 -`, unique in the book.
     pub id: Box<str>,
@@ -120,8 +148,10 @@ pub struct RuleSource {
     pub params: BTreeMap<Box<str>, ParamSource>,
     /// The condition in CEL.
     pub when: Box<str>,
-    /// `Flag` or `Refer`.
+    /// `Flag` or `Refer`; `Accept` for a rule that has a score.
     pub then: Verdict,
+    /// What a match adds to the sum of a book that sums scores.
+    pub score: Option<f64>,
     /// Greater goes first among rules of one verdict; 0 when not given.
     pub priority: i32,
     /// Only these products; all when empty.
@@ -132,6 +162,12 @@ pub struct RuleSource {
     pub applicant: Option<ApplicantText>,
     /// Template for the underwriter.
     pub underwriter: Box<str>,
+    /// The author knows that the condition is always true.
+    pub always: bool,
+    /// Too important to be silenced by a circuit breaker, which may only alarm.
+    pub critical: bool,
+    /// The highest share of applicants the rule is expected to refer, per cent.
+    pub referred_pct_max: Option<f64>,
 }
 
 /// What the applicant is told. Never holds a count, a threshold or a placeholder.

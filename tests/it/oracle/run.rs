@@ -37,6 +37,7 @@ fn rule(id: &str, then: Verdict, mode: Mode, when: &str) -> RuleSource {
         tenants: vec![],
         applicant: None,
         underwriter: TOLD.into(),
+        ..RuleSource::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::matching::Matching;
-use crate::engine::rules::source::{BookSource, ParamSource, ParamValue, RuleSource};
+use crate::engine::rules::source::{Bands, BookSource, ParamSource, ParamValue, RuleSource, Scoring};
 
 /// Before a part that only some books have. No length is as great, so no other content gives the same bytes; a book without such
 /// parts hashes as it did before there were any.
@@ -11,7 +11,7 @@ const OPTIONAL: u64 = u64::MAX;
 
 /// Changes exactly when the content does; the order of the rules does not matter.
 pub fn hash(source: &BookSource) -> u64 {
-    let BookSource { rules, lists, matching: numbers } = source;
+    let BookSource { rules, lists, matching: numbers, scoring } = source;
     let mut by_id: Vec<&RuleSource> = rules.iter().collect();
     by_id.sort_by(|a, b| a.id.cmp(&b.id));
     let mut hasher = Xxh3::new();
@@ -29,6 +29,12 @@ pub fn hash(source: &BookSource) -> u64 {
     if *numbers != Matching::default() {
         optional(&mut hasher, "matching");
         matching(&mut hasher, numbers);
+    }
+    if let Scoring::Sum(Bands { flag, refer }) = scoring {
+        optional(&mut hasher, "sum");
+        for bound in [flag, refer] {
+            hasher.update(&bound.to_bits().to_le_bytes());
+        }
     }
     hasher.digest()
 }
@@ -62,6 +68,10 @@ fn rule(hasher: &mut Xxh3, source: &RuleSource) {
         tenants,
         applicant,
         underwriter,
+        score,
+        always,
+        critical,
+        referred_pct_max,
     } = source;
     let (ru, en) = applicant.as_ref().map_or(("", ""), |applicant| (&*applicant.ru, &*applicant.en));
     for part in [id, title, owner, reason_code, when, ru, en, underwriter] {
@@ -80,6 +90,17 @@ fn rule(hasher: &mut Xxh3, source: &RuleSource) {
         for list in [std::slice::from_ref(value), min.as_slice(), max.as_slice(), sweep] {
             length(hasher, list.len());
             list.iter().for_each(|value| param(hasher, *value));
+        }
+    }
+    for (name, number) in [("score", score), ("referred_pct_max", referred_pct_max)] {
+        if let Some(number) = number {
+            optional(hasher, name);
+            hasher.update(&number.to_bits().to_le_bytes());
+        }
+    }
+    for (name, is_set) in [("always", always), ("critical", critical)] {
+        if *is_set {
+            optional(hasher, name);
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::engine::evidence::WindowEvidence;
+use crate::engine::rules::source::Bands;
 use crate::engine::rules::source::{ApplicantText, ParamSource, ParamValue};
 use crate::engine::time::HOUR;
 
@@ -20,6 +21,7 @@ fn rule(id: &str, when: &str) -> RuleSource {
         tenants: vec![],
         applicant: None,
         underwriter: "{attempts} within {window}".into(),
+        ..RuleSource::default()
     }
 }
 
@@ -75,6 +77,52 @@ fn live_rules_decide_and_shadow_rules_only_watch() {
     assert_eq!(matched.faults[0].fault, Fault::DivisionByZero);
     let quiet = book.evaluate(&evidence(&book, 1));
     assert_eq!((quiet.verdict, quiet.live.capacity(), quiet.shadow.capacity()), (Verdict::Accept, 0, 0));
+}
+
+fn summed(flag: f64, refer: f64, rules: Vec<RuleSource>) -> BookSource {
+    BookSource { rules, scoring: Scoring::Sum(Bands { flag, refer }), ..BookSource::default() }
+}
+
+fn scored(id: &str, score: f64) -> RuleSource {
+    RuleSource { then: Verdict::Accept, score: Some(score), ..rule(id, &over("24h")) }
+}
+
+#[test]
+fn scores_are_summed_and_bands_decide() {
+    let shadow = RuleSource { mode: Mode::Shadow, ..scored("shadow", 100.0) };
+    let off = RuleSource { mode: Mode::Off, ..scored("off", 100.0) };
+    let other = RuleSource { products: vec!["kasko".into()], ..scored("other", 100.0) };
+    let hard = RuleSource { then: Verdict::Flag, when: "premium > 0.0".into(), ..rule("hard", &over("24h")) };
+    let faulty = RuleSource { when: "1 / oscillations(duration(\"24h\")) == 1".into(), ..scored("faulty", 100.0) };
+    for (scores, premium, expected, sum) in [
+        (vec![1.0, 0.75], 0.0, Verdict::Accept, 1.75),
+        (vec![1.0, 1.0], 0.0, Verdict::Flag, 2.0),
+        (vec![3.0, 2.0, -1.5], 0.0, Verdict::Flag, 3.5),
+        (vec![3.0, 1.0], 0.0, Verdict::Refer, 4.0),
+        (vec![1.0], 1.0, Verdict::Flag, 1.0),
+        (vec![], 0.0, Verdict::Accept, 0.0),
+    ] {
+        let mut rules = [&shadow, &off, &other, &hard, &faulty].map(Clone::clone).to_vec();
+        rules.extend(scores.iter().enumerate().map(|(i, score)| scored(&format!("s{i}"), *score)));
+        let book = RuleBook::build(1, summed(2.0, 4.0, rules)).expect("valid");
+        let matched = book.evaluate(&Evidence { premium, ..evidence(&book, 2) });
+        assert_eq!((matched.verdict, matched.score), (expected, sum), "{scores:?}");
+        assert_eq!(matched.live.len(), scores.len() + usize::from(premium > 0.0), "all that contribute give a reason");
+        assert_eq!(ids(matched.shadow.iter().map(|hit| book.shadow_rule(*hit))), ["shadow"]);
+    }
+}
+
+#[test]
+fn the_sum_tells_the_applicant_the_text_of_its_first_rule() {
+    let own = RuleSource { applicant: told("Позвоните.", "Call us."), ..scored("a", 5.0) };
+    let hard = RuleSource { then: Verdict::Flag, ..rule("hard", &over("24h")) };
+    let english = |rules: Vec<RuleSource>| {
+        let book = RuleBook::build(1, summed(2.0, 4.0, rules)).expect("valid");
+        let matched = book.evaluate(&evidence(&book, 2));
+        book.applicant_text(matched.live[0], matched.verdict).map(|text| text.en.to_string())
+    };
+    assert_eq!(english(vec![own.clone()]).as_deref(), Some("Call us."));
+    assert_eq!(english(vec![own, hard]), None, "the first rule flags, and the sum refers");
 }
 
 #[test]
@@ -145,6 +193,9 @@ fn the_hash_follows_the_content_alone() {
         RuleSource { applicant: told("x", "y"), ..a() },
         RuleSource { applicant: told("y", "x"), ..a() },
         RuleSource { underwriter: "x".into(), ..a() },
+        RuleSource { critical: true, ..a() },
+        RuleSource { referred_pct_max: Some(0.5), ..a() },
+        RuleSource { referred_pct_max: Some(1.5), ..a() },
         swept(with(2)),
     ] {
         seen.push(hash(vec![changed]));
@@ -162,6 +213,10 @@ fn the_hash_follows_the_content_alone() {
         list("x", &["ab"]),
         list("x", &["a", "b"]),
         BookSource { rules: vec![], ..list("x", &["ab"]) },
+        summed(2.0, 4.0, vec![a()]),
+        summed(2.0, 5.0, vec![a()]),
+        summed(2.0, 5.0, vec![scored("a", 1.5)]),
+        summed(2.0, 5.0, vec![scored("a", 0.5)]),
         compared(heavier),
         compared(rarer),
     ] {
@@ -218,10 +273,16 @@ fn keys_are_validated() {
     for (source, expected) in [
         (RuleSource { title: " ".into(), ..rule("a", &over("24h")) }, "a title has 1 to 1024 bytes"),
         (RuleSource { reason_code: "picking".into(), ..rule("a", &over("24h")) }, "a reason code has 1 to 64 of A-Z, 0-9 and _"),
-        (RuleSource { then: Verdict::Accept, ..rule("a", &over("24h")) }, "a rule leads to `flag` or `refer`"),
+        (RuleSource { then: Verdict::Accept, ..rule("a", &over("24h")) }, "a rule leads to `flag` or `refer`, or adds a score"),
         (
             RuleSource { applicant: told("x", "{attempts}"), ..rule("a", &over("24h")) },
             "what the applicant is told may hold no placeholder",
+        ),
+        (scored("a", 1.5), "this book does not sum scores"),
+        (RuleSource { score: Some(0.0), ..rule("a", &over("24h")) }, "this book does not sum scores"),
+        (
+            RuleSource { referred_pct_max: Some(f64::NAN), ..rule("a", &over("24h")) },
+            "a share is above 0 and at most 100 per cent",
         ),
         (with("attempts", int(1), None), "`attempts` already means something in conditions"),
         (with("9n", int(1), None), "`9n` is not a parameter's name"),
@@ -232,6 +293,17 @@ fn keys_are_validated() {
         let found = RuleBook::build(1, vec![source]).expect_err(expected);
         assert_eq!(found[0].problem.message, expected);
     }
+}
+
+#[test]
+fn a_score_is_a_number() {
+    for score in [0.0, f64::NAN, f64::INFINITY, 1000.5] {
+        let found = RuleBook::build(1, summed(2.0, 4.0, vec![scored("a", score)])).expect_err("no score");
+        assert_eq!(found[0].problem.message, "a score is a number from -1000 to 1000, and not 0", "{score}");
+    }
+    let both = RuleSource { then: Verdict::Flag, ..scored("a", 1.0) };
+    let found = RuleBook::build(1, summed(2.0, 4.0, vec![both])).expect_err("both");
+    assert_eq!(found[0].problem.part, Part::Key("then"));
 }
 
 #[test]

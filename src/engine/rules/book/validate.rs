@@ -6,14 +6,22 @@ use crate::engine::decision::Verdict;
 use crate::engine::evidence::CATALOGUE;
 use crate::engine::limits;
 use crate::engine::rules::source::ParamValue;
-use crate::engine::rules::source::{ParamSource, Part, Problem, RuleSource, SourceError};
+use crate::engine::rules::source::{BookSource, ParamSource, Part, Problem, RuleSource, Scoring, SourceError};
 
 /// Words of the language that a parameter may not take.
-const RESERVED: [&str; 8] = ["duration", "double", "int", "list", "in", "true", "false", "null"];
+const RESERVED: [&str; 9] = ["duration", "double", "int", "list", "size", "in", "true", "false", "null"];
 
 /// Problems between rules.
-pub fn book(sources: &[RuleSource]) -> Vec<SourceError> {
+pub fn book(source: &BookSource) -> Vec<SourceError> {
     let mut problems = Vec::new();
+    let BookSource { rules: sources, scoring, .. } = source;
+    if *scoring == Scoring::FirstMatch {
+        for (rule, _) in sources.iter().enumerate().filter(|(_, source)| source.score.is_some()) {
+            let help = Some("say `scoring: sum` and its bands in book.yaml, or write `then`".into());
+            let problem = Problem::new(Part::Key("score"), "this book does not sum scores").help(help);
+            problems.push(SourceError { rule, problem });
+        }
+    }
     if sources.len() > limits::RULES_MAX {
         let message = format!("a book holds at most {} rules", limits::RULES_MAX);
         problems.push(SourceError { rule: limits::RULES_MAX, problem: Problem::new(Part::Rule, message) });
@@ -46,7 +54,12 @@ pub fn rule(source: &RuleSource) -> Vec<Problem> {
     require(text_fits(&source.owner), "owner", "the owner has 1 to 1024 bytes: who answers for this rule?");
     let code = made_of(&source.reason_code, &|byte| byte.is_ascii_uppercase() || byte == b'_');
     require(code, "reason_code", "a reason code has 1 to 64 of A-Z, 0-9 and _");
-    require(source.then != Verdict::Accept, "then", "a rule leads to `flag` or `refer`");
+    let leads = (source.then != Verdict::Accept) != source.score.is_some();
+    require(leads, "then", "a rule leads to `flag` or `refer`, or adds a score");
+    let scores = source.score.is_none_or(|score| score != 0.0 && score.abs() <= limits::SCORE_MAX);
+    require(scores, "score", "a score is a number from -1000 to 1000, and not 0");
+    let share = source.referred_pct_max.is_none_or(|share| share > 0.0 && share <= 100.0);
+    require(share, "expected", "a share is above 0 and at most 100 per cent");
     require(text_fits(&source.underwriter), "reason", "the underwriter's text has 1 to 1024 bytes");
     let names_fit = |names: &[Box<str>]| names.len() <= 64 && names.iter().all(|name| (1..=64).contains(&name.len()));
     require(names_fit(&source.products), "products", "at most 64 products of 1 to 64 bytes each");

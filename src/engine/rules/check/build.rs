@@ -152,11 +152,8 @@ pub fn compute_doubles(operation: Arithmetic, left: Double, right: Double) -> Re
 }
 
 pub fn compare_ints(comparison: Comparison, left: Int, right: Int) -> Result<Bool, Fault> {
-    // Counts are never negative, so `attempts(window) >= 0` is a constant in disguise.
-    if let (Some(left), Some(right)) = (bounds(&left), bounds(&right))
-        && let Some(value) = decided(comparison, left, right)
-    {
-        return Ok(Bool::Const(value));
+    if let (Int::Const(_), Int::Const(_)) = (&left, &right) {
+        return Bool::Int(comparison, (left, right).into()).eval(&Evidence::default()).map(Bool::Const);
     }
     let plain = |node: &Int| match node {
         Int::Read(read) => Plain::Read(*read),
@@ -189,32 +186,6 @@ fn bound(comparison: Comparison, left: Plain, right: Plain) -> Option<Bool> {
         (Plain::Read(read), Plain::Const(value)) => Some(Bool::Bound(comparison, read, value)),
         (Plain::Const(value), Plain::Read(read)) => Some(Bool::Bound(flipped, read, value)),
         _ => None,
-    }
-}
-
-/// Least and greatest value, where they are known.
-fn bounds(node: &Int) -> Option<(i64, i64)> {
-    match node {
-        Int::Const(value) => Some((*value, *value)),
-        Int::Read(_) => Some((0, i64::from(u32::MAX))),
-        _ => None,
-    }
-}
-
-/// The comparison's value, if it is the same for all values within the bounds.
-fn decided(comparison: Comparison, left: (i64, i64), right: (i64, i64)) -> Option<bool> {
-    let below = left.1 < right.0;
-    let not_above = left.1 <= right.0;
-    let above = left.0 > right.1;
-    let not_below = left.0 >= right.1;
-    let pick = |yes: bool, no: bool| if yes { Some(true) } else { no.then_some(false) };
-    match comparison {
-        Comparison::Equal => pick(false, below || above),
-        Comparison::NotEqual => pick(below || above, false),
-        Comparison::Less => pick(below, not_below),
-        Comparison::LessOrEqual => pick(not_above, above),
-        Comparison::Greater => pick(above, not_above),
-        Comparison::GreaterOrEqual => pick(not_below, below),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::engine::rules::duration;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::time::SECOND;
 
-const CONVERSIONS: [&str; 3] = ["duration", "double", "int"];
+const CONVERSIONS: [&str; 4] = ["duration", "double", "int", "size"];
 const LIST: &str = "list";
 
 impl<'a> Checker<'a> {
@@ -83,6 +83,12 @@ impl<'a> Checker<'a> {
             (Typed::Double(left), Typed::Int(right), _) => {
                 self.folded(at, build::compare_doubles(comparison, left, build::to_double(right)))
             }
+            (Typed::Double(left), Typed::Duration(micros), _) if is_in_seconds(&left) => {
+                self.folded(at, build::compare_doubles(comparison, left, seconds(micros)))
+            }
+            (Typed::Duration(micros), Typed::Double(right), _) if is_in_seconds(&right) => {
+                self.folded(at, build::compare_doubles(comparison, seconds(micros), right))
+            }
             (Typed::Text(left), Typed::Text(right), Some(positive)) => {
                 self.known_channel(at, &left, &right)?;
                 Some(signed(build::equal_texts(left, right), positive))
@@ -92,7 +98,14 @@ impl<'a> Checker<'a> {
                 let operator = symbol(Operator::Compare(comparison));
                 let message = format!("`{operator}` cannot compare {} with {}", left.type_name(), right.type_name());
                 let duration = matches!(left, Typed::Duration(_)) || matches!(right, Typed::Duration(_));
-                self.problem(at, message, duration.then(|| "a duration can only be a feature's window".to_string()))
+                self.problem(
+                    at,
+                    message,
+                    duration.then(|| {
+                        "a duration is a feature's window, or compared with one in seconds: `seconds_since_first(window)`"
+                            .to_string()
+                    }),
+                )
             }
         }
     }
@@ -188,7 +201,7 @@ impl<'a> Checker<'a> {
             Typed::Text(text) => text,
             other => return self.problem(left, format!("a list holds strings, and this is {}", other.with_article()), None),
         };
-        let lists = self.lists;
+        let lists = self.context.lists;
         match lists.get(name.inner()) {
             Some(list) => Some(build::listed(text, list)),
             None => {
@@ -214,7 +227,8 @@ impl<'a> Checker<'a> {
                 other => self.problem(argument, format!("`int` takes a number, not {}", other.with_article()), None),
             },
             (LIST, _) => self.problem(at, "a list may only stand to the right of `in`", None),
-            ("duration" | "double" | "int", _) => self.problem(at, format!("`{name}` takes one argument"), None),
+            ("size", [argument]) => self.size(argument),
+            ("duration" | "double" | "int" | "size", _) => self.problem(at, format!("`{name}` takes one argument"), None),
             _ => match feature(name) {
                 Some(spec) => self.feature_call(at, spec, &call.args),
                 None => {
@@ -270,6 +284,12 @@ impl<'a> Checker<'a> {
                     let message = format!("a window lasts from {} s to {days} days", limits::WINDOW_SECS_MIN);
                     return self.problem(at, message, None);
                 }
+                let kept = self.context.window_secs_max;
+                if seconds > kept {
+                    let (window, kept) = (duration::format(micros), duration::format(kept * SECOND));
+                    let message = format!("the window is {window}, and quotes are kept for {kept}");
+                    return self.problem(at, message, Some("shorten it, or raise `time.retention_secs` of the service".into()));
+                }
                 let (place, _) = self.parsed.span(call);
                 if self.first_window.is_none_or(|(first, _)| place < first) {
                     self.first_window = Some((place, micros));
@@ -293,4 +313,12 @@ impl<'a> Checker<'a> {
             Err(message) => self.problem(at, message, None),
         }
     }
+}
+
+fn is_in_seconds(node: &Double) -> bool {
+    matches!(node, Double::Read(read) if FeatureSpec::of(read.feature).unit == "s")
+}
+
+fn seconds(micros: i64) -> Double {
+    Double::Const(micros as f64 / SECOND as f64)
 }

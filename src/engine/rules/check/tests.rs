@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::evidence::{Evidence, Feature, WindowEvidence};
 use crate::engine::field::Field;
 use crate::engine::quote::ChannelKind;
+use crate::engine::rules::ParamSource;
 use crate::engine::rules::condition::{Comparison, Fault, Read};
 use crate::engine::time::{DAY, HOUR};
 
@@ -22,14 +23,18 @@ fn lists() -> BTreeMap<Box<str>, List> {
     BTreeMap::from([("brokers".into(), list(&["osago", "B-7", "B-1"])), ("none".into(), list(&[]))])
 }
 
+fn context<'a>(source: &'a RuleSource, lists: &'a BTreeMap<Box<str>, List>) -> Context<'a> {
+    Context { source, lists, window_secs_max: limits::WINDOW_SECS_MAX }
+}
+
 /// Window 0 is 24 h, window 1 anything else. Parameters that the text does not use are left out.
 fn compile(when: &str) -> Result<Checked, Vec<Problem>> {
     let parsed = parse(when)?;
-    let mut params = params();
+    let mut source = RuleSource { params: params(), ..RuleSource::default() };
     loop {
-        let found = check(&parsed, &params, &lists(), &mut |micros| u16::from(micros != DAY));
+        let found = check(&parsed, &context(&source, &lists()), &mut |micros| u16::from(micros != DAY));
         match found.as_ref().map_err(|problems| &problems[0].part) {
-            Err(Part::Param(unused)) => params.remove(unused),
+            Err(Part::Param(unused)) => source.params.remove(unused),
             _ => return found,
         };
     }
@@ -72,6 +77,13 @@ fn conditions_have_the_value_cel_gives_them() {
         ("suspicion(window) in [3, 3.5]", Ok(true)),
         ("product == \"osago\" && tenant != \"osago\"", Ok(true)),
         ("agent_id == \"\"", Ok(true)),
+        ("product.startsWith(\"os\") && product.endsWith(\"go\") && product.contains(\"sag\")", Ok(true)),
+        ("product.startsWith(\"go\") || product.endsWith(\"os\") || product.contains(\"gas\")", Ok(false)),
+        ("product.matches(\"^os.{3}$\") && !product.matches(\"^.{3}$\")", Ok(true)),
+        ("size(product) == 5 && agent_id.size() == 0", Ok(true)),
+        ("(known_form(window) ? product : tenant).matches(\"(?i)OSAGO\")", Ok(true)),
+        ("seconds_since_first(window) < duration(\"2h\") && duration(\"1s\") > seconds_since_first(hour)", Ok(true)),
+        ("seconds_since_first(window) >= hour", Ok(false)),
         ("product in list(\"brokers\")", Ok(true)),
         ("agent_id in list(\"brokers\") || tenant in list(\"none\")", Ok(false)),
         ("premium / 2.0 > 2499.9", Ok(true)),
@@ -87,7 +99,7 @@ fn conditions_have_the_value_cel_gives_them() {
         ("1 / (attempts(hour) - 1) == 1", Err(())),
         ("attempts(window) * 9223372036854775807 > 1", Err(())),
         // A fault is absorbed where the other side decides, on either side.
-        ("1 / oscillations(window) == 1 && attempts(window) == 0 ", Ok(false)),
+        ("1 / oscillations(window) == 1 && attempts(window) == 1", Ok(false)),
         ("attempts(window) == 5 || 1 / oscillations(window) == 1", Ok(true)),
         ("1 / oscillations(window) == 1 || attempts(window) == 5", Ok(true)),
         ("1 / oscillations(window) == 1 || attempts(window) == 4", Err(())),
@@ -137,6 +149,10 @@ fn refusal(when: &str) -> (String, String, String) {
 }
 
 /// A condition, what the error points at, the message, the help.
+const ALWAYS: &str = "it must depend on a feature; if every quote is meant, add `always: true`";
+const NEVER: &str = "it must be possible for some quote; to silence a rule, set `mode: off`";
+const PATTERN: &str = "name the letters that are meant, `[A-Z0-9]`, and repeat them less often";
+
 const REFUSALS: &[(&str, &str, &str, &str)] = &[
     (
         "suspicius_attempts(window) >= n",
@@ -180,7 +196,12 @@ const REFUSALS: &[(&str, &str, &str, &str)] = &[
     ("channel in [\"web\", \"agnet\"]", "\"agnet\"", "there is no channel `agnet`", "did you mean `agent`?"),
     ("channel == 1", "==", "`==` cannot compare string with int", ""),
     ("channel < \"web\"", "<", "`<` cannot compare string with string", ""),
-    ("window > hour", ">", "`>` cannot compare duration with duration", "a duration can only be a feature's window"),
+    (
+        "window > hour",
+        ">",
+        "`>` cannot compare duration with duration",
+        "a duration is a feature's window, or compared with one in seconds: `seconds_since_first(window)`",
+    ),
     ("premium + n > 1.0", "+", "`+` cannot join double and int", "make both doubles: write `2.0`, or `double(attempts(window))`"),
     (
         "attempts(window) && known_form(window)",
@@ -196,31 +217,36 @@ const REFUSALS: &[(&str, &str, &str, &str)] = &[
     ),
     ("attempts(window) / 0 > 1", "/", "this always divides by zero", ""),
     ("attempts(window) > 9223372036854775807 + 1", "+", "this overflows a 64-bit int", ""),
-    (
-        "attempts(window) > 1 || true",
-        "||",
-        "the condition is always true",
-        "it must depend on a feature; to silence a rule, set `mode: off`",
-    ),
-    (
-        "attempts(window) >= 0",
-        ">=",
-        "the condition is always true",
-        "it must depend on a feature; to silence a rule, set `mode: off`",
-    ),
-    (
-        "attempts(window) < 0",
-        "<",
-        "the condition is never true",
-        "it must depend on a feature; to silence a rule, set `mode: off`",
-    ),
+    ("attempts(window) > 1 || true", "||", "the condition is always true", ALWAYS),
+    ("attempts(window) >= 0", ">=", "the condition is always true", ALWAYS),
+    ("attempts(window) < 0", "<", "the condition is never true", NEVER),
     (
         "vehicle.vin == \"x\"",
         ".",
         "the fields of a quote are not read directly",
         "name the field in a feature: `distinct(\"vehicle.vin\", window)`",
     ),
-    ("product.size() > 1", "size", "`.size()` cannot be called on a value", "features are plain functions: `attempts(window)`"),
+    ("product.sise() > 1", "sise", "`.sise()` cannot be called on a value", "did you mean `size`?"),
+    (
+        "window.attempts() > 1",
+        "attempts",
+        "`.attempts()` cannot be called on a value",
+        "features are plain functions: `attempts(window)`",
+    ),
+    ("attempts(window).size() > 1", "attempts", "`size` asks a string, and this is an int", ""),
+    ("\"a\".startsWith(\"a\")", "\"a\"", "`startsWith` asks a feature, and this is a constant", "write `agent_id`"),
+    ("product.contains(agent_id)", "agent_id", "`contains` takes a string constant", "write it in quotes"),
+    ("product.contains(\"\")", "\"\"", "an empty text is in every text", ""),
+    ("product.contains()", "contains", "`.contains()` takes one string", ""),
+    ("product.matches(\"(\")", "\"(\"", "not a pattern: unclosed group", PATTERN),
+    ("product.matches(\"(a{9}){9}{99}\")", "\"(a{9}){9}{99}\"", "the pattern is too big once compiled", PATTERN),
+    ("size(product) + 1", "+", "the condition is an int, not a bool", "compare it with something, as in `attempts(window) >= 3`"),
+    (
+        "suspicion(window) < duration(\"2h\")",
+        "<",
+        "`<` cannot compare double with duration",
+        "a duration is a feature's window, or compared with one in seconds: `seconds_since_first(window)`",
+    ),
     ("[1, 2].exists(x, x > 1)", "(", "maps, messages and loops are not part of the rule language", ""),
     ("agent_id in list(\"borkers\")", "\"borkers\"", "the book has no list `borkers`", "did you mean `brokers`?"),
     (
@@ -258,8 +284,9 @@ fn every_problem_of_a_condition_is_reported() {
     assert_eq!(messages, ["unknown feature `atempts`", "unknown name `chanel`"]);
     let mut params = params();
     params.retain(|name, _| &**name != "x");
-    let problems =
-        check(&parse("attempts(window) > n").expect("syntax"), &params, &lists(), &mut |_| 0).expect_err("hour is idle");
+    let source = RuleSource { params, ..RuleSource::default() };
+    let parsed = parse("attempts(window) > n").expect("syntax");
+    let problems = check(&parsed, &context(&source, &lists()), &mut |_| 0).expect_err("hour is idle");
     assert_eq!(problems[0].message, "the parameter `hour` is not used in the condition");
 }
 
@@ -287,4 +314,64 @@ fn constants_are_folded_away() {
     assert_eq!(condition, Bool::Bound(Comparison::Greater, read(Feature::Attempts), 3.0));
     let Checked { condition, .. } = compile("n <= suspicious_attempts(window)").expect("valid");
     assert_eq!(condition, Bool::Bound(Comparison::GreaterOrEqual, read(Feature::SuspiciousAttempts), 3.0));
+}
+
+/// Conditions that have one value whatever the quote, and neighbours that have both.
+#[test]
+fn what_is_always_or_never_true_is_found() {
+    for (when, expected) in [
+        ("attempts(window) >= 1", "always"),
+        ("attempts(window) >= 2", ""),
+        ("attempts(window) < 1", "never"),
+        ("suspicion(window) >= 0", "always"),
+        ("suspicion(window) > 0.0", ""),
+        ("premium >= 0.0 || channel == \"web\"", "always"),
+        ("premium < 0.0 && channel == \"web\"", "never"),
+        ("premium_drop_pct(window) > 100.0", "never"),
+        ("changed_facts(window) > 15", "never"),
+        ("suspicious_attempts(window) > 5 && suspicious_attempts(window) < 6", "never"),
+        ("suspicious_attempts(window) > 5 && suspicious_attempts(window) < 7", ""),
+        ("suspicious_attempts(window) > 5 && suspicious_attempts(hour) < 6", ""),
+        ("suspicious_attempts(window) >= n || suspicious_attempts(window) < n", "always"),
+        ("!(suspicious_attempts(window) < n) && suspicious_attempts(window) == 2", "never"),
+        ("suspicion(window) > x && suspicion(window) <= x", "never"),
+        ("suspicion(window) >= x && suspicion(window) <= x", ""),
+        ("attempts(window) + suspicious_attempts(window) >= 1", "always"),
+        ("attempts(window) - suspicious_attempts(window) >= 1", ""),
+        ("double(attempts(window)) * -1.0 > 0.0", "never"),
+        ("double(attempts(window)) / double(attempts(hour)) > 0.0", "always"),
+        // It may divide by zero, which is no match.
+        ("1 / oscillations(window) >= 0 - 1", ""),
+        ("size(product) >= 0", "always"),
+        ("agent_id in list(\"none\")", "never"),
+        ("(known_form(window) ? 1 : 2) > 0", "always"),
+        ("seconds_since_first(window) > duration(\"91d\")", "never"),
+        ("true", "always"),
+        ("1 > 2", "never"),
+    ] {
+        let found = compile(when).err().map_or(String::new(), |problems| problems[0].message.clone());
+        assert_eq!(found.trim_start_matches("the condition is ").trim_end_matches(" true"), expected, "{when}");
+    }
+}
+
+#[test]
+fn a_rule_may_say_that_it_is_always_true() {
+    let always = RuleSource { always: true, ..RuleSource::default() };
+    let compile = |when| check(&parse(when).expect("syntax"), &context(&always, &lists()), &mut |_| 0);
+    assert!(compile("premium >= 0.0").is_ok() && compile("true").is_ok());
+    for (when, expected) in
+        [("premium > 0.0", "the condition is not always true"), ("premium < 0.0", "the condition is never true")]
+    {
+        assert_eq!(compile(when).expect_err(when)[0].message, expected);
+    }
+}
+
+#[test]
+fn a_window_is_not_longer_than_quotes_are_kept() {
+    let (source, lists) = (RuleSource::default(), lists());
+    let kept = Context { window_secs_max: 86_400, ..context(&source, &lists) };
+    let compile = |when| check(&parse(when).expect("syntax"), &kept, &mut |_| 0);
+    assert!(compile("attempts(duration(\"24h\")) > 1").is_ok());
+    let problems = compile("attempts(duration(\"30d\")) > 1").expect_err("too long");
+    assert_eq!(problems[0].message, "the window is 30d, and quotes are kept for 24h");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::rules::duration;
 
 const WINDOWS: [(&str, i64); 2] = [("window", DAY), ("hour", HOUR)];
 
@@ -37,6 +38,7 @@ fn int(depth: u32) -> BoxedStrategy<String> {
         2 => (pair, proptest::sample::select(vec!["+", "-", "*", "/", "%"])).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
         1 => int(depth - 1).prop_map(|a| format!("-({a})")),
         1 => double(depth - 1).prop_map(|a| format!("int({a})")),
+        1 => asked().prop_map(|a| format!("size({a})")),
         1 => (boolean(depth - 1), int(depth - 1), int(depth - 1)).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
     ]
     .boxed()
@@ -62,6 +64,11 @@ fn text() -> BoxedStrategy<String> {
     leaf(Kind::Text, &["\"web\"", "\"app\""])
 }
 
+/// A text that depends on the quote.
+fn asked() -> BoxedStrategy<String> {
+    proptest::sample::select(features(Kind::Text)).boxed()
+}
+
 fn number(depth: u32) -> BoxedStrategy<String> {
     prop_oneof![int(depth), double(depth)].boxed()
 }
@@ -74,6 +81,14 @@ fn boolean(depth: u32) -> BoxedStrategy<String> {
     let order = proptest::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
     let equality = proptest::sample::select(vec!["==", "!="]);
     let join = proptest::sample::select(vec!["&&", "||"]);
+    let test = proptest::sample::select(vec![
+        "startsWith(\"os\")",
+        "endsWith(\"b\")",
+        "contains(\"a\")",
+        "matches(\"^(w.b|a+pp?)$\")",
+        "matches(\"[a-o]{3}|Ж\")",
+        "size() > 3",
+    ]);
     let pair = || (boolean(depth - 1), boolean(depth - 1));
     prop_oneof![
         1 => leaf,
@@ -82,6 +97,9 @@ fn boolean(depth: u32) -> BoxedStrategy<String> {
         1 => (pair(), equality).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
         4 => (pair(), join).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
         1 => boolean(depth - 1).prop_map(|a| format!("!({a})")),
+        1 => (asked(), test).prop_map(|(a, test)| format!("({a}.{test})")),
+        1 => (proptest::sample::select(vec!["<", ">="]), proptest::sample::select(vec!["0s", "2s", "1m30s"]))
+            .prop_map(|(op, length)| format!("(seconds_since_first(window) {op} duration(\"{length}\"))")),
         1 => text().prop_map(|a| format!("({a} in list(\"brokers\"))")),
         1 => number(depth - 1).prop_map(|a| format!("({a} in [1, n, 2.5])")),
         1 => (boolean(depth - 1), pair()).prop_map(|(c, (a, b))| format!("({c} ? {a} : {b})")),
@@ -157,6 +175,12 @@ fn interpreted(when: &str, evidence: &Evidence) -> Result<bool, String> {
         cel::Value::from(values.into_iter().map(|value| cel::Value::from(value.to_string())).collect::<Vec<_>>())
     };
     context.add_function("list", list).expect("not taken");
+    let seconds = |text: Arc<String>| duration::parse(&text).map_or(f64::NAN, |micros| micros as f64 / 1e6);
+    context.add_function("duration", seconds).expect("replaces the crate's");
+    let matches = |cel::extractors::This(text): cel::extractors::This<Arc<String>>, pattern: Arc<String>| {
+        regex::Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(&text))
+    };
+    context.add_function("matches", matches).expect("the crate is built without it");
     for spec in CATALOGUE {
         let evidence = evidence.clone();
         match spec.arguments {
