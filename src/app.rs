@@ -6,6 +6,7 @@ mod kafka;
 mod logs;
 mod outputs;
 mod rebuild;
+mod rules_breaker;
 mod rules_folder;
 mod rules_remote;
 mod service;

@@ -195,7 +195,7 @@ impl Redis {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
     /// A folder of rule files, watched: what is saved there takes effect. The shipped book when absent.
@@ -203,6 +203,10 @@ pub struct Rules {
     pub dir: Option<PathBuf>,
     /// A change of the rules, by folder or HTTP, waits until the holder of another API key approves it.
     pub four_eyes: bool,
+    /// Over how long a rule's share of referred applicants is held to its `expected` band.
+    pub breaker_window_secs: u64,
+    /// With fewer new applicants in that time no rule is judged.
+    pub breaker_applicants_min: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,6 +276,12 @@ impl Default for Time {
 impl Default for Limits {
     fn default() -> Self {
         Limits { live_attempts_max: 2_000_000, live_bytes_max: 3_000_000_000, queue_max: 4_096, queue_client_max: 2_048 }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { dir: None, four_eyes: false, breaker_window_secs: 3_600, breaker_applicants_min: 500 }
     }
 }
 
@@ -352,6 +362,8 @@ impl Config {
             ("limits.live_bytes_max", self.limits.live_bytes_max as u64),
             ("limits.queue_max", self.limits.queue_max as u64),
             ("limits.queue_client_max", self.limits.queue_client_max as u64),
+            ("rules.breaker_window_secs", self.rules.breaker_window_secs),
+            ("rules.breaker_applicants_min", self.rules.breaker_applicants_min),
             ("watch.poll_ms", self.watch.poll_ms),
             ("watch.forget_after_secs", self.watch.forget_after_secs),
         ];

@@ -14,6 +14,7 @@ use crate::engine::rules::Fault;
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::engine::time::{ArrivalTime, SECOND};
+use crate::pipeline::breaker::Counts;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
@@ -42,6 +43,12 @@ pub struct Metrics {
     look_back_seconds: IntGauge,
     rule_hits: IntCounterVec,
     rule_errors: IntCounterVec,
+    rule_outside: IntGaugeVec,
+    rule_trips: IntCounterVec,
+    applicants: IntCounter,
+    referred_applicants: IntCounterVec,
+    /// By rule, for the circuit breaker: labels cannot be listed.
+    referred: Mutex<BTreeMap<Box<str>, u64>>,
     ruleset_info: IntGaugeVec,
     ruleset_reload: IntGauge,
     dead_letters: IntCounterVec,
@@ -97,6 +104,11 @@ impl Metrics {
             state_bytes: gauge(&r, "state_bytes", "Memory of the keyed state with its indexes.")?,
             look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule matched.", &["rule", "mode"])?,
+            rule_outside: int_gauges(&r, "rule_outside_band", "1 while it refers more than `expected`.", &["rule"])?,
+            rule_trips: counters(&r, "rule_breaker_trips_total", "Times the breaker put it in shadow.", &["rule"])?,
+            applicants: counter(&r, "applicants_total", "Applicants seen first: quotes that link to none before.")?,
+            referred_applicants: counters(&r, "referred_applicants_total", "Cases opened, by each rule.", &["rule"])?,
+            referred: Mutex::default(),
             rule_errors: counters(&r, "rule_errors_total", "Quotes for which a rule had no value.", &["rule", "kind"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
             ruleset_reload: gauge(&r, "ruleset_last_reload_successful", "1 unless the rules folder was refused.")?,
@@ -302,12 +314,39 @@ impl Metrics {
         if decision.flags.has(crate::engine::decision::Flag::Late) {
             self.late_quotes.inc();
         }
+        self.applicants.inc_by(u64::from(decision.linked_total == 0));
+        if decision.opens_case() {
+            self.referred_by(decision.reasons.iter().map(|reason| &*reason.rule));
+        }
         for reason in &decision.reasons {
             self.rule_hits.with_label_values(&[&*reason.rule, "live"]).inc();
         }
         for rule in &decision.shadow {
             self.rule_hits.with_label_values(&[&**rule, "shadow"]).inc();
         }
+    }
+
+    fn referred_by<'a>(&self, rules: impl Iterator<Item = &'a str>) {
+        let mut referred = self.referred.lock().unwrap_or_else(PoisonError::into_inner);
+        for rule in rules {
+            self.referred_applicants.with_label_values(&[rule]).inc();
+            *referred.entry(rule.into()).or_default() += 1;
+        }
+    }
+
+    /// Since the start.
+    pub fn referred_applicants(&self) -> Counts {
+        let referred = self.referred.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Counts { applicants: self.applicants.get(), referred }
+    }
+
+    pub fn rule_outside(&self, rule: &str, is_outside: bool) {
+        self.rule_outside.with_label_values(&[rule]).set(i64::from(is_outside));
+    }
+
+    /// The breaker put it in shadow.
+    pub fn rule_tripped(&self, rule: &str) {
+        self.rule_trips.with_label_values(&[rule]).inc();
     }
 
     /// Of the last quote, whole seconds.

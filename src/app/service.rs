@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::rules_breaker;
 use super::rules_folder::{RulesFolder, Watching};
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
@@ -49,7 +50,7 @@ pub struct Service {
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
-    rules: Option<Watching>,
+    rules: Vec<Watching>,
     /// `None` once its end is known.
     writer: Option<oneshot::Receiver<Result<()>>>,
 }
@@ -78,12 +79,22 @@ impl Service {
             health: health.clone(),
         };
         let (http, stop_http) = start_http(listener, config, parts);
-        let rules_folder = start_rules(config, books, metrics.clone(), &rules)?;
+        let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
         let writer = start_writer(Parts { store, settings, rules, four_eyes: config.rules.four_eyes, shared, jobs })?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
-        Ok(Service { addr, shutdown_timeout, health, reader, http, stop_http, watch, rules: rules_folder, writer: Some(writer) })
+        Ok(Service {
+            addr,
+            shutdown_timeout,
+            health,
+            reader,
+            http,
+            stop_http,
+            watch,
+            rules: rules_watchers,
+            writer: Some(writer),
+        })
     }
 
     /// Ends when the writer does, which it does by itself only on an error.
@@ -111,7 +122,7 @@ impl Service {
         self.health.set(Readiness::Stopping);
         let _ = self.stop_http.send(http_deadline);
         let watched = async {
-            for (thread, stop) in [self.watch, self.rules].into_iter().flatten() {
+            for (thread, stop) in self.watch.into_iter().chain(self.rules) {
                 drop(stop);
                 let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
             }
@@ -194,18 +205,15 @@ fn start_watch(
     Ok((thread, stop))
 }
 
-/// Watches the folder of the rules, if there is one.
-pub(super) fn start_rules(
-    config: &Config,
-    books: Arc<Books>,
-    metrics: Arc<Metrics>,
-    rules: &RuleBook,
-) -> Result<Option<Watching>> {
+/// Watches the folder of the rules, if there is one, and what the rules do.
+pub(super) fn start_rules(config: &Config, books: Arc<Books>, metrics: Arc<Metrics>, rules: &RuleBook) -> Result<Vec<Watching>> {
     metrics.reloaded(true);
-    let Some(dir) = config.rules.dir.clone() else { return Ok(None) };
+    let mut watchers = vec![rules_breaker::start(config, books.clone(), metrics.clone())?];
+    let Some(dir) = config.rules.dir.clone() else { return Ok(watchers) };
     // With four eyes the start has put nothing in force: the first look proposes.
     let read = if config.rules.four_eyes { None } else { Some(rules.hash()) };
-    RulesFolder::watch(dir, config.time.retention_secs, books, metrics, read).map(Some)
+    watchers.push(RulesFolder::watch(dir, config.time.retention_secs, books, metrics, read)?);
+    Ok(watchers)
 }
 
 /// What the writer's thread is made of.

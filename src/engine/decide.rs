@@ -370,7 +370,7 @@ fn newest_case(state: &State, gathered: &Gathered) -> Option<ReferralId> {
 impl Judged {
     /// A referral joins the case of its newest linked referred attempt, or opens one.
     fn referral(&self, state: &State, offset: u64) -> Option<ReferralId> {
-        let opened = || ReferralId((state.decision_id(offset).0 >> 64) as u64);
+        let opened = || state.decision_id(offset).referral();
         (self.evaluated.verdict == Verdict::Refer).then(|| self.case.unwrap_or_else(opened))
     }
 

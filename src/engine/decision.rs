@@ -92,6 +92,13 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DecisionId(pub u128);
 
+impl DecisionId {
+    /// The case that a decision opens.
+    pub fn referral(self) -> ReferralId {
+        ReferralId((self.0 >> 64) as u64)
+    }
+}
+
 impl std::fmt::Display for DecisionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:032x}", self.0)
@@ -145,6 +152,13 @@ pub struct Decision {
     pub flags: Flags,
     /// Ids of the shadow rules that matched. They tell what would have been; nothing follows from them.
     pub shadow: Vec<Box<str>>,
+}
+
+impl Decision {
+    /// Whether it is the first referral of its applicant: the case has its id.
+    pub fn opens_case(&self) -> bool {
+        self.verdict == Verdict::Refer && self.referral_id == Some(self.decision_id.referral())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,8 +52,6 @@ pub const WINDOW_SECS_MAX: i64 = 90 * 24 * 3600;
 /// Bytes of one text of a rule (title, template, ...). Beyond: the rule is refused.
 pub const RULE_TEXT_BYTES_MAX: usize = 1024;
 /// Bytes of one rule file. Beyond: the file is refused before it is parsed.
-pub const RULE_BOOK_BYTES_MAX: usize = 900 * 1024;
-/// Bytes of a rule file: refused.
 pub const RULE_FILE_BYTES_MAX: usize = 256 * 1024;
 /// Lists of one book. Beyond: the book is refused.
 pub const LISTS_MAX: usize = 64;

@@ -22,15 +22,15 @@ use crate::contract::rule_books::{
     ActivateV1, ApproveV1, BookSourceV1, BookV1, ChangeStatus, ChangedV1, CheckedV1, ProposalV1, ReloadState, ReloadV1,
     RollbackV1, RuleFilesV1, RuleHitsV1, RuleV1, RulesV1,
 };
-use crate::contract::rule_file::{canonical_source, compile};
-use crate::engine::limits::RULE_BOOK_BYTES_MAX;
+use crate::contract::rule_file::{canonical_source, load_within};
+use crate::engine::limits::BOOK_BYTES_MAX;
 use crate::engine::rules::RuleBook;
-use crate::engine::time::{EventTime, SECOND};
+use crate::engine::time::EventTime;
 use crate::metrics::Metrics;
 use crate::pipeline::books::{Activated, BookVersion, Change, Changed, NotActivated, Proposal, Reload};
 
 /// JSON escapes at most double a text of letters.
-const BODY_BYTES_MAX: usize = 2 * RULE_BOOK_BYTES_MAX;
+const BODY_BYTES_MAX: usize = 2 * BOOK_BYTES_MAX;
 /// Versions listed.
 const VERSIONS_SHOWN_MAX: usize = 1_000;
 
@@ -281,7 +281,7 @@ fn compiled(shared: &Shared, files: &BTreeMap<String, String>) -> Result<RuleBoo
         return Err(Problem::bad_request("`files` is empty: send every file of the folder").into());
     }
     let texts: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let book = compile(1, &texts).map_err(|errors| {
+    let loaded = load_within(1, &texts, shared.retention_secs).map_err(|errors| {
         let field = |file: &str| format!("/files/{}", file.replace('~', "~0").replace('/', "~1"));
         let errors = errors.iter().map(|error| FieldError {
             pointer: field(&error.file),
@@ -290,13 +290,7 @@ fn compiled(shared: &Shared, files: &BTreeMap<String, String>) -> Result<RuleBoo
         });
         Problem::invalid_rules("the last good rule book stays in force", errors.collect())
     })?;
-    let longest = book.longest() / SECOND;
-    if longest > shared.retention_secs {
-        let detail =
-            format!("a rule looks back {longest} s, and quotes are kept {} s (time.retention_secs)", shared.retention_secs);
-        return Err(Problem::invalid_rules(detail, Vec::new()).into());
-    }
-    Ok(book)
+    Ok(loaded.book)
 }
 
 fn changed(changed: Changed) -> Result<Response<Body>, Refusal> {

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod books;
+pub mod breaker;
 pub mod checkpoint;
 pub mod clock;
 pub mod fate;

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use axum::http::Request;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::app::{Answer, BINARY, TestApp, column, eventually};
-use crate::quotes::{history, quote};
+use crate::quotes::{history, quote, quote_at};
 
 /// A rule with another content under each version.
 pub fn rule(version: u32) -> String {
@@ -70,7 +71,7 @@ async fn over_http_with_a_history_that_a_restart_keeps() {
         ("activate", late, 409, "version 2 is the last by now, not 1"),
         ("activate", files(&edited), 422, "give `many` the next `version`"),
         ("activate", files(&rule(2).replace("attempts(", "atempts(")), 422, "many.yaml:7:7: unknown feature `atempts`"),
-        ("activate", files(&rule(2).replace("24h", "60d")), 422, "looks back 5184000 s"),
+        ("activate", files(&rule(2).replace("24h", "60d")), 422, "the window is 60d, and quotes are kept for 30d"),
         ("check", files(&rule(2).replace("attempts(", "atempts(")), 422, "did you mean `attempts`"),
         ("activate", json!({"files": {}}), 400, "`files` is empty"),
         ("activate", json!({"rules": {}}), 400, "unknown field `rules`"),
@@ -210,6 +211,40 @@ async fn a_rule_in_shadow_is_seen_and_a_rule_that_fails_is_counted_and_neither_i
     let hits =
         in_force(&app).await["rules"].as_array().expect("rules").iter().map(|rule| rule["hits"].clone()).collect::<Vec<_>>();
     assert_eq!(hits, [json!({"live": 0, "shadow": 1, "errors": 0}), json!({"live": 1, "shadow": 0, "errors": 1})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_leaves_its_band_is_taken_out_of_the_answers_unless_it_is_critical() {
+    let app = TestApp::start("[rules]\nbreaker_window_secs = 60\nbreaker_applicants_min = 20\n").await;
+    let band = |id: &str, more: &str| {
+        let referring = rule(1).replace("id: many", &format!("id: {id}")).replace("then: flag", "then: refer");
+        format!("{referring}expected: {{referred_pct_max: 5}}\n{more}")
+    };
+    let book = json!({"files": {"a.yaml": band("usual", ""), "b.yaml": band("vital", "critical: true\nproducts: [kasko]\n")}});
+    assert_eq!(post(&app, "/v1/rules/activate", &book).await.json()["version"], 2);
+    // Everybody comes twice, and every second quote is referred.
+    let decision = async |person: u64, product: &str, time: u32| {
+        let mut form = quote_at(&format!("{product}-{person}-{time}"), OffsetDateTime::now_utc(), person);
+        form["product"] = product.into();
+        app.check(&form).await.expect("answers").json()["decision"].clone()
+    };
+    for person in 0..30 {
+        decision(person, "osago", 1).await;
+        decision(100 + person, "kasko", 1).await;
+        let seconds = (decision(person, "osago", 2).await, decision(100 + person, "kasko", 2).await);
+        assert!(seconds.1 == "refer", "{person}: {seconds:?}");
+    }
+    eventually("the breaker has acted", async || in_force(&app).await["version"] == 3).await;
+    let now = in_force(&app).await;
+    let modes: Vec<_> = now["rules"].as_array().expect("rules").iter().map(|rule| (&rule["id"], &rule["mode"])).collect();
+    assert_eq!(modes, [(&json!("usual"), &json!("shadow")), (&json!("vital"), &json!("live"))]);
+    let by = now["by"].as_str().unwrap_or_default();
+    assert!(by.starts_with("breaker: rule usual referred ") && by.ends_with("%), its band ends at 5 %"), "{by}");
+    assert_eq!((decision(1, "osago", 3).await, decision(101, "kasko", 3).await), (json!("accept"), json!("refer")));
+    let metrics = String::from_utf8(app.get("/metrics").await.expect("answers").body.to_vec()).expect("text");
+    for line in ["quoteguard_rule_breaker_trips_total{rule=\"usual\"} 1", "quoteguard_rule_outside_band{rule=\"vital\"} 1"] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,7 @@ pub struct KafkaService {
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     clients: Arc<Mutex<Option<Clients>>>,
-    rules: Option<Watching>,
+    rules: Vec<Watching>,
     failed: oneshot::Receiver<anyhow::Error>,
 }
 
@@ -86,7 +86,7 @@ impl KafkaService {
             health: health.clone(),
         };
         let (http, stop_http) = start_http(listener, config, parts);
-        let rules_folder = start_rules(config, books, metrics.clone(), &rules)?;
+        let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
         let clients = Arc::new(Mutex::new(None));
         let starting = Starting {
             kafka,
@@ -109,7 +109,7 @@ impl KafkaService {
         thread::Builder::new().name("kafka-start".to_owned()).spawn(run)?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         let failed = first_failure(told)?;
-        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_folder, failed })
+        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_watchers, failed })
     }
 
     /// Ends when the instance cannot go on.
@@ -125,7 +125,7 @@ impl KafkaService {
         self.health.set(Readiness::Stopping);
         let _ = self.stop_http.send(deadline - self.shutdown_timeout / 3);
         let answered = matches!(timeout_at(deadline, self.http).await, Ok(Ok(true)));
-        if let Some((thread, stop)) = self.rules {
+        for (thread, stop) in self.rules {
             drop(stop);
             let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
         }

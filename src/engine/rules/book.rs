@@ -187,6 +187,13 @@ impl RuleBook {
         self.rules().find(|source| &*source.id == id)
     }
 
+    /// The same book with these rules in another mode; `None` when it does not compile so.
+    pub fn with_mode(&self, rules: &[&str], mode: Mode) -> Option<RuleBook> {
+        let mut source = self.source();
+        source.rules.iter_mut().filter(|rule| rules.contains(&&*rule.id)).for_each(|rule| rule.mode = mode);
+        RuleBook::build(self.version, source).ok()
+    }
+
     /// Rules that are live here and have another content in `next` under the same version: such an edit needs a bump. Only
     /// the mode may change freely, so that a rule can be silenced at once.
     pub fn edited_without_bump<'a>(&self, next: &'a RuleBook) -> Vec<&'a RuleSource> {
