@@ -248,6 +248,22 @@ async fn a_rule_that_leaves_its_band_is_taken_out_of_the_answers_unless_it_is_cr
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_rule_looks_back_on_what_was_there_before_it() {
+    let app = TestApp::start("[time]\narrival = 'event'\nretention_secs = 7776000\nmax_jump_secs = 7776000\n").await;
+    let now = OffsetDateTime::now_utc();
+    let check = async |days: i64| {
+        let form = quote_at(&format!("days-{days}"), now - time::Duration::days(days), 1);
+        app.check(&form).await.expect("answers").json()["decision"].clone()
+    };
+    for days in [89, 60, 30] {
+        assert_eq!(check(days).await, "accept", "{days} days ago");
+    }
+    let slow = rule(3).replace("24h", "90d");
+    assert_eq!(post(&app, "/v1/rules/activate", &files(&slow)).await.status, 200);
+    assert_eq!(check(0).await, "flag", "the fourth in 90 days, and the first that the rule sees");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn by_the_command_line() {
     let key =
         |name: &str| format!("[[http.keys]]\nname = '{name}'\ntenant = 't'\nkey = '{name}-0123456789abcdef'\nmay = ['rules']\n");
