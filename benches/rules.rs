@@ -10,7 +10,9 @@ use quoteguard::engine::decision::Verdict;
 use quoteguard::engine::evidence::{Evidence, WindowEvidence};
 use quoteguard::engine::rules::{Mode, RuleBook, RuleSource};
 
-const EVALUATIONS: u32 = 1_000_000;
+const EVALUATIONS: u32 = 200_000;
+/// Live rules of the large book.
+const MANY: usize = 200;
 /// Four comparisons that are all true, so that none is skipped.
 const FOUR: &str =
     "suspicion(duration(\"24h\")) >= 2.5 && suspicious_attempts(duration(\"30d\")) >= 3 && premium > 0.0 && channel != \"agent\"";
@@ -18,6 +20,8 @@ const FOUR: &str =
 fn main() {
     let one = RuleBook::build(1, vec![rule("four-comparisons", FOUR)]).expect("valid");
     for (name, book, matching) in [
+        ("200 rules, all match", many(true), MANY),
+        ("200 rules, none matches", many(false), 0),
         ("empty book", RuleBook::empty(), 0),
         ("one rule, four comparisons", one, 1),
         ("the shipped book", shipped(), shipped().rules().filter(|rule| &*rule.id == "picking-24h").count()),
@@ -34,6 +38,21 @@ fn nanos(book: &RuleBook, evidence: &Evidence, matching: usize) -> f64 {
         assert!(black_box(book).evaluate(black_box(evidence)).live.len() >= matching);
     }
     start.elapsed().as_nanos() as f64 / f64::from(EVALUATIONS)
+}
+
+/// Rules of four comparisons over two windows each, by turns in plain, summed and text form.
+fn many(matching: bool) -> RuleBook {
+    let rules = (0..MANY).map(|i| {
+        let (short, long) = (["1h", "6h", "24h", "3d"][i % 4], ["7d", "14d", "30d"][i % 3]);
+        let least = if matching { 0.5 } else { 3.5 };
+        let last = ["channel != \"agent\"", "!agent_id.startsWith(\"B-\")", "!rightful_owner(duration(\"30d\"))"][i % 3];
+        let when = format!(
+            "suspicious_attempts(duration(\"{short}\")) >= 3 && {last} && premium + {i}.0 > 0.0 \
+             && suspicion(duration(\"{long}\")) >= {least}"
+        );
+        rule(&format!("rule-{i}"), &when)
+    });
+    RuleBook::build(1, rules.collect::<Vec<_>>()).expect("valid")
 }
 
 /// A quote that the rules have something to say about.

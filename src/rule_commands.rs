@@ -1,7 +1,12 @@
-//! `quoteguard rules check DIR` and `quoteguard rules test DIR`: what they find, and how it reads.
+//! `quoteguard rules check|test|explain|diff|schema`: what they find, and how it reads.
 
+mod diff;
 #[cfg(test)]
 mod docs;
+mod explain;
+#[cfg(test)]
+mod golden;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +20,7 @@ use crate::contract::rule_test::{Expectation, PairTest, RuleTest};
 use crate::engine::compare::levels;
 use crate::engine::decision::Verdict;
 use crate::engine::fingerprint::Fingerprint;
+use crate::engine::limits;
 use crate::engine::link::{Hubs, judge, weight};
 use crate::engine::matching::Matching;
 use crate::engine::rules::suggest::did_you_mean;
@@ -65,9 +71,9 @@ fn read_files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<(String, Str
     Ok(files)
 }
 
-/// Compiles the folder's rules.
-pub fn check(folder: &Path) -> Report {
-    match load(folder) {
+/// Compiles the folder's book; `retention_secs` is how long the service keeps quotes, where that is known.
+pub fn check(folder: &Path, retention_secs: Option<i64>) -> Report {
+    match load(folder, retention_secs) {
         Ok(loaded) => Report { text: summary(&loaded.book), ok: true },
         Err(report) => report,
     }
@@ -75,20 +81,41 @@ pub fn check(folder: &Path) -> Report {
 
 /// Compiles the folder's rules and runs their tests.
 pub fn test(folder: &Path, decide: impl Decide) -> Report {
-    match load(folder) {
+    match load(folder, None) {
         Ok(loaded) => run_tests(&loaded, decide).report(),
         Err(report) => report,
     }
 }
 
-fn load(folder: &Path) -> Result<Loaded, Report> {
+/// What the rules of a folder do, or one of them, in words.
+pub fn explain(folder: &Path, id: Option<&str>) -> Report {
+    match load(folder, None).map(|loaded| explain::explain(&loaded.book, id)) {
+        Ok(Ok(text)) => Report { text, ok: true },
+        Ok(Err(text)) => Report { text, ok: false },
+        Err(report) => report,
+    }
+}
+
+/// What the book of one folder says otherwise than another's, and whether they say the same.
+pub fn diff(old: &Path, new: &Path) -> Result<(String, bool), Report> {
+    let lines = diff::diff(&load(old, None)?.book, &load(new, None)?.book);
+    Ok((lines.iter().map(|line| format!("{line}\n")).collect(), lines.is_empty()))
+}
+
+/// A text that may span lines in its file, on one.
+fn sentence(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn load(folder: &Path, retention_secs: Option<i64>) -> Result<Loaded, Report> {
     let failed = |text: String| Report { text, ok: false };
     let files = read_folder(folder).map_err(|error| failed(format!("cannot read {}: {error}\n", folder.display())))?;
     if files.is_empty() {
         return Err(failed(format!("{} holds no .yaml file\n", folder.display())));
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    rule_file::load(1, &files).map_err(|errors| failed(listing(&errors)))
+    let retention_secs = retention_secs.unwrap_or(limits::WINDOW_SECS_MAX);
+    rule_file::load_within(1, &files, retention_secs).map_err(|errors| failed(listing(&errors)))
 }
 
 /// All errors, one after the other, and their number.

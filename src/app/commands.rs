@@ -64,6 +64,9 @@ pub enum RulesCommand {
         /// Folder of rule files
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+        /// Configuration of the service they are for: windows must not be longer than it keeps quotes
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Compile them and run the tests they carry
     Test {
@@ -71,6 +74,29 @@ pub enum RulesCommand {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Say in words what the rules do, what they read and over which window
+    Explain {
+        /// Folder of rule files
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Only this rule
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+    },
+    /// Show what one book says otherwise than another, a line each
+    Diff {
+        /// Folder of the book before
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// Folder of the book after
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+        /// Exit with 1 when they differ
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Print the JSON Schema of a rule file, for an editor's completion
+    Schema,
     #[command(flatten)]
     Running(RemoteCommand),
 }
@@ -250,8 +276,17 @@ pub(super) fn progress_bar(template: &str) -> ProgressBar {
 pub fn rules(command: &RulesCommand) -> Result<ExitCode> {
     let Report { text, ok } = match command {
         RulesCommand::Running(command) => return remote(command),
-        RulesCommand::Check { dir } => rule_commands::check(dir),
+        RulesCommand::Check { dir, config } => {
+            let config = config.as_ref().map(|path| Config::load(&Flags { config: Some(path.clone()), ..Flags::default() }));
+            rule_commands::check(dir, config.transpose()?.map(|config| config.time.retention_secs))
+        }
         RulesCommand::Test { dir } => rule_commands::test(dir, decide_all),
+        RulesCommand::Explain { dir, id } => rule_commands::explain(dir, id.as_deref()),
+        RulesCommand::Diff { old, new, exit_code } => match rule_commands::diff(old, new) {
+            Ok((text, equal)) => Report { text, ok: equal || !exit_code },
+            Err(report) => report,
+        },
+        RulesCommand::Schema => Report { text: rule_commands::schema::text(), ok: true },
     };
     write!(stdout(), "{text}")?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

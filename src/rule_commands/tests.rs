@@ -65,10 +65,10 @@ fn failures_say_what_was_expected_and_got() {
 fn folders_are_checked_and_tested() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();
-    assert_eq!(check(path).text, format!("{} holds no .yaml file\n", path.display()));
+    assert_eq!(check(path, None).text, format!("{} holds no .yaml file\n", path.display()));
     std::fs::write(path.join("many.yaml"), RULE).expect("written");
     std::fs::write(path.join("notes.txt"), "not a rule").expect("written");
-    let good = check(path);
+    let good = check(path, None);
     assert!(good.ok && good.text.starts_with("shadow flag  many v1: A title\n1 rules, windows 24h, hash "), "{}", good.text);
     assert_eq!(test(path, counting), Report { text: "2 passed, 0 failed\n".into(), ok: true });
     std::fs::create_dir(path.join("lists")).expect("created");
@@ -87,9 +87,9 @@ fn folders_are_checked_and_tested() {
                   FAILED matching: odd: quote 2: a quote has no `vin`\n2 passed, 3 failed\n";
     assert_eq!(test(path, counting), Report { text: failed.into(), ok: false });
     std::fs::write(path.join("broken.yaml"), RULE.replace("attempts(", "atempts(")).expect("written");
-    let bad = check(path);
+    let bad = check(path, None);
     assert!(!bad.ok && bad.text.contains("broken.yaml:7:7: unknown feature `atempts`"), "{}", bad.text);
     assert!(bad.text.ends_with("\n2 errors\n"), "{}", bad.text);
     assert_eq!(test(path, counting), bad);
-    assert!(!check(&path.join("nowhere")).ok);
+    assert!(!check(&path.join("nowhere"), None).ok);
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::app::BINARY;
 use crate::quotes::{history, lines};
 
+const SHIPPED_RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+
 fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(BINARY)
         .args(args)
@@ -141,6 +143,9 @@ fn wrong_usage_is_2_and_failure_is_1_with_the_reason() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     fs::write(dir.path().join("bad.toml"), "[http]\nlisen = '127.0.0.1:1'").expect("written");
     fs::write(dir.path().join("not.jsonl.gz"), "not compressed").expect("written");
+    fs::write(dir.path().join("day.toml"), "[time]\nretention_secs = 86400").expect("written");
+    fs::create_dir(dir.path().join("one")).expect("created");
+    fs::copy(format!("{SHIPPED_RULES}/picking-24h.yaml"), dir.path().join("one/picking-24h.yaml")).expect("copied");
     for (args, code, said) in [
         (&["replay"][..], 2, "Usage"),
         (&["nonsense"], 2, "Usage"),
@@ -152,6 +157,15 @@ fn wrong_usage_is_2_and_failure_is_1_with_the_reason() {
         (&["serve", "--watch", "missing"], 1, "watch.dir"),
         (&["rules", "check", "missing"], 1, "cannot read missing"),
         (&["rules", "test", "--help"], 0, "Folder of rule files"),
+        (&["rules", "check", SHIPPED_RULES, "--config", "day.toml"], 1, "the window is 30d, and quotes are kept for 24h"),
+        (&["rules", "check", SHIPPED_RULES], 0, "6 rules, windows 24h 30d"),
+        (&["rules", "explain", SHIPPED_RULES, "picking-24h"], 0, "suspicious_attempts over 24h is at least 3"),
+        (&["rules", "explain", SHIPPED_RULES, "picking-25h"], 1, "did you mean `picking-24h`?"),
+        (&["rules", "diff", SHIPPED_RULES, SHIPPED_RULES, "--exit-code"], 0, ""),
+        (&["rules", "diff", SHIPPED_RULES, "one"], 0, "rule picking-30d: removed: 1"),
+        (&["rules", "diff", SHIPPED_RULES, "one", "--exit-code"], 1, "rule picking-30d: removed: 1"),
+        (&["rules", "diff", SHIPPED_RULES, "missing"], 1, "cannot read missing"),
+        (&["rules", "schema"], 0, "https://json-schema.org/draft/2020-12/schema"),
         (&["config", "check"], 0, "the configuration is valid"),
         (&["--version"], 0, concat!("quoteguard ", env!("CARGO_PKG_VERSION"))),
     ] {
@@ -166,10 +180,9 @@ fn wrong_usage_is_2_and_failure_is_1_with_the_reason() {
 
 #[test]
 fn the_shipped_rules_pass_their_own_tests() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
     let dir = tempfile::tempdir().expect("a temporary folder");
     for command in ["check", "test"] {
-        let done = run(dir.path(), &["rules", command, folder], b"");
+        let done = run(dir.path(), &["rules", command, SHIPPED_RULES], b"");
         assert_eq!(done.status.code(), Some(0), "{}{}", text(&done.stdout), text(&done.stderr));
     }
 }

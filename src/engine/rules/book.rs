@@ -11,6 +11,7 @@ use super::check::{self, Context, Parsed};
 use super::condition::{Bool, Fault};
 use super::source::{ApplicantText, BookSource, List, Mode, Part, Problem, RuleSource, Scoring, SourceError};
 use super::template::Template;
+use super::words::{self, Words};
 use crate::engine::decision::{Reason, RuleBookRef, Verdict};
 use crate::engine::evidence::Evidence;
 use crate::engine::limits;
@@ -192,6 +193,12 @@ impl RuleBook {
         let mut source = self.source();
         source.rules.iter_mut().filter(|rule| rules.contains(&&*rule.id)).for_each(|rule| rule.mode = mode);
         RuleBook::build(self.version, source).ok()
+    }
+
+    /// What a rule asks, in words. A rule that is off reads no window of its book.
+    pub fn words(&self, id: &str) -> Option<Words> {
+        let rule = self.rules.iter().find(|rule| *rule.source.id == *id)?;
+        Some(words::words(&rule.condition, &self.windows))
     }
 
     /// Rules that are live here and have another content in `next` under the same version: such an edit needs a bump. Only

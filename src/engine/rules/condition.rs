@@ -80,8 +80,8 @@ pub enum Bool {
     Double(Comparison, Box<(Double, Double)>),
     Text(Box<(Text, Text)>),
     TextTest(Box<(Text, TextTest)>),
-    /// A text among those of a list of the book.
-    Listed(Box<(Text, List)>),
+    /// A text among those of a list of the book, with the list's name.
+    Listed(Box<(Text, Box<str>, List)>),
     If(Box<(Bool, Bool, Bool)>),
 }
 
@@ -149,7 +149,7 @@ impl Bool {
             Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?),
             Bool::Text(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
             Bool::TextTest(pair) => Ok(pair.1.holds(pair.0.eval(evidence)?)),
-            Bool::Listed(pair) => Ok(pair.1.contains(pair.0.eval(evidence)?)),
+            Bool::Listed(parts) => Ok(parts.2.contains(parts.0.eval(evidence)?)),
             Bool::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
         }
     }

@@ -12,7 +12,9 @@ mod range;
 pub mod source;
 pub mod suggest;
 mod template;
+mod words;
 
 pub use book::{Evaluation, LiveHit, RuleBook, RuleFault, ShadowHit};
 pub use condition::Fault;
 pub use source::{Bands, BookSource, List, Mode, ParamSource, ParamValue, Part, Problem, RuleSource, Scoring, SourceError};
+pub use words::Words;

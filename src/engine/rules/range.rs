@@ -32,7 +32,7 @@ pub fn outcomes(node: &Bool) -> Outcomes {
     match node {
         Bool::Const(value) => Outcomes { yes: *value, no: !*value, fault: false },
         Bool::Read(_) | Bool::Text(_) | Bool::TextTest(_) => Outcomes::EITHER,
-        Bool::Listed(pair) => Outcomes { yes: !pair.1.values().is_empty(), no: true, fault: false },
+        Bool::Listed(parts) => Outcomes { yes: !parts.2.values().is_empty(), no: true, fault: false },
         Bool::Not(inner) => outcomes(inner).negated(),
         Bool::All(terms) => all(terms, false),
         Bool::Any(terms) => all(terms, true).negated(),

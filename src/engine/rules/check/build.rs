@@ -214,10 +214,10 @@ pub fn equal_texts(left: Text, right: Text) -> Bool {
     }
 }
 
-pub fn listed(text: Text, list: &List) -> Bool {
+pub fn listed(text: Text, name: &str, list: &List) -> Bool {
     match &text {
         Text::Const(value) => Bool::Const(list.contains(value)),
-        _ => Bool::Listed((text, list.clone()).into()),
+        _ => Bool::Listed((text, name.into(), list.clone()).into()),
     }
 }
 

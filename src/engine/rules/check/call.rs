@@ -203,7 +203,7 @@ impl<'a> Checker<'a> {
         };
         let lists = self.context.lists;
         match lists.get(name.inner()) {
-            Some(list) => Some(build::listed(text, list)),
+            Some(list) => Some(build::listed(text, name.inner(), list)),
             None => {
                 let help = did_you_mean(name.inner(), lists.keys().map(|name| &**name));
                 let help = help.unwrap_or_else(|| format!("add `lists/{}.csv` to the book, one value a line", name.inner()));
