@@ -50,7 +50,7 @@ test-volume: ## The floods at full size, in a release build: 100,000 near-identi
 	@scripts/setup.sh compiler librdkafka
 	cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
 
-bench: ## Every target with its floor: detection, replay, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
+bench: ## Every target with its floor: detection, replay, backtest, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
 	@scripts/setup.sh compiler librdkafka curl python
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh

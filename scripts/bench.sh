@@ -6,8 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seeds=${SEEDS:-"401 402 403"}
-stress=200000 replayed=600000 live=1000000 secs=60
-if [ -n "${QUICK:-}" ]; then stress=50000 replayed=100000 live=100000 secs=10; fi
+stress=200000 replayed=600000 tested=1000000 live=1000000 secs=60
+if [ -n "${QUICK:-}" ]; then stress=50000 replayed=100000 tested=100000 live=100000 secs=10; fi
 
 target=$(cargo metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
 cargo build --release --locked --workspace
@@ -40,6 +40,16 @@ cargo bench --locked -q --bench engine -- "$live"
 title "replay"
 "$loadtest" generate --seed 9 --quotes "$replayed" --mix normal --days 29 --out "$work/replay.jsonl" --truth "$work/replay.truth" >/dev/null
 cargo bench --locked -q --bench replay -- "$work/replay.jsonl" 3
+
+title "backtest of $tested quotes, 8 candidate books in one pass (target 25,000 quotes/s), memory bounded by the window"
+# Eight values of one rule's parameters are swept.
+mkdir "$work/rules"
+for rule in rules/*.yaml; do
+  if [ "$rule" = rules/picking-24h.yaml ]; then cp "$rule" "$work/rules"; else sed -E 's/, *sweep: \[[^]]*\]//' "$rule" > "$work/rules/${rule#rules/}"; fi
+done
+"$loadtest" generate --seed 11 --quotes "$tested" --mix normal --days 90 --out "$work/tested.jsonl" --truth "$work/tested.truth" >/dev/null
+python3 scripts/bench_backtest.py "$quoteguard" backtest --input "$work/tested.jsonl" --baseline "$work/rules" --sweep --json "$work/tested.json"
+rm "$work/tested.jsonl"
 
 title "HTTP, durable before the answer"
 start

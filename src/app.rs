@@ -1,5 +1,6 @@
 //! The composition root: it decides who talks to whom.
 
+mod backtest;
 mod commands;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -11,6 +12,7 @@ mod rules_folder;
 mod rules_remote;
 mod service;
 
+pub use backtest::{BacktestArgs, backtest};
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};

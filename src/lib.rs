@@ -4,6 +4,7 @@
 
 pub mod adapters;
 pub mod app;
+pub mod backtest;
 pub mod config;
 pub mod contract;
 pub mod engine;

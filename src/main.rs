@@ -1,8 +1,5 @@
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
-use quoteguard::app::{self, ConfigCommand, RebuildArgs, ReplayArgs, RulesCommand};
-use quoteguard::config::Flags;
+use quoteguard::app::{self, BacktestArgs, ConfigCommand, RebuildArgs, ReplayArgs, RulesCommand};
 
 /// A quote is many small allocations that cross threads: a replay is 1.4 times as fast as with the system allocator.
 #[global_allocator]
@@ -19,9 +16,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service: HTTP, the watched folder, one SQLite file
-    Serve(Flags),
+    Serve(quoteguard::config::Flags),
     /// Decide on recorded submissions, as fast as the machine allows
     Replay(ReplayArgs),
+    /// Try changed rules on recorded submissions: whom they would catch, whom they would refer by mistake
+    Backtest(BacktestArgs),
     /// Compute a service's SQLite file from its own log again: after damage, or to change a fixed setting
     Rebuild(RebuildArgs),
     /// Create the Kafka topics, or say what is wrong with them
@@ -36,10 +35,11 @@ enum Command {
     Config(ConfigCommand),
 }
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     app::finish(match Cli::parse().command {
         Command::Serve(flags) => app::serve(&flags),
         Command::Replay(args) => app::replay(args),
+        Command::Backtest(args) => app::backtest(args),
         Command::Rebuild(args) => app::rebuild(args),
         #[cfg(feature = "kafka")]
         Command::Topics(command) => app::topics(&command),

@@ -18,7 +18,6 @@ use super::kafka::service::KafkaService;
 use super::outputs::check_outputs;
 use super::rules_remote::{RemoteCommand, remote};
 use super::{Service, logs};
-#[cfg(feature = "kafka")]
 use crate::adapters::file::rejects_path;
 use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
@@ -214,7 +213,8 @@ impl Signals {
 
 pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let config = Config::load(&Flags { config: args.config.clone(), ..Flags::default() })?;
-    check_outputs(&args.files, &args.decisions, args.rejects.as_deref())?;
+    let rejects = args.rejects.clone().unwrap_or_else(|| rejects_path(&args.decisions));
+    check_outputs(&args.files, &[("--decisions", &args.decisions), ("--rejects", &rejects)])?;
     #[cfg(feature = "kafka")]
     if args.topic.is_given() {
         return replay_topic(args, config);
@@ -252,7 +252,7 @@ fn replay_topic(args: ReplayArgs, config: Config) -> Result<ExitCode> {
 }
 
 /// Files, or the log of one SQLite file.
-fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
+pub(super) fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
     match files.iter().find(|path| is_sqlite(path)) {
         None => Ok(Inputs::Files(files)),
         Some(path) if files.len() > 1 => Err(anyhow!("{} is a recorded log: replay it alone", path.display())),
@@ -260,9 +260,8 @@ fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
     }
 }
 
-#[cfg(feature = "kafka")]
-const RECORDS: &str = "{bar:40} {percent:>3} %  {human_pos} of {human_len} records  {per_sec}  {eta} left";
-const BYTES: &str = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+pub(super) const RECORDS: &str = "{bar:40} {percent:>3} %  {human_pos} of {human_len} records  {per_sec}  {eta} left";
+pub(super) const BYTES: &str = "{bar:40} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
 
 /// On stderr, and only where somebody looks at it.
 pub(super) fn progress_bar(template: &str) -> ProgressBar {

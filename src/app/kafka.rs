@@ -14,6 +14,7 @@ pub(super) mod replay;
 pub(super) mod service;
 #[cfg(feature = "redis")]
 mod takeover;
+pub(super) mod topic_log;
 
 use std::collections::BTreeMap;
 use std::fs;

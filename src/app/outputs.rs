@@ -1,4 +1,4 @@
-//! What a replay writes must be nothing that it reads, and no log of a service.
+//! What a command writes must be nothing that it reads, and no log of a service.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::adapters::file::rejects_path;
 use crate::adapters::sqlite::is_sqlite;
 
 /// One file, whatever it is called: device and inode; of a file yet to come those of its folder, and its name.
@@ -41,12 +40,11 @@ fn read_with(input: &Path) -> Vec<PathBuf> {
 /// Looks before anything is created: creating a file empties it.
 ///
 /// # Errors
-/// An output that is an input or the other output, under this name or another, or an SQLite file.
-pub fn check_outputs(inputs: &[PathBuf], decisions: &Path, rejects: Option<&Path>) -> Result<()> {
-    let rejects = rejects.map_or_else(|| rejects_path(decisions), Path::to_owned);
+/// An output, each with the option that names it, that is an input or another output, under this name or another, or an SQLite file.
+pub fn check_outputs(inputs: &[PathBuf], outputs: &[(&str, &Path)]) -> Result<()> {
     let read = inputs.iter().flat_map(|input| read_with(input));
     let mut taken: Vec<_> = read.filter_map(|path| Some((format!("the input {}", path.display()), identity(&path)?))).collect();
-    for (name, path) in [("--decisions", decisions), ("--rejects", &rejects)] {
+    for (name, path) in outputs {
         let output = format!("{name} {}", path.display());
         let identity = identity(path);
         if let Some((other, _)) = taken.iter().find(|(_, taken)| identity.as_ref() == Some(taken)) {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::decide::Subject;
 use super::decision::Verdict;
 use super::evaluate::evidence;
-use super::gather::Gathered;
+use super::gather::{Gathered, Reach};
 use super::rules::{LiveHit, RuleBook};
+use super::state::{Attempt, State};
 
 /// Books to be tried. Without any, deciding costs what it costs without this.
 #[derive(Clone, Debug, Default)]
@@ -143,4 +144,17 @@ impl Group {
             tell(*number, trial);
         }
     }
+}
+
+/// A live quote and the attempts linked to it, oldest first: those before it, or, `as_newest`, all that arrived. `longest` is the
+/// look-back, microseconds. Empty when the quote is not live.
+pub fn linked(state: &State, tenant: &str, quote_id: &str, longest: i64, as_newest: bool) -> Vec<Arc<Attempt>> {
+    let Some(own) = state.live(tenant, quote_id) else { return Vec::new() };
+    let keys = state.keys_of(&own.print);
+    let reach = if as_newest { Reach::All } else { Reach::Earlier };
+    let gathered = Subject { state, extra: None, attempt: own, keys: &keys, reach }.gather(longest);
+    let others = gathered.links.iter().map(|link| link.attempt).filter(|other| other.offset != own.offset);
+    let mut linked: Vec<Arc<Attempt>> = others.chain([own]).cloned().collect();
+    linked.sort_by(|a, b| a.order().cmp(&b.order()));
+    linked
 }

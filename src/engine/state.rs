@@ -268,6 +268,17 @@ impl State {
         self.find(tenant, quote_id).map(|slot| self.current_of(slot))
     }
 
+    /// The live attempt with a quote id.
+    pub fn live(&self, tenant: &str, quote_id: &str) -> Option<&Arc<Attempt>> {
+        self.attempt(self.find(tenant, quote_id)?)
+    }
+
+    /// Attempts older than this are not held any more: no later quote can amend them.
+    pub fn held_from(&self) -> EventTime {
+        let minute = EventTime(self.expiry_horizon().0.div_euclid(MINUTE) * MINUTE);
+        self.evicted.map_or(minute, |evicted| evicted.max(minute))
+    }
+
     pub(super) fn current_of(&self, slot: Slot) -> Current {
         let standing = self.standing(slot);
         let position = Position { partition: self.settings.partition, offset: self.attempt(slot).map_or(0, |a| a.offset) };

@@ -212,6 +212,8 @@ pub trait Log: Send {
     fn settings(&self) -> &Settings;
     /// Records it held when it was opened.
     fn records(&self) -> u64;
+    /// The rule book in force at its end: canonical source.
+    fn newest_rule_book(&mut self) -> Result<Option<Vec<u8>>, StoreError>;
     /// The next records in order, at most `limit`; empty at the end.
     fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError>;
 }

@@ -6,24 +6,28 @@
 mod chunk;
 mod decide;
 mod feed;
+mod log;
 mod prepare;
 mod report;
 mod write;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, Scope};
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
+pub use chunk::{Ready, ReadyRecord};
+pub use feed::{Feed, open};
+pub use log::Replayed;
 pub use report::Report;
 
 use crate::adapters::file::rejects_path;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::pipeline::Log;
-use chunk::{Chunk, Ready};
+use chunk::Chunk;
 
 /// Chunks waiting between two stages. Beyond: the faster stage waits.
 const CHUNKS_WAITING: usize = 4;
@@ -74,17 +78,13 @@ pub fn preparers() -> usize {
 /// Files that cannot be read or written, and a damaged recorded log. A record that is no quote is not an error.
 pub fn run(options: Options) -> Result<Report> {
     let Options { inputs, decisions, rejects, rules, settings, depth, preparers, progress } = options;
-    let feed = feed::open(inputs, progress.clone())?;
+    let feed = open(inputs, progress.clone())?;
     let settings = feed.settings(settings);
-    let decider = decide::Decider::new(settings, rules);
+    let decider = decide::Decider::new(Replayed::new(settings, rules));
     let rejects = rejects.unwrap_or_else(|| rejects_path(&decisions));
     let writer = (depth == Depth::Full).then(|| write::Writer::create(&decisions, &rejects)).transpose()?;
     let report = thread::scope(|scope| {
-        let Lanes { work, preparers, prepared } = Lanes::new(preparers.max(1));
-        for (chunks, out) in preparers {
-            stage("prepare").spawn_scoped(scope, move || prepare::run(&chunks, &out, depth))?;
-        }
-        stage("read").spawn_scoped(scope, move || feed.run(&work))?;
+        let prepared = feed.prepare(scope, preparers, depth)?;
         let (emit, emitted) = sync_channel(CHUNKS_WAITING);
         let write = |writer: write::Writer| stage("write").spawn_scoped(scope, move || writer.run(&emitted));
         let writing = writer.map(write).transpose()?;
@@ -95,6 +95,26 @@ pub fn run(options: Options) -> Result<Report> {
     })?;
     progress.finish_and_clear();
     Ok(report)
+}
+
+impl Feed {
+    /// Reads and prepares on threads of their own. Chunks come in order, one from each lane in turn, until a lane ends or an error.
+    ///
+    /// # Errors
+    /// A machine without threads to spare.
+    pub fn prepare<'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        preparers: usize,
+        depth: Depth,
+    ) -> Result<Vec<Receiver<Result<Ready>>>> {
+        let Lanes { work, preparers, prepared } = Lanes::new(preparers.max(1));
+        for (chunks, out) in preparers {
+            stage("prepare").spawn_scoped(scope, move || prepare::run(&chunks, &out, depth))?;
+        }
+        stage("read").spawn_scoped(scope, move || self.run(&work))?;
+        Ok(prepared)
+    }
 }
 
 /// A named thread, so that a profile tells the stages apart.

@@ -13,7 +13,7 @@ use crate::quotes::{history, lines};
 
 const SHIPPED_RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
 
-fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
+pub fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(BINARY)
         .args(args)
         .current_dir(dir)
@@ -27,7 +27,7 @@ fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().expect("ends")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -85,6 +85,17 @@ fn another_book_and_a_secure_broker() {
     cluster.replay(&["--topic", topic, "--decisions", "secure.jsonl", "--config", "secure.toml"]);
     assert_eq!(cluster.read("secure.jsonl"), cluster.read("own.jsonl"));
 
+    cluster.command("backtest", &["--topic", topic, "--set", "picking-24h.n=2", "--json", "figures.json"]);
+    let figures: Value = serde_json::from_slice(&cluster.read("figures.json")).expect("JSON");
+    let own = String::from_utf8_lossy(&cluster.read("own.jsonl")).into_owned();
+    let told = |answer: &str| {
+        let answer = format!("\"answer\":\"{answer}\"");
+        own.lines().filter(|line| line.contains("\"revision\":1,") && line.contains(&answer)).count()
+    };
+    let told = ["accept", "flag", "refer"].map(|answer| Some(told(answer) as u64));
+    assert_eq!(["accept", "flag", "refer"].map(|answer| figures["baseline"]["told"][answer].as_u64()), told);
+    assert!(told[2] > Some(0) && figures["candidates"][0]["told"]["refer"].as_u64() > told[2], "{figures}");
+
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
     cluster.replay(&["--topic", topic, "--decisions", "shipped.jsonl", "--rules", rules]);
     assert_eq!(cluster.read("shipped.jsonl"), cluster.read("own.jsonl"), "the same book, given by hand");

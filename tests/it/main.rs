@@ -2,6 +2,7 @@
 //! users meet it - a process, its port, its files.
 
 mod app;
+mod backtest;
 mod commands;
 mod conformance;
 mod contract;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics"]),
     ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
+    ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine"]),
 ];
 
 /// The stores, which only `src/app` and they themselves may name.

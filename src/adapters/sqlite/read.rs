@@ -17,6 +17,7 @@ use crate::pipeline::{Decisions, Log, LogRecord, Reading, RecordKind, Source, St
 const LATEST: &str = "SELECT json FROM decisions WHERE tenant = ? AND quote_id = ? ORDER BY offset DESC, revision DESC LIMIT 1";
 const RECORDS: &str = "SELECT offset, kind, clock, arrival, source, tenant, client, body FROM log \
                        WHERE offset >= ? ORDER BY offset LIMIT ?";
+const NEWEST_BOOK: &str = "SELECT body FROM log WHERE kind = ? ORDER BY offset DESC LIMIT 1";
 
 /// Read-only and shared; sees every committed batch.
 #[derive(Clone)]
@@ -103,6 +104,12 @@ impl Log for RecordedLog {
 
     fn records(&self) -> u64 {
         self.len
+    }
+
+    fn newest_rule_book(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        let query = sqlx::query(NEWEST_BOOK).bind(RecordKind::RuleBook as i64).fetch_optional(&mut self.connection);
+        let row = self.runtime.block_on(query).map_err(fault)?;
+        row.map(|row| row.try_get(0)).transpose().map_err(fault)
     }
 
     fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError> {

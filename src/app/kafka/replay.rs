@@ -38,7 +38,7 @@ use crate::pipeline::{StoreError, fixed};
 
 /// Records that go from the reader to the decider at once, and how many such batches wait there. Beyond: the reader waits.
 const BATCH_RECORDS: usize = 512;
-const BATCHES_WAITING: usize = 4;
+pub(super) const BATCHES_WAITING: usize = 4;
 
 #[derive(Args, Clone, Debug)]
 pub struct TopicArgs {
@@ -67,7 +67,7 @@ fn time_ms(text: &str) -> Result<i64, String> {
 }
 
 /// What all partitions are decided with.
-struct Recorded {
+pub(super) struct Recorded {
     config: KafkaConfig,
     settings: Settings,
     partitions: NonZeroU32,
@@ -79,13 +79,19 @@ struct Recorded {
 
 /// One partition's stretch of the log.
 #[derive(Clone, Copy)]
-struct Stretch {
-    partition: u32,
+pub(super) struct Stretch {
+    pub partition: u32,
     /// First offset that the log holds.
     low: u64,
     /// First offset that is decided.
     start: u64,
     end: u64,
+}
+
+impl Stretch {
+    pub(super) fn records(&self) -> u64 {
+        self.end - self.low
+    }
 }
 
 /// What was decided of one partition. Position and digests are those of a checkpoint at its end.
@@ -118,31 +124,15 @@ impl fmt::Display for TopicReport {
 /// Brokers that do not answer, topics without a log, files that cannot be written.
 pub fn replay(
     args: TopicArgs,
-    mut config: Config,
+    config: Config,
     rules: impl FnOnce(i64) -> Result<Option<RuleBook>>,
     outputs: (&Path, &Path),
     progress: ProgressBar,
 ) -> Result<TopicReport> {
-    if let Some(topic) = args.topic {
-        config.kafka.topics.quotes = topic;
-    }
-    let kafka = adapter(&config)?;
-    // Ends first: whatever a pointer before them names is in the control topic by then.
-    let (stretches, partitions) = stretches(&kafka, args.from, args.partition)?;
-    let control = ControlCopy::read(&kafka)?;
-    if control.log.partitions != partitions.get() {
-        let (topic, was) = (&kafka.topics.quotes, control.log.partitions);
-        return Err(anyhow!(
-            "{topic} has {partitions} partitions and had {was} when the log was made: name the topic of this log"
-        ));
-    }
-    let settings = fixed::read(&control.log.settings, &control.log.log_id, 0)?;
-    let rules = rules(settings.retention_secs)?;
-    refuse_another_clock(&config, &control.log)?;
-    let is_event_time = config.time.arrival.clock() == ArrivalClock::Event;
-    let recorded = Arc::new(Recorded { config: kafka, settings, partitions, is_event_time, control, rules });
+    let (recorded, stretches) = Recorded::open(args, config, rules)?;
+    let recorded = Arc::new(recorded);
     let mut files = Files::create(outputs, &recorded.config.topics.quotes)?;
-    progress.set_length(stretches.iter().map(|of| of.end - of.low).sum());
+    progress.set_length(stretches.iter().map(Stretch::records).sum());
     let mut reports = Vec::with_capacity(stretches.len());
     for stretch in stretches {
         if stretch.start > 0 {
@@ -178,6 +168,42 @@ fn stretches(kafka: &KafkaConfig, from: Option<i64>, only: Option<u32>) -> Resul
 }
 
 impl Recorded {
+    /// What is recorded now: `rules` are given the window that the log keeps, seconds.
+    pub(super) fn open(
+        args: TopicArgs,
+        mut config: Config,
+        rules: impl FnOnce(i64) -> Result<Option<RuleBook>>,
+    ) -> Result<(Recorded, Vec<Stretch>)> {
+        if let Some(topic) = args.topic {
+            config.kafka.topics.quotes = topic;
+        }
+        let kafka = adapter(&config)?;
+        // Ends first: whatever a pointer before them names is in the control topic by then.
+        let (stretches, partitions) = stretches(&kafka, args.from, args.partition)?;
+        let control = ControlCopy::read(&kafka)?;
+        if control.log.partitions != partitions.get() {
+            let (topic, was) = (&kafka.topics.quotes, control.log.partitions);
+            return Err(anyhow!(
+                "{topic} has {partitions} partitions and had {was} when the log was made: name the topic of this log"
+            ));
+        }
+        let settings = fixed::read(&control.log.settings, &control.log.log_id, 0)?;
+        let rules = rules(settings.retention_secs)?;
+        refuse_another_clock(&config, &control.log)?;
+        let is_event_time = config.time.arrival.clock() == ArrivalClock::Event;
+        Ok((Recorded { config: kafka, settings, partitions, is_event_time, control, rules }, stretches))
+    }
+
+    /// Those of one partition.
+    pub(super) fn settings_of(&self, partition: u32) -> Settings {
+        Settings { partition, ..self.settings.clone() }
+    }
+
+    /// The last record of the control topic.
+    pub(super) fn newest_control(&self) -> Option<u64> {
+        self.control.next.checked_sub(1)
+    }
+
     fn decide(self: &Arc<Self>, stretch: Stretch, files: &mut Files, progress: &ProgressBar) -> Result<PartitionReport> {
         let before = (files.decisions_count, files.rejects_count);
         let metrics = Arc::new(Metrics::new()?);
@@ -206,7 +232,7 @@ impl Recorded {
 
     /// The state before the first record.
     fn empty(&self, partition: u32) -> Loaded {
-        let (mut state, mut books) = (State::new(Settings { partition, ..self.settings.clone() }), Books::default());
+        let (mut state, mut books) = (State::new(self.settings_of(partition)), Books::default());
         if let Some(book) = &self.rules {
             state.restore(0, Arrivals::default(), vec![(0, book.reference())]);
             books.add(Arc::new(book.clone()));
@@ -216,7 +242,7 @@ impl Recorded {
     }
 
     /// Reads and prepares the stretch. Of what lies before it only the pointers are taken, for the rule book that is in force.
-    fn read(&self, stretch: Stretch, batches: &SyncSender<Vec<Ready>>, progress: &ProgressBar) -> Result<()> {
+    pub(super) fn read(&self, stretch: Stretch, batches: &SyncSender<Vec<Ready>>, progress: &ProgressBar) -> Result<()> {
         let Stretch { partition, low, start, end } = stretch;
         let place = Place { partition, partitions: self.partitions, is_event_time: self.is_event_time };
         let mut batch = Vec::with_capacity(BATCH_RECORDS);

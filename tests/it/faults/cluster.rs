@@ -98,7 +98,11 @@ impl Cluster {
 
     /// `quoteguard replay`: what it reports, and what else it says.
     pub fn replay(&self, args: &[&str]) -> Replayed {
-        let output = Command::new(BINARY).arg("replay").args(args).current_dir(self.dir.path()).output().expect("runs");
+        self.command("replay", args)
+    }
+
+    pub fn command(&self, command: &str, args: &[&str]) -> Replayed {
+        let output = Command::new(BINARY).arg(command).args(args).current_dir(self.dir.path()).output().expect("runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let (report, said) = (text(output.stdout), text(output.stderr));
         assert!(output.status.success(), "{args:?}: {said}");
