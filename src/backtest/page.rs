@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::charts;
-use super::figures::{Book, Figures, Overlap, Shown};
+use super::figures::{Book, Figures, Shown};
 
 #[derive(Template)]
 #[template(path = "backtest.html")]
@@ -19,6 +19,8 @@ struct Page<'a> {
     legend: Vec<(usize, &'a str)>,
     days: (String, String),
     most_a_day: String,
+    /// Books that refer other quotes than the baseline are drawn, these are only named.
+    same: Vec<&'a str>,
     multiples: Vec<(&'a str, String, String)>,
     overlaps: Vec<(&'a str, String, [String; 3])>,
     details: Vec<Detail<'a>>,
@@ -58,14 +60,15 @@ pub fn page(figures: &Figures, is_masked: bool) -> Result<String, askama::Error>
         legend: charts::series(figures).iter().enumerate().map(|(i, one)| (i % charts::SERIES, one.name)).collect(),
         days: (days.first().unwrap_or(&"").to_string(), days.last().unwrap_or(&"").to_string()),
         most_a_day: whole(most),
-        multiples: figures
-            .books()
+        same: figures.candidates.iter().filter(|book| !differs(book)).map(|book| book.name.as_str()).collect(),
+        multiples: std::iter::once(&figures.baseline)
+            .chain(figures.candidates.iter().filter(|book| differs(book)))
             .map(|book| {
                 let rate = format!("{:.1} a day", book.referrals_per_day);
                 (book.name.as_str(), charts::days(book, &figures.baseline, &days, most), rate)
             })
             .collect(),
-        overlaps: figures.candidates.iter().filter_map(|book| overlap(book, book.overlap.as_ref()?)).collect(),
+        overlaps: figures.candidates.iter().filter(|book| differs(book)).filter_map(bars).collect(),
         details: figures.books().map(detail).collect(),
         is_masked,
     };
@@ -129,7 +132,12 @@ fn signed(sign: &str, number: u64) -> String {
     if number == 0 { "0".to_owned() } else { format!("{sign}{}", whole(number)) }
 }
 
-fn overlap<'a>(book: &'a Book, overlap: &Overlap) -> Option<(&'a str, String, [String; 3])> {
+fn differs(book: &Book) -> bool {
+    book.overlap.as_ref().is_some_and(|overlap| overlap.only_baseline + overlap.only_candidate > 0)
+}
+
+fn bars(book: &Book) -> Option<(&str, String, [String; 3])> {
+    let overlap = book.overlap.as_ref()?;
     let counts = [overlap.only_baseline, overlap.both, overlap.only_candidate];
     Some((&book.name, charts::overlap(overlap), counts.map(whole)))
 }
