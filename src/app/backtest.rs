@@ -20,13 +20,14 @@ use crate::engine::time::SECOND;
 use crate::pipeline::recover::join;
 use crate::replay::{self, Inputs};
 
-/// Runs a history through the engine once, with the baseline and up to 64 candidate books beside it, and compares them.
-///
-/// Examples:
-///   quoteguard backtest --input history.jsonl.zst --set picking-24h.n=4
-///   quoteguard backtest --input quoteguard.db --sweep --labels truth.jsonl --report out.html
+const EXAMPLES: &str = "Examples:
+  quoteguard backtest --input history.jsonl.zst --set picking-24h.n=4
+  quoteguard backtest --input quoteguard.db --sweep --labels truth.jsonl --report out.html
+
+The history passes once, with up to 64 candidate books beside the baseline. docs/backtest.md defines every figure.";
+
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct BacktestArgs {
     /// The history: JSONL or CSV files in the order of the log (repeat it; .gz and .zst too, `-` is stdin), or one SQLite file of a service
     #[arg(long = "input", value_name = "FILE")]
