@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 
 use crate::engine::rules::suggest::did_you_mean;
-use crate::engine::rules::{Mode, ParamSource, ParamValue, RuleBook, RuleSource, duration};
+use crate::engine::rules::{Mode, ParamSource, ParamValue, RuleBook, duration};
 
 /// Candidates of one run. Beyond: the run is refused before anything is read.
 pub const CANDIDATES_MAX: usize = 64;
@@ -157,13 +157,13 @@ fn value_of(source: &ParamSource, text: &str) -> Result<ParamValue, String> {
 
 /// The same book with one parameter changed.
 fn changed(base: &RuleBook, setting: &Setting) -> Result<RuleBook> {
-    let mut sources: Vec<RuleSource> = base.rules().cloned().collect();
-    for source in sources.iter_mut().filter(|source| source.id == setting.rule) {
-        if let Some(param) = source.params.get_mut(&setting.param) {
+    let mut source = base.source();
+    for rule in source.rules.iter_mut().filter(|rule| rule.id == setting.rule) {
+        if let Some(param) = rule.params.get_mut(&setting.param) {
             param.value = setting.value;
         }
     }
-    RuleBook::build(base.version(), sources).map_err(|errors| {
+    RuleBook::build(base.version(), source).map_err(|errors| {
         let said: Vec<&str> = errors.iter().map(|error| error.problem.message.as_str()).collect();
         anyhow!("{}: {}", setting.name(), said.join("; "))
     })
@@ -182,6 +182,7 @@ pub fn shown(value: ParamValue) -> String {
 mod tests {
     use super::*;
     use crate::contract::rule_file::shipped;
+    use crate::engine::rules::RuleSource;
 
     const KEPT: i64 = 30 * 24 * 3600;
 

@@ -253,7 +253,7 @@ impl Tally {
             }
             let Some(place) = examples[usize::from(tried == 0)].place(own) else { continue };
             let strictest = strictest(beside, candidate);
-            let (longest, as_newest) = (self.books[candidate].longest(), tried == 1 && strictest.1);
+            let (book, as_newest) = (&self.books[candidate], tried == 1 && strictest.1);
             let rules = if tried == 1 {
                 strictest.0.live.iter().map(|hit| self.books[candidate].live_rule(*hit).id.clone()).collect()
             } else {
@@ -268,7 +268,7 @@ impl Tally {
                 rules,
                 suspicious_attempts: if tried == 1 { strictest.0.suspicious_attempts } else { own.suspicious_attempts },
                 suspicion: if tried == 1 { strictest.0.suspicion } else { own.suspicion },
-                attempts: linked(state, &own.tenant, &own.quote_id, longest, as_newest),
+                attempts: linked(state, &own.tenant, &own.quote_id, book, as_newest),
             });
         }
     }

@@ -146,13 +146,13 @@ impl Group {
     }
 }
 
-/// A live quote and the attempts linked to it, oldest first: those before it, or, `as_newest`, all that arrived. `longest` is the
-/// look-back, microseconds. Empty when the quote is not live.
-pub fn linked(state: &State, tenant: &str, quote_id: &str, longest: i64, as_newest: bool) -> Vec<Arc<Attempt>> {
+/// A live quote and the attempts that a book links to it, oldest first: those before it, or, `as_newest`, all that arrived. Empty when
+/// the quote is not live.
+pub fn linked(state: &State, tenant: &str, quote_id: &str, book: &RuleBook, as_newest: bool) -> Vec<Arc<Attempt>> {
     let Some(own) = state.live(tenant, quote_id) else { return Vec::new() };
     let keys = state.keys_of(&own.print);
     let reach = if as_newest { Reach::All } else { Reach::Earlier };
-    let gathered = Subject { state, extra: None, attempt: own, keys: &keys, reach }.gather(longest);
+    let gathered = Subject { state, extra: None, attempt: own, keys: &keys, reach }.gather(book);
     let others = gathered.links.iter().map(|link| link.attempt).filter(|other| other.offset != own.offset);
     let mut linked: Vec<Arc<Attempt>> = others.chain([own]).cloned().collect();
     linked.sort_by(|a, b| a.order().cmp(&b.order()));
