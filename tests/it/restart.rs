@@ -159,10 +159,10 @@ async fn a_stop_ends_within_its_one_deadline_whatever_holds_it_up() {
 }
 
 #[tokio::test]
-async fn a_live_rule_edited_under_its_version_is_told() {
+async fn a_live_rule_edited_under_its_version_is_not_put_in_force() {
     let rule = include_str!("../../rules/picking-24h.yaml");
     let config = "[rules]\ndir = 'rules'\n";
-    for (from, to, is_told) in
+    for (from, to, is_refused) in
         [("then: refer", "then: flag", true), ("version: 1\n", "version: 2\n", false), ("mode: live", "mode: shadow", false)]
     {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
@@ -175,8 +175,10 @@ async fn a_live_rule_edited_under_its_version_is_told() {
         app.terminate();
         let (_, _, said) = app.wait_and_hear().await;
         assert!(said.contains("the rule book is in force"), "{said}");
-        let warned = said.lines().any(|line| line.contains("WARN") && line.contains("picking-24h"));
-        assert_eq!(warned, is_told, "{to}: {said}");
+        let refused = said.lines().any(|line| line.contains("ERROR") && line.contains("picking-24h"));
+        assert_eq!(refused, is_refused, "{to}: {said}");
+        let version = if is_refused { "\"version\":1" } else { "\"version\":2" };
+        assert!(said.lines().any(|line| line.contains("the rule book is in force") && line.contains(version)), "{to}: {said}");
     }
 }
 
