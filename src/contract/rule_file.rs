@@ -135,8 +135,8 @@ impl<'a> Bundle<'a> {
         });
         let Ok(book) = book else { return Err(self.errors) };
         let bytes = canonical_source(&book).len();
-        if bytes > limits::BOOK_BYTES_MAX {
-            let message = format!("the book takes {bytes} bytes, at most {}", limits::BOOK_BYTES_MAX);
+        if bytes > limits::RULE_BOOK_BYTES_MAX {
+            let message = format!("the book takes {bytes} bytes, at most {}", limits::RULE_BOOK_BYTES_MAX);
             self.errors.push(RuleError::at("the book", "", 0, 0, message).help("make its lists shorter"));
         }
         if !self.errors.is_empty() {
@@ -238,7 +238,7 @@ pub fn from_canonical(text: &str) -> Result<RuleBook, Vec<RuleError>> {
     let lists = stored.lists.into_iter().map(list).collect();
     let (matching, scoring) = (matching.unwrap_or_default(), scoring.unwrap_or_default());
     let source = BookSource { rules, lists, matching, scoring };
-    RuleBook::build(stored.version, source).map_err(|found| {
+    RuleBook::recorded(stored.version, source).map_err(|found| {
         let locate = |error: crate::engine::rules::SourceError| match stored.rules.get(error.rule) {
             Some(file) => file.locate(NAME, text, error.problem),
             None => RuleError::at(NAME, text, 0, 0, error.problem.message),

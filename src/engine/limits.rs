@@ -51,14 +51,14 @@ pub const WINDOW_SECS_MIN: i64 = 1;
 pub const WINDOW_SECS_MAX: i64 = 90 * 24 * 3600;
 /// Bytes of one text of a rule (title, template, ...). Beyond: the rule is refused.
 pub const RULE_TEXT_BYTES_MAX: usize = 1024;
+/// Bytes of one book's stored form, and of one list: one record of the log carries the book. Beyond: the book is refused.
+pub const RULE_BOOK_BYTES_MAX: usize = 900 * 1024;
 /// Bytes of one rule file. Beyond: the file is refused before it is parsed.
 pub const RULE_FILE_BYTES_MAX: usize = 256 * 1024;
 /// Lists of one book. Beyond: the book is refused.
 pub const LISTS_MAX: usize = 64;
 /// Values of one list. Beyond: the list is refused.
 pub const LIST_VALUES_MAX: usize = 50_000;
-/// Bytes of one book's stored form: a record of Kafka carries it. Beyond: the book is refused.
-pub const BOOK_BYTES_MAX: usize = 900 * 1000;
 /// Surnames of the matching that weigh less. Beyond: the matching is refused.
 pub const FREQUENT_SURNAMES_MAX: usize = 4096;
 /// Bytes of a pattern of `matches`. Beyond: the rule is refused.

@@ -23,14 +23,14 @@ use crate::contract::rule_books::{
     RollbackV1, RuleFilesV1, RuleHitsV1, RuleV1, RulesV1,
 };
 use crate::contract::rule_file::{canonical_source, load_within};
-use crate::engine::limits::BOOK_BYTES_MAX;
+use crate::engine::limits::RULE_BOOK_BYTES_MAX;
 use crate::engine::rules::RuleBook;
 use crate::engine::time::EventTime;
 use crate::metrics::Metrics;
 use crate::pipeline::books::{Activated, BookVersion, Change, Changed, NotActivated, Proposal, Reload};
 
 /// JSON escapes at most double a text of letters.
-const BODY_BYTES_MAX: usize = 2 * BOOK_BYTES_MAX;
+const BODY_BYTES_MAX: usize = 2 * RULE_BOOK_BYTES_MAX;
 /// Versions listed.
 const VERSIONS_SHOWN_MAX: usize = 1_000;
 

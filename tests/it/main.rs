@@ -33,4 +33,5 @@ mod rules_live;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
 mod tidy;
+mod tutorial;
 mod watch;

@@ -11,8 +11,8 @@ const HEADER: &str = "value";
 
 /// Reads a list. Blank lines and those that begin with `#` say nothing.
 pub(super) fn parse(file: &str, text: &str) -> Result<List, Vec<RuleError>> {
-    if text.len() > limits::BOOK_BYTES_MAX {
-        let message = format!("the file is longer than {} bytes", limits::BOOK_BYTES_MAX);
+    if text.len() > limits::RULE_BOOK_BYTES_MAX {
+        let message = format!("the file is longer than {} bytes", limits::RULE_BOOK_BYTES_MAX);
         return Err(vec![RuleError::at(file, text, 0, 0, message)]);
     }
     let mut seen: BTreeMap<Box<str>, usize> = BTreeMap::new();

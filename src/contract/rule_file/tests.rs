@@ -282,7 +282,7 @@ fn a_list_is_one_value_a_line() {
         ("brokers.csv", ",note\n", 1, "a value has 1 to 256 characters"),
         ("brokers.csv", &long, 2, "a value has 1 to 256 characters"),
         ("brokers.csv", &many, 50_001, "a list holds at most 50000 values"),
-        ("brokers.csv", &heavy, 1, "the file is longer than 900000 bytes"),
+        ("brokers.csv", &heavy, 1, "the file is longer than 921600 bytes"),
         ("My list.csv", "B-1\n", 1, "the name of a list has 1 to 64 of a-z, 0-9, - and _"),
     ] {
         let found = compile(1, &[(file, text)]).expect_err(expected);

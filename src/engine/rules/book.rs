@@ -90,7 +90,15 @@ impl RuleBook {
 
     /// As [`RuleBook::build`], for a service that keeps quotes so many seconds: a longer window would see less than it says.
     pub fn build_within(version: u32, source: impl Into<BookSource>, window_secs_max: i64) -> Result<RuleBook, Vec<SourceError>> {
-        let source = source.into();
+        RuleBook::assemble(version, source.into(), Some(window_secs_max))
+    }
+
+    /// A book that a log holds: what was taken then is compiled as it is, whatever is asked of new ones.
+    pub fn recorded(version: u32, source: BookSource) -> Result<RuleBook, Vec<SourceError>> {
+        RuleBook::assemble(version, source, None)
+    }
+
+    fn assemble(version: u32, source: BookSource, window_secs_max: Option<i64>) -> Result<RuleBook, Vec<SourceError>> {
         let mut problems = validate::book(&source);
         let mut windows = BTreeSet::from([DAY]);
         let mut checked = Vec::with_capacity(source.rules.len());
@@ -192,7 +200,7 @@ impl RuleBook {
     pub fn with_mode(&self, rules: &[&str], mode: Mode) -> Option<RuleBook> {
         let mut source = self.source();
         source.rules.iter_mut().filter(|rule| rules.contains(&&*rule.id)).for_each(|rule| rule.mode = mode);
-        RuleBook::build(self.version, source).ok()
+        RuleBook::recorded(self.version, source).ok()
     }
 
     /// What a rule asks, in words. A rule that is off reads no window of its book.
@@ -313,7 +321,7 @@ struct Prepared {
 fn prepare(
     source: &RuleSource,
     lists: &BTreeMap<Box<str>, List>,
-    window_secs_max: i64,
+    window_secs_max: Option<i64>,
     windows: &mut BTreeSet<i64>,
 ) -> Result<Prepared, Vec<Problem>> {
     let mut problems = validate::rule(source);
@@ -341,7 +349,7 @@ fn compile(
     source: RuleSource,
     prepared: Prepared,
     lists: &BTreeMap<Box<str>, List>,
-    window_secs_max: i64,
+    window_secs_max: Option<i64>,
     windows: &[i64],
 ) -> Result<Rule, Vec<Problem>> {
     // Not found only for a rule that is off: it never runs.

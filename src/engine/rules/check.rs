@@ -35,8 +35,9 @@ pub struct Context<'a> {
     pub source: &'a RuleSource,
     /// Those of the book.
     pub lists: &'a BTreeMap<Box<str>, List>,
-    /// How long quotes are kept, seconds.
-    pub window_secs_max: i64,
+    /// How long quotes are kept, seconds. `None` for a book that a log holds: what was taken then is compiled as it is, whatever is
+    /// asked of new ones.
+    pub window_secs_max: Option<i64>,
 }
 
 /// An expression with its type.
@@ -117,6 +118,7 @@ impl<'a> Checker<'a> {
         let root = &self.parsed.root;
         let always = self.context.source.always;
         match typed? {
+            Typed::Bool(condition) if self.context.window_secs_max.is_none() => Some(condition),
             Typed::Bool(condition) => match outcomes(&condition) {
                 Outcomes { yes: false, .. } => {
                     let help = "it must be possible for some quote; to silence a rule, set `mode: off`";

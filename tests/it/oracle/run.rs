@@ -69,7 +69,7 @@ pub fn book_within(longest: &str) -> Arc<RuleBook> {
         rule("source", flag, live, r#"fresh_source(duration("24h"))"#),
         rule("owner", flag, live, r#"rightful_owner(duration("168h"))"#),
         rule("guest", refer, live, r#"suspicious_attempts(duration("24h")) >= 2 && !rightful_owner(duration("24h"))"#),
-        rule("shadow", refer, Mode::Shadow, r#"attempts(duration("24h")) >= 1"#),
+        RuleSource { always: true, ..rule("shadow", refer, Mode::Shadow, r#"attempts(duration("24h")) >= 1"#) },
     ];
     Arc::new(RuleBook::build(1, rules).unwrap_or_else(|problems| panic!("{problems:?}")))
 }

@@ -284,8 +284,7 @@ impl<'a> Checker<'a> {
                     let message = format!("a window lasts from {} s to {days} days", limits::WINDOW_SECS_MIN);
                     return self.problem(at, message, None);
                 }
-                let kept = self.context.window_secs_max;
-                if seconds > kept {
+                if let Some(kept) = self.context.window_secs_max.filter(|kept| seconds > *kept) {
                     let (window, kept) = (duration::format(micros), duration::format(kept * SECOND));
                     let message = format!("the window is {window}, and quotes are kept for {kept}");
                     return self.problem(at, message, Some("shorten it, or raise `time.retention_secs` of the service".into()));

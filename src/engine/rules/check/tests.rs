@@ -24,7 +24,7 @@ fn lists() -> BTreeMap<Box<str>, List> {
 }
 
 fn context<'a>(source: &'a RuleSource, lists: &'a BTreeMap<Box<str>, List>) -> Context<'a> {
-    Context { source, lists, window_secs_max: limits::WINDOW_SECS_MAX }
+    Context { source, lists, window_secs_max: Some(limits::WINDOW_SECS_MAX) }
 }
 
 /// Window 0 is 24 h, window 1 anything else. Parameters that the text does not use are left out.
@@ -369,9 +369,18 @@ fn a_rule_may_say_that_it_is_always_true() {
 #[test]
 fn a_window_is_not_longer_than_quotes_are_kept() {
     let (source, lists) = (RuleSource::default(), lists());
-    let kept = Context { window_secs_max: 86_400, ..context(&source, &lists) };
+    let kept = Context { window_secs_max: Some(86_400), ..context(&source, &lists) };
     let compile = |when| check(&parse(when).expect("syntax"), &kept, &mut |_| 0);
     assert!(compile("attempts(duration(\"24h\")) > 1").is_ok());
     let problems = compile("attempts(duration(\"30d\")) > 1").expect_err("too long");
     assert_eq!(problems[0].message, "the window is 30d, and quotes are kept for 24h");
+}
+
+#[test]
+fn what_a_log_holds_is_compiled_as_it_is() {
+    let (source, lists) = (RuleSource::default(), lists());
+    let recorded = Context { window_secs_max: None, ..context(&source, &lists) };
+    for when in ["attempts(duration(\"90d\")) >= 1", "premium < 0.0"] {
+        assert!(check(&parse(when).expect("syntax"), &recorded, &mut |_| 0).is_ok(), "{when}");
+    }
 }
