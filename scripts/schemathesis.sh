@@ -17,6 +17,7 @@ if ! start_service "$target/debug/quoteguard" 127.0.0.1:0 "$folder/quoteguard.db
     cat "$folder/log" >&2
     exit 1
 fi
-(cd "$folder" && PYTHONPATH="$root/tests/schemathesis" SCHEMATHESIS_HOOKS=generation "$schemathesis" run "http://$SERVICE_ADDRESS/openapi.json" \
-    --seed 20261124 --max-examples "${EXAMPLES:-30}" --checks all --phases examples,coverage,fuzzing,stateful \
+(cd "$folder" && PYTHONPATH="$root/tests/schemathesis" SCHEMATHESIS_HOOKS=generation "$schemathesis" \
+    --config-file "$root/tests/schemathesis/schemathesis.toml" run "http://$SERVICE_ADDRESS/openapi.json" \
+    --seed 20261124 --max-examples "${EXAMPLES:-30}" --phases examples,coverage,fuzzing,stateful \
     --continue-on-failure --no-color "$@")

@@ -83,6 +83,9 @@ pub enum Permission {
     Rules,
 }
 
+/// Who else brings rule books, as the history names them.
+const NAMES_RESERVED: [&str; 4] = ["start", "folder", "breaker", "anyone"];
+
 fn checks() -> Vec<Permission> {
     vec![Permission::Checks]
 }
@@ -417,8 +420,8 @@ impl Config {
         let mut seen = BTreeMap::new();
         for (i, key) in self.http.keys.iter().enumerate() {
             let at = |field: &str| format!("http.keys.{i}.{field}");
-            if key.name.is_empty() {
-                return Err(wrong(at("name"), "must not be empty"));
+            if key.name.is_empty() || NAMES_RESERVED.contains(&key.name.as_str()) {
+                return Err(wrong(at("name"), format!("must not be empty, nor one of {}", NAMES_RESERVED.join(", "))));
             }
             if key.tenant.is_empty() || key.tenant.chars().count() > crate::engine::limits::TENANT_CHARS_MAX {
                 return Err(wrong(at("tenant"), "must have 1 to 64 characters"));

@@ -323,7 +323,12 @@ fn read_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let loaded = load_within(1, &files, retention_secs);
-    loaded.map(|loaded| loaded.book).map_err(|errors| anyhow!("{}", rule_commands::listing(&errors).trim_end()))
+    let loaded = loaded.map_err(|errors| anyhow!("{}", rule_commands::listing(&errors).trim_end()))?;
+    // A folder half copied would accept everything.
+    if loaded.rules.is_empty() {
+        return Err(anyhow!("rules.dir: {} holds no rule", dir.display()));
+    }
+    Ok(loaded.book)
 }
 
 /// Decides on the quotes of one rule test, from an empty state.

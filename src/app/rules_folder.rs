@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::commands::rule_book;
 use crate::metrics::Metrics;
-use crate::pipeline::books::{Books, Change, Reload};
+use crate::pipeline::books::{Books, Change, NotActivated, Reload};
 
 /// How often the folder is looked at. A change is read once it stands still for as long: an editor may save in steps.
 const POLL: Duration = Duration::from_millis(200);
@@ -55,40 +55,57 @@ impl RulesFolder {
         let (mut settled, mut before) = (Look::new(), Look::new());
         while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
             let now = look(&self.dir, DEPTH_MAX);
-            if now != settled && now == before {
-                self.reload();
+            if now != settled && now == before && self.reload() {
                 settled.clone_from(&now);
             }
             before = now;
         }
     }
 
-    fn reload(&mut self) {
-        let reload = match self.read() {
-            Ok(None) => return,
-            Ok(Some(change)) => match self.books.change(change) {
-                Ok(changed) => {
-                    tracing::info!(outcome = changed.name(), "the rules folder was read");
-                    Reload::Done
+    /// `false` when it has to be tried again.
+    fn reload(&mut self) -> bool {
+        let reload = match self.change() {
+            Ok(()) => Reload::Done,
+            Err(NotRead::Refused(reason)) => Reload::Refused(reason),
+            Err(NotRead::Unavailable(reason)) => {
+                if self.books.shelf.reload() != Reload::Refused(reason.clone()) {
+                    tracing::warn!(%reason, "the rules folder waits for the log");
+                    self.books.shelf.reloaded(Reload::Refused(reason));
                 }
-                Err(refused) => Reload::Refused(refused.to_string()),
-            },
-            Err(error) => Reload::Refused(format!("{error:#}")),
+                return false;
+            }
         };
         if let Reload::Refused(reason) = &reload {
             tracing::error!(%reason, "the rules folder is not put in force; the last good rule book stays");
         }
         self.metrics.reloaded(reload == Reload::Done);
         self.books.shelf.reloaded(reload);
+        true
     }
 
-    /// `None` when it holds what it held.
-    fn read(&mut self) -> Result<Option<Change>> {
-        let book = rule_book(Some(&self.dir), self.retention_secs)?;
-        let is_known = Some(book.hash()) == self.read && !matches!(self.books.shelf.reload(), Reload::Refused(_));
-        self.read = Some(book.hash());
-        Ok((!is_known).then(|| Change { book, after: None, by: BY.into() }))
+    fn change(&mut self) -> Result<(), NotRead> {
+        let book = rule_book(Some(&self.dir), self.retention_secs).map_err(|error| NotRead::Refused(format!("{error:#}")))?;
+        let hash = book.hash();
+        // Back from a mistake: whatever was put in force by other means since stays.
+        if Some(hash) == self.read {
+            return Ok(());
+        }
+        match self.books.change(Change { book, after: None, by: BY.into() }) {
+            Ok(changed) => {
+                tracing::info!(outcome = changed.name(), "the rules folder was read");
+                self.read = Some(hash);
+                Ok(())
+            }
+            Err(NotActivated::Unavailable(reason)) => Err(NotRead::Unavailable(reason)),
+            Err(refused) => Err(NotRead::Refused(refused.to_string())),
+        }
     }
+}
+
+enum NotRead {
+    /// It does not compile, or may not take effect.
+    Refused(String),
+    Unavailable(String),
 }
 
 fn look(dir: &Path, depth: usize) -> Look {

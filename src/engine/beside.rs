@@ -113,7 +113,7 @@ impl Candidates {
 
 impl Group {
     fn links_like(&self, book: &RuleBook) -> bool {
-        self.like.longest() == book.longest() && self.like.matching() == book.matching()
+        self.like.longest_live() == book.longest_live() && self.like.matching() == book.matching()
     }
 
     fn number_windows(&mut self) {

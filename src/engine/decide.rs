@@ -325,8 +325,14 @@ impl<'a> Subject<'a> {
         EventTime(self.now().0 - longest)
     }
 
+    /// What the live rules look back on. Shared things weigh less the more people are seen with them, so that a longer look-back for a
+    /// rule in shadow would change answers.
     pub(super) fn gather(&self, book: &RuleBook) -> Gathered<'a> {
-        view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, self.since(book.longest()), book.matching())
+        self.gather_since(self.since(book.longest_live()), book)
+    }
+
+    fn gather_since(&self, since: EventTime, book: &RuleBook) -> Gathered<'a> {
+        view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, since, book.matching())
     }
 
     fn judge(&self, book: &RuleBook) -> Judged {
@@ -340,9 +346,10 @@ impl<'a> Subject<'a> {
     }
 
     fn judge_on(&self, gathered: &Gathered, book: &RuleBook) -> Judged {
-        let (state, since) = (self.state, self.since(book.longest()));
+        let (state, since) = (self.state, self.since(book.longest_live()));
         let case = newest_case(state, gathered);
-        let evaluated = evaluate(self.attempt, self.now(), gathered, book);
+        let further = (book.longest() > book.longest_live()).then(|| self.gather_since(self.since(book.longest()), book));
+        let evaluated = evaluate(self.attempt, self.now(), gathered, further.as_ref(), book);
         let mut flags = evaluated.flags;
         flags.0 |= u8::from(gathered.saturated > 0) << Flag::Saturated as u8;
         let past_eviction = state.evicted().is_some_and(|evicted| since < evicted);

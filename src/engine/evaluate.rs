@@ -36,10 +36,19 @@ pub(super) struct Evaluated {
     pub content: u64,
 }
 
-/// Judges `attempt` at the time `now` (its own event time, or that of the newest attempt that arrived before it).
-pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, book: &RuleBook) -> Evaluated {
+/// Judges `attempt` at the time `now` (its own event time, or that of the newest attempt that arrived before it). `further` is what was
+/// gathered for rules in shadow that look back further than the live ones.
+pub(super) fn evaluate(
+    attempt: &Attempt,
+    now: EventTime,
+    gathered: &Gathered,
+    further: Option<&Gathered>,
+    book: &RuleBook,
+) -> Evaluated {
+    let in_shadow = further.map(|further| book.evaluate(&evidence(attempt, now, further, book.windows())).shadow);
     let evidence = evidence(attempt, now, gathered, book.windows());
     let evaluation = book.evaluate(&evidence);
+    let in_shadow = in_shadow.as_ref().unwrap_or(&evaluation.shadow);
     let reported = &evidence.windows[book.reported_window(&evaluation)];
     let mut evaluated = Evaluated {
         verdict: evaluation.verdict,
@@ -52,7 +61,7 @@ pub(super) fn evaluate(attempt: &Attempt, now: EventTime, gathered: &Gathered, b
         linked_total: gathered.links.len() as u32,
         flags: flags(attempt, gathered, &evidence),
         told: evaluation.live.first().copied(),
-        shadow: evaluation.shadow.iter().map(|hit| book.shadow_rule(*hit).id.clone()).collect(),
+        shadow: in_shadow.iter().map(|hit| book.shadow_rule(*hit).id.clone()).collect(),
         faults: evaluation.faults.iter().map(|fault| (book.faulty_rule(*fault).id.clone(), fault.fault)).collect(),
         content: 0,
     };

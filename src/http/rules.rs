@@ -126,6 +126,7 @@ pub async fn version(
         (status = 400, description = "Not this JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not see rules", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too many or too long files", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Every error with file, line, column and caret", body = Problem,
@@ -159,6 +160,7 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         (status = 403, description = "The key may not change rules", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another version is the last by now", body = Problem,
             content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too many or too long files", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "They do not compile, or change what was live under the same version", body = Problem,
@@ -191,6 +193,9 @@ pub async fn activate(State(shared): State<Arc<Shared>>, request: Request) -> Re
         (status = 404, description = "The log has no such version", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another version is the last by now", body = Problem,
             content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It is not known whether it is in the log", body = Problem,
             content_type = "application/problem+json"),
     ),
@@ -221,6 +226,9 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
             content_type = "application/problem+json"),
         (status = 409, description = "Another version has come between", body = Problem,
             content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It is not known whether it is in the log", body = Problem,
             content_type = "application/problem+json"),
     ),
@@ -240,19 +248,24 @@ async fn answer(
     headers: &HeaderMap,
     act: impl FnOnce(Arc<Shared>, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
 ) -> Response<Body> {
-    let by = match shared.keys.caller(headers) {
-        Caller::Anyone => "anyone".into(),
-        Caller::Known(client) => match client.must(Permission::Rules) {
-            Ok(()) => Box::from(&*client.name),
-            Err(refusal) => return refusal.into_response(),
-        },
-        Caller::Unknown => return Refusal::from(Problem::unauthorized()).into_response(),
+    let by = match authorised(&shared, headers) {
+        Ok(by) => by,
+        Err(refusal) => return refusal.into_response(),
     };
     let act = move || {
         shared.books.log.catch_up(&shared.books.shelf);
         act(shared, by).unwrap_or_else(Refusal::into_response)
     };
     tokio::task::spawn_blocking(act).await.unwrap_or_else(|_| reply::problem(&Problem::internal()))
+}
+
+/// Who asks, if they may.
+fn authorised(shared: &Shared, headers: &HeaderMap) -> Result<Box<str>, Refusal> {
+    match shared.keys.caller(headers) {
+        Caller::Anyone => Ok("anyone".into()),
+        Caller::Known(client) => client.must(Permission::Rules).map(|()| Box::from(&*client.name)),
+        Caller::Unknown => Err(Problem::unauthorized().into()),
+    }
 }
 
 /// As [`answer`], with the JSON of the body.
@@ -262,6 +275,10 @@ async fn change<T: DeserializeOwned + Send + 'static>(
     act: impl FnOnce(Arc<Shared>, T, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    // Before a body of megabytes is read.
+    if let Err(refusal) = authorised(&shared, &parts.headers) {
+        return refusal.into_response();
+    }
     if !is_json(&parts.headers) {
         return Refusal::from(Problem::unsupported_media_type()).into_response();
     }
@@ -290,6 +307,9 @@ fn compiled(shared: &Shared, files: &BTreeMap<String, String>) -> Result<RuleBoo
         });
         Problem::invalid_rules("the last good rule book stays in force", errors.collect())
     })?;
+    if loaded.rules.is_empty() {
+        return Err(Problem::invalid_rules("the files hold no rule: that book would accept everything", Vec::new()).into());
+    }
     Ok(loaded.book)
 }
 

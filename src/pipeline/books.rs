@@ -172,8 +172,7 @@ impl Books {
     /// See [`NotActivated`].
     pub fn change(&self, change: Change) -> Result<Changed, NotActivated> {
         if self.four_eyes {
-            self.log.catch_up(&self.shelf);
-            return self.shelf.propose(change);
+            return self.shelf.propose(change, &*self.log);
         }
         self.shelf.activate(change, &*self.log).map(Changed::Activated)
     }
@@ -258,9 +257,14 @@ impl Shelf {
         self.proposals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn propose(&self, change: Change) -> Result<Changed, NotActivated> {
+    fn propose(&self, change: Change, log: &dyn Publish) -> Result<Changed, NotActivated> {
         let Change { book, after, by } = change;
+        log.catch_up(self);
+        let Some(last) = self.last() else {
+            return Err(NotActivated::Unavailable("the log has not been read yet".to_owned()));
+        };
         let Some(next) = self.next(&book, after)? else {
+            log.remind(&last)?;
             return Ok(Changed::Activated(Activated { book: self.in_force(&book), is_new: false }));
         };
         let proposal = Proposal { after: next.version() - 1, book: next, by };
@@ -297,7 +301,14 @@ impl Shelf {
             };
             match log.publish(&next, next.version() - 1, &by) {
                 // Whoever asked for the place after the last one, whichever that is, gets the next.
-                Err(NotActivated::Overtaken { .. }) if after.is_none() => {}
+                Err(NotActivated::Overtaken { last, .. }) if after.is_none() => {
+                    log.catch_up(self);
+                    if self.last().is_none_or(|seen| seen.book.version() < last) {
+                        let reason =
+                            format!("version {last} is in the log and cannot be read here; a newer release has written it");
+                        return Err(NotActivated::Unavailable(reason));
+                    }
+                }
                 done => return done.map(|()| Activated { book: next.reference(), is_new: true }),
             }
         }
@@ -310,11 +321,11 @@ impl Shelf {
     pub fn next(&self, book: &RuleBook, after: Option<u32>) -> Result<Option<Arc<RuleBook>>, NotActivated> {
         let last = self.last();
         let number = last.as_ref().map_or(0, |last| last.book.version());
-        if let Some(after) = after.filter(|after| *after != number) {
-            return Err(NotActivated::Overtaken { after, last: number });
-        }
         if last.is_some_and(|last| last.book.hash() == book.hash()) {
             return Ok(None);
+        }
+        if let Some(after) = after.filter(|after| *after != number) {
+            return Err(NotActivated::Overtaken { after, last: number });
         }
         let edited = self.edited(book);
         if !edited.is_empty() {

@@ -80,6 +80,11 @@ impl Breaker {
 
     /// Which of the rules are outside of their bands over the window that ends now.
     pub fn look(&mut self, now: Instant, counts: Counts, bands: &[Band]) -> Vec<Outside> {
+        // What was counted before the first look may be history that is decided again.
+        if self.looks.is_empty() {
+            self.looks.push_back((now, counts));
+            return Vec::new();
+        }
         while self.looks.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= self.window) {
             self.looks.pop_front();
         }

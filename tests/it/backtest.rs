@@ -184,3 +184,37 @@ fn what_cannot_run_says_so_before_it_reads() {
         assert!(text(&done.stderr).contains(said), "{args:?}: {}", text(&done.stderr));
     }
 }
+
+/// A rule in shadow that looks back further must not weigh a shared phone otherwise for the live ones.
+#[test]
+fn a_rule_in_shadow_changes_no_answer_however_far_it_looks_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    generate(dir.path(), 4_000);
+    let rule = |id: &str, mode: &str, window: &str| {
+        format!(
+            "id: {id}\nversion: 1\ntitle: Quotes upon quotes\nowner: tests\nmode: {mode}\nreason_code: MANY\n\
+             when: attempts(duration(\"{window}\")) >= 3\nthen: refer\nreason: {{underwriter: \"{{attempts}} quotes\"}}\n"
+        )
+    };
+    for (folder, files) in [("alone", 1), ("beside", 2)] {
+        fs::create_dir(dir.path().join(folder)).expect("a folder");
+        for (name, text) in
+            [("a.yaml", rule("live", "live", "24h")), ("b.yaml", rule("far", "shadow", "30d"))].into_iter().take(files)
+        {
+            fs::write(dir.path().join(folder).join(name), text).expect("written");
+        }
+    }
+    let decided = |rules: &str| -> Vec<Value> {
+        let done = run(dir.path(), &["replay", "q.jsonl", "--decisions", "d.jsonl", "--rules", rules], b"");
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        let lines = fs::read_to_string(dir.path().join("d.jsonl")).expect("written");
+        let first = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).filter(|d| d["revision"] == 1);
+        first.collect()
+    };
+    let (alone, beside) = (decided("alone"), decided("beside"));
+    let said = |d: &Value| ["quote_id", "decision", "answer", "referral_id", "reasons", "linked"].map(|key| d[key].clone());
+    assert!(alone.iter().map(said).eq(beside.iter().map(said)));
+    let in_shadow = beside.iter().filter(|d| !d["shadow"].is_null()).count();
+    let live = alone.iter().filter(|d| d["decision"] == "refer").count();
+    assert!(in_shadow > live, "it sees further: {in_shadow} and {live}");
+}

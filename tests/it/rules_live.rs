@@ -73,6 +73,7 @@ async fn over_http_with_a_history_that_a_restart_keeps() {
         ("activate", files(&rule(2).replace("attempts(", "atempts(")), 422, "many.yaml:7:7: unknown feature `atempts`"),
         ("activate", files(&rule(2).replace("24h", "60d")), 422, "the window is 60d, and quotes are kept for 30d"),
         ("check", files(&rule(2).replace("attempts(", "atempts(")), 422, "did you mean `attempts`"),
+        ("activate", json!({"files": {"lists/x.csv": "a\n"}}), 422, "the files hold no rule"),
         ("activate", json!({"files": {}}), 400, "`files` is empty"),
         ("activate", json!({"rules": {}}), 400, "unknown field `rules`"),
         ("rollback", json!({"version": 9}), 404, "the log has no version 9"),
@@ -228,19 +229,23 @@ async fn a_rule_that_leaves_its_band_is_taken_out_of_the_answers_unless_it_is_cr
         form["product"] = product.into();
         app.check(&form).await.expect("answers").json()["decision"].clone()
     };
-    for person in 0..30 {
+    // What was counted before its first look is not judged: they come until it has acted.
+    let mut person = 0;
+    eventually("the breaker has acted", async || {
+        person += 1;
         decision(person, "osago", 1).await;
-        decision(100 + person, "kasko", 1).await;
-        let seconds = (decision(person, "osago", 2).await, decision(100 + person, "kasko", 2).await);
-        assert!(seconds.1 == "refer", "{person}: {seconds:?}");
-    }
-    eventually("the breaker has acted", async || in_force(&app).await["version"] == 3).await;
+        decision(100_000 + person, "kasko", 1).await;
+        decision(person, "osago", 2).await;
+        assert_eq!(decision(100_000 + person, "kasko", 2).await, "refer", "{person}");
+        in_force(&app).await["version"] == 3
+    })
+    .await;
     let now = in_force(&app).await;
     let modes: Vec<_> = now["rules"].as_array().expect("rules").iter().map(|rule| (&rule["id"], &rule["mode"])).collect();
     assert_eq!(modes, [(&json!("usual"), &json!("shadow")), (&json!("vital"), &json!("live"))]);
     let by = now["by"].as_str().unwrap_or_default();
     assert!(by.starts_with("breaker: rule usual referred ") && by.ends_with("%), its band ends at 5 %"), "{by}");
-    assert_eq!((decision(1, "osago", 3).await, decision(101, "kasko", 3).await), (json!("accept"), json!("refer")));
+    assert_eq!((decision(1, "osago", 3).await, decision(100_001, "kasko", 3).await), (json!("accept"), json!("refer")));
     let metrics = String::from_utf8(app.get("/metrics").await.expect("answers").body.to_vec()).expect("text");
     for line in ["quoteguard_rule_breaker_trips_total{rule=\"usual\"} 1", "quoteguard_rule_outside_band{rule=\"vital\"} 1"] {
         assert!(metrics.contains(line), "{line} in {metrics}");
@@ -295,7 +300,7 @@ async fn by_the_command_line() {
         ("boris", vec!["approve", &hash], 0, force.clone()),
         ("boris", vec!["status"], 0, format!("{force}  live   flag  many v1: Quotes upon quotes\n")),
         ("boris", vec!["activate", "book"], 0, "has this content and is in force already".into()),
-        ("boris", vec!["activate", "book", "--after", "1"], 1, "version 2 is the last by now, not 1".into()),
+        ("boris", vec!["activate", "book", "--after", "1"], 0, "is in force already".into()),
         ("boris", vec!["rollback", "7"], 1, "the log has no version 7".into()),
         ("boris", vec!["rollback", "1"], 0, "proposed".into()),
         ("carl", vec!["status"], 1, "An API key is required".into()),

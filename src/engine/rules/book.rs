@@ -24,6 +24,8 @@ pub struct RuleBook {
     version: u32,
     hash: u64,
     windows: Vec<i64>,
+    /// Longest window of a live rule, microseconds.
+    longest_live: i64,
     /// Strictest first, then priority, then id.
     rules: Vec<Rule>,
     lists: BTreeMap<Box<str>, List>,
@@ -75,6 +77,7 @@ impl RuleBook {
             version: 0,
             hash: canonical::hash(&BookSource::default()),
             windows: vec![DAY],
+            longest_live: DAY,
             rules: Vec::new(),
             lists: BTreeMap::new(),
             matching: Matching::default(),
@@ -119,6 +122,8 @@ impl RuleBook {
             return Err(problems);
         }
         let windows: Vec<i64> = windows.into_iter().collect();
+        let live = source.rules.iter().zip(&checked).filter(|(rule, _)| rule.mode == Mode::Live);
+        let longest_live = live.flat_map(|(_, prepared)| &prepared.windows).copied().fold(DAY, i64::max);
         let hash = canonical::hash(&source);
         let BookSource { rules: sources, lists, matching, scoring } = source;
         let mut rules = Vec::with_capacity(sources.len());
@@ -128,7 +133,7 @@ impl RuleBook {
             rules.push(compiled.map_err(|found| found.into_iter().map(placed).collect::<Vec<_>>())?);
         }
         rules.sort_by(|a, b| order(&a.source).cmp(&order(&b.source)));
-        Ok(RuleBook { version, hash, windows, rules, lists, matching, scoring })
+        Ok(RuleBook { version, hash, windows, longest_live, rules, lists, matching, scoring })
     }
 
     /// The same book under another number.
@@ -162,6 +167,11 @@ impl RuleBook {
     /// Window lengths that evidence must be gathered for, microseconds, ascending. Always holds 24 h.
     pub fn windows(&self) -> &[i64] {
         &self.windows
+    }
+
+    /// The longest window of a live rule, microseconds: what an answer looks back on. Rules in shadow may look further.
+    pub fn longest_live(&self) -> i64 {
+        self.longest_live
     }
 
     /// The longest window, microseconds.
@@ -316,6 +326,8 @@ impl Rule {
 struct Prepared {
     parsed: Parsed,
     template: Template,
+    /// Each once, microseconds.
+    windows: Vec<i64>,
 }
 
 fn prepare(
@@ -324,25 +336,34 @@ fn prepare(
     window_secs_max: Option<i64>,
     windows: &mut BTreeSet<i64>,
 ) -> Result<Prepared, Vec<Problem>> {
-    let mut problems = validate::rule(source);
+    let is_recorded = window_secs_max.is_none();
+    let mut problems = if is_recorded { Vec::new() } else { validate::rule(source) };
     let template = Template::parse(&source.underwriter, &source.params).map_err(|found| problems.extend(found)).ok();
     let parsed = check::parse(&source.when).map_err(|found| problems.extend(found)).ok();
+    let mut own = Vec::new();
     if let Some(parsed) = &parsed {
-        // A rule that is off is checked, but costs no window.
-        let mut collect = |micros| {
-            if source.mode != Mode::Off {
-                windows.insert(micros);
-            }
-            0
-        };
-        if let Err(found) = check::check(parsed, &Context { source, lists, window_secs_max }, &mut collect) {
+        let mut number = |micros| place(&mut own, micros);
+        if let Err(found) = check::check(parsed, &Context { source, lists, window_secs_max }, &mut number) {
             problems.extend(found);
         }
     }
+    // A rule that is off is checked, but costs no window.
+    if source.mode != Mode::Off {
+        windows.extend(&own);
+    }
     match (parsed, template) {
-        (Some(parsed), Some(template)) if problems.is_empty() => Ok(Prepared { parsed, template }),
+        (Some(parsed), Some(template)) if problems.is_empty() => Ok(Prepared { parsed, template, windows: own }),
         _ => Err(problems),
     }
+}
+
+/// The place of a window among those seen, which it joins.
+fn place(seen: &mut Vec<i64>, micros: i64) -> u16 {
+    let found = seen.iter().position(|one| *one == micros);
+    found.unwrap_or_else(|| {
+        seen.push(micros);
+        seen.len() - 1
+    }) as u16
 }
 
 fn compile(
@@ -352,8 +373,12 @@ fn compile(
     window_secs_max: Option<i64>,
     windows: &[i64],
 ) -> Result<Rule, Vec<Problem>> {
-    // Not found only for a rule that is off: it never runs.
-    let mut number = |micros| windows.binary_search(&micros).unwrap_or(0) as u16;
+    // Not found only for a rule that is off. It never runs, but two windows are two to whoever reads its condition.
+    let mut absent = Vec::new();
+    let mut number = |micros| match windows.binary_search(&micros) {
+        Ok(found) => found as u16,
+        Err(_) => windows.len() as u16 + place(&mut absent, micros),
+    };
     let checked = check::check(&prepared.parsed, &Context { source: &source, lists, window_secs_max }, &mut number)?;
     let window = number(checked.first_window.unwrap_or(DAY));
     Ok(Rule { condition: checked.condition, template: prepared.template, window, source })

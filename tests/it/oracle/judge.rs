@@ -84,7 +84,7 @@ pub fn judge_newest(subject: &Logged, quotes: &[Logged], book: &RuleBook) -> Fin
 }
 
 fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBook) -> Final {
-    others.retain(|other| other.print.tenant() == subject.print.tenant() && other.time > now - book.longest());
+    others.retain(|other| other.print.tenant() == subject.print.tenant() && other.time > now - book.longest_live());
     others.sort_by_key(|other| other.order());
     let hubs = hubs(subject, &others, book.matching());
     let mut links: Vec<(&Logged, Pair)> = Vec::new();

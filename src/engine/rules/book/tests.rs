@@ -317,3 +317,17 @@ fn a_book_is_bounded() {
     let found = RuleBook::build(1, many).expect_err("too many rules");
     assert_eq!(found[0].problem.message, "a book holds at most 1000 rules");
 }
+
+#[test]
+fn two_windows_of_one_feature_are_two_numbers() {
+    let book = |mode, when: &str| RuleBook::build(1, vec![RuleSource { mode, ..rule("two", when) }]);
+    for mode in [Mode::Live, Mode::Off] {
+        for when in [
+            "attempts(duration(\"7d\")) >= 5 && attempts(duration(\"24h\")) < 3",
+            "attempts(duration(\"24h\")) < 3 || attempts(duration(\"7d\")) >= 3",
+        ] {
+            assert!(book(mode, when).is_ok(), "{mode:?} {when}");
+        }
+        assert!(book(mode, "attempts(duration(\"7d\")) >= 5 && attempts(duration(\"7d\")) < 3").is_err());
+    }
+}
