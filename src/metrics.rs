@@ -47,8 +47,6 @@ pub struct Metrics {
     rule_trips: IntCounterVec,
     applicants: IntCounter,
     referred_applicants: IntCounterVec,
-    /// By rule, for the circuit breaker: labels cannot be listed.
-    referred: Mutex<BTreeMap<Box<str>, u64>>,
     ruleset_info: IntGaugeVec,
     ruleset_reload: IntGauge,
     dead_letters: IntCounterVec,
@@ -108,7 +106,6 @@ impl Metrics {
             rule_trips: counters(&r, "rule_breaker_trips_total", "Times the breaker put it in shadow.", &["rule"])?,
             applicants: counter(&r, "applicants_total", "Applicants seen first: quotes that link to none before.")?,
             referred_applicants: counters(&r, "referred_applicants_total", "Cases opened, by each rule.", &["rule"])?,
-            referred: Mutex::default(),
             rule_errors: counters(&r, "rule_errors_total", "Quotes for which a rule had no value.", &["rule", "kind"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
             ruleset_reload: gauge(&r, "ruleset_last_reload_successful", "1 unless the rules folder was refused.")?,
@@ -315,10 +312,10 @@ impl Metrics {
             self.late_quotes.inc();
         }
         self.applicants.inc_by(u64::from(decision.linked_total == 0));
-        if decision.opens_case() {
-            self.referred_by(decision.reasons.iter().map(|reason| &*reason.rule));
-        }
         for reason in &decision.reasons {
+            if decision.opens_case() {
+                self.referred_applicants.with_label_values(&[&*reason.rule]).inc();
+            }
             self.rule_hits.with_label_values(&[&*reason.rule, "live"]).inc();
         }
         for rule in &decision.shadow {
@@ -326,18 +323,10 @@ impl Metrics {
         }
     }
 
-    fn referred_by<'a>(&self, rules: impl Iterator<Item = &'a str>) {
-        let mut referred = self.referred.lock().unwrap_or_else(PoisonError::into_inner);
-        for rule in rules {
-            self.referred_applicants.with_label_values(&[rule]).inc();
-            *referred.entry(rule.into()).or_default() += 1;
-        }
-    }
-
-    /// Since the start.
-    pub fn referred_applicants(&self) -> Counts {
-        let referred = self.referred.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Counts { applicants: self.applicants.get(), referred }
+    /// Of these rules, since the start.
+    pub fn referred_applicants<'a>(&self, rules: impl Iterator<Item = &'a str>) -> Counts {
+        let referred = rules.map(|rule| (rule.into(), self.referred_applicants.with_label_values(&[rule]).get()));
+        Counts { applicants: self.applicants.get(), referred: referred.collect() }
     }
 
     pub fn rule_outside(&self, rule: &str, is_outside: bool) {

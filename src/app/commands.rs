@@ -302,21 +302,19 @@ pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The book of a folder, or the shipped one, if the window that is kept is long enough for it.
+/// The book of a folder, or the shipped one, if the window that is kept is long enough for it. Its version is given when it enters a
+/// log.
 pub(super) fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
-    let book = read_book(dir, retention_secs)?;
-    let longest = book.longest() / SECOND;
-    if longest > retention_secs {
-        return Err(anyhow!(
-            "time.retention_secs: a rule looks back {longest} s and only {retention_secs} s are kept; shorten its window, or keep more"
-        ));
-    }
-    Ok(book)
-}
-
-/// Its version is given when it enters a log.
-fn read_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleBook> {
-    let Some(dir) = dir else { return Ok(shipped()) };
+    let Some(dir) = dir else {
+        let book = shipped();
+        let longest = book.longest() / SECOND;
+        if longest > retention_secs {
+            return Err(anyhow!(
+                "time.retention_secs: a rule looks back {longest} s and only {retention_secs} s are kept; shorten its window, or keep more"
+            ));
+        }
+        return Ok(book);
+    };
     let files = rule_commands::read_folder(dir).with_context(|| format!("rules.dir: cannot read {}", dir.display()))?;
     if files.is_empty() {
         return Err(anyhow!("rules.dir: {} holds no .yaml file", dir.display()));

@@ -52,7 +52,8 @@ impl Watcher {
             self.breaker.forget();
         }
         let bands = bands(&last.book);
-        let outside = self.breaker.look(now, self.metrics.referred_applicants(), &bands);
+        let counts = self.metrics.referred_applicants(bands.iter().map(|band| &*band.rule));
+        let outside = self.breaker.look(now, counts, &bands);
         for band in &bands {
             let is_outside = outside.iter().any(|one| one.band.rule == band.rule);
             self.metrics.rule_outside(&band.rule, is_outside);

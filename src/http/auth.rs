@@ -22,17 +22,6 @@ pub struct Client {
     pub room: Arc<Semaphore>,
 }
 
-impl Client {
-    /// # Errors
-    /// The key does not open it.
-    pub fn must(&self, permission: Permission) -> Result<(), Refusal> {
-        match self.may.contains(&permission) {
-            true => Ok(()),
-            false => Err(Problem::forbidden("the key was not given this; see `may` of http.keys in the configuration").into()),
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub enum Caller {
     /// No keys are configured: everybody may, for any tenant.
@@ -65,6 +54,21 @@ impl Keys {
             room: Arc::new(Semaphore::new(queue_client_max.min(Semaphore::MAX_PERMITS))),
         };
         Keys(keys.iter().filter_map(|key| Some((digest(key)?, client(key)))).collect())
+    }
+
+    /// Who asks for what needs a permission; `None` when no keys are configured, and everybody may.
+    ///
+    /// # Errors
+    /// 401 without a valid key, 403 with one that does not open this.
+    pub fn authorise(&self, headers: &HeaderMap, permission: Permission) -> Result<Option<Client>, Refusal> {
+        match self.caller(headers) {
+            Caller::Anyone => Ok(None),
+            Caller::Known(client) if client.may.contains(&permission) => Ok(Some(client)),
+            Caller::Known(_) => {
+                Err(Problem::forbidden("the key was not given this; see `may` of http.keys in the configuration").into())
+            }
+            Caller::Unknown => Err(Problem::unauthorized().into()),
+        }
     }
 
     /// Looks at `Authorization: Bearer` and `X-Api-Key`. Takes the same time whichever key matches, or none.

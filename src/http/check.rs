@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::auth::{Caller, Client};
+use super::auth::Client;
 use super::reply::{Pending, Refusal};
 use super::{Shared, ops, reply};
 use crate::config::Permission;
@@ -68,7 +68,7 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
 }
 
 async fn answer(shared: &Shared, headers: &HeaderMap, body: Body, language: Language) -> Result<Response<Body>, Refusal> {
-    let client = authorise(shared, headers)?;
+    let client = shared.keys.authorise(headers, Permission::Checks)?;
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type().into());
     }
@@ -115,17 +115,6 @@ fn degraded(shared: &Shared, quote_id: &str, fallback: Verdict, language: Langua
     shared.metrics.degraded(fallback);
     let answer = CheckAnswer::degraded(quote_id, fallback, language);
     reply::with_language(reply::json(StatusCode::OK, &answer), language.tag())
-}
-
-fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<Option<Client>, Refusal> {
-    match shared.keys.caller(headers) {
-        Caller::Anyone => Ok(None),
-        Caller::Known(client) => {
-            client.must(Permission::Checks)?;
-            Ok(Some(client))
-        }
-        Caller::Unknown => Err(Problem::unauthorized().into()),
-    }
 }
 
 /// `application/json` or any `+json`, parameters aside.

@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::auth::Caller;
 use super::check::refused;
 use super::reply::{Pending, Refusal};
 use super::{Shared, reply};
@@ -62,21 +61,16 @@ async fn find(
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response<Body>, Refusal> {
     let asked = |tenant: Option<String>| tenant.filter(|tenant| !tenant.is_empty());
-    let caller = shared.keys.caller(headers);
-    match &caller {
-        Caller::Unknown => return Err(Problem::unauthorized().into()),
-        Caller::Known(client) => client.must(Permission::Checks)?,
-        Caller::Anyone => {}
-    }
+    let client = shared.keys.authorise(headers, Permission::Checks)?;
     let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
     let Query(Parameters { tenant }) =
         query.map_err(|_| Problem::bad_request("the query cannot be read; send ?tenant=NAME or nothing"))?;
-    let tenant = match (caller, asked(tenant)) {
-        (Caller::Known(client), Some(tenant)) if *tenant != *client.tenant => {
+    let tenant = match (client, asked(tenant)) {
+        (Some(client), Some(tenant)) if *tenant != *client.tenant => {
             return Err(Problem::forbidden("leave the tenant out, or give the one of the API key").into());
         }
-        (Caller::Known(client), _) => client.tenant.to_string(),
-        (_, tenant) => tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
+        (Some(client), _) => client.tenant.to_string(),
+        (None, tenant) => tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
     };
     // What the newest record with this id met comes before what an earlier one was told, unless it was another form under an id
     // that is taken: there the decision on the first stands. Asked first: between the commit and

@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 
-use super::auth::Caller;
 use super::check::{is_json, read_body};
 use super::reply::Refusal;
 use super::{Shared, reply};
@@ -242,29 +241,15 @@ pub async fn approve(State(shared): State<Arc<Shared>>, request: Request) -> Res
     .await
 }
 
-/// Answers off the runtime's threads: the log may be waited for.
+/// Answers whoever may ask.
 async fn answer(
     shared: Arc<Shared>,
     headers: &HeaderMap,
     act: impl FnOnce(Arc<Shared>, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
 ) -> Response<Body> {
-    let by = match authorised(&shared, headers) {
-        Ok(by) => by,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let act = move || {
-        shared.books.log.catch_up(&shared.books.shelf);
-        act(shared, by).unwrap_or_else(Refusal::into_response)
-    };
-    tokio::task::spawn_blocking(act).await.unwrap_or_else(|_| reply::problem(&Problem::internal()))
-}
-
-/// Who asks, if they may.
-fn authorised(shared: &Shared, headers: &HeaderMap) -> Result<Box<str>, Refusal> {
-    match shared.keys.caller(headers) {
-        Caller::Anyone => Ok("anyone".into()),
-        Caller::Known(client) => client.must(Permission::Rules).map(|()| Box::from(&*client.name)),
-        Caller::Unknown => Err(Problem::unauthorized().into()),
+    match authorised(&shared, headers) {
+        Ok(by) => apart(shared, by, act).await,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -276,9 +261,10 @@ async fn change<T: DeserializeOwned + Send + 'static>(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     // Before a body of megabytes is read.
-    if let Err(refusal) = authorised(&shared, &parts.headers) {
-        return refusal.into_response();
-    }
+    let by = match authorised(&shared, &parts.headers) {
+        Ok(by) => by,
+        Err(refusal) => return refusal.into_response(),
+    };
     if !is_json(&parts.headers) {
         return Refusal::from(Problem::unsupported_media_type()).into_response();
     }
@@ -286,11 +272,30 @@ async fn change<T: DeserializeOwned + Send + 'static>(
         Ok(body) => body,
         Err(refusal) => return refusal.into_response(),
     };
-    answer(shared, &parts.headers, move |shared, by| {
+    let act = move |shared, by| {
         let wanted = serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
         act(shared, wanted, by)
-    })
-    .await
+    };
+    apart(shared, by, act).await
+}
+
+/// Who asks, as the history names them.
+fn authorised(shared: &Shared, headers: &HeaderMap) -> Result<Box<str>, Refusal> {
+    let client = shared.keys.authorise(headers, Permission::Rules)?;
+    Ok(client.map_or_else(|| "anyone".into(), |client| Box::from(&*client.name)))
+}
+
+/// Off the runtime's threads: the log may be waited for.
+async fn apart(
+    shared: Arc<Shared>,
+    by: Box<str>,
+    act: impl FnOnce(Arc<Shared>, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
+) -> Response<Body> {
+    let act = move || {
+        shared.books.log.catch_up(&shared.books.shelf);
+        act(shared, by).unwrap_or_else(Refusal::into_response)
+    };
+    tokio::task::spawn_blocking(act).await.unwrap_or_else(|_| reply::problem(&Problem::internal()))
 }
 
 fn compiled(shared: &Shared, files: &BTreeMap<String, String>) -> Result<RuleBook, Refusal> {

@@ -58,7 +58,7 @@ pub struct Activated {
 }
 
 /// What became of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Changed {
     Activated(Activated),
     /// Somebody else has to approve it.
@@ -83,8 +83,6 @@ pub struct Proposal {
     pub after: u32,
     pub by: Box<str>,
 }
-
-impl Eq for Proposal {}
 
 /// Why a book was not put in force. The one before it stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -292,23 +290,22 @@ impl Shelf {
     pub fn activate(&self, change: Change, log: &dyn Publish) -> Result<Activated, NotActivated> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Change { book, after, by } = change;
+        // The last version, as far as the log has told.
+        let mut told = 0;
         loop {
             log.catch_up(self);
             let last = self.last();
+            if last.as_ref().map_or(0, |last| last.book.version()) < told {
+                let reason = format!("version {told} is in the log and cannot be read here; a newer release has written it");
+                return Err(NotActivated::Unavailable(reason));
+            }
             let Some(next) = self.next(&book, after)? else {
                 last.map_or(Ok(()), |last| log.remind(&last))?;
                 return Ok(Activated { book: self.in_force(&book), is_new: false });
             };
             match log.publish(&next, next.version() - 1, &by) {
                 // Whoever asked for the place after the last one, whichever that is, gets the next.
-                Err(NotActivated::Overtaken { last, .. }) if after.is_none() => {
-                    log.catch_up(self);
-                    if self.last().is_none_or(|seen| seen.book.version() < last) {
-                        let reason =
-                            format!("version {last} is in the log and cannot be read here; a newer release has written it");
-                        return Err(NotActivated::Unavailable(reason));
-                    }
-                }
+                Err(NotActivated::Overtaken { last, .. }) if after.is_none() => told = last,
                 done => return done.map(|()| Activated { book: next.reference(), is_new: true }),
             }
         }

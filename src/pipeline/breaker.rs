@@ -80,15 +80,11 @@ impl Breaker {
 
     /// Which of the rules are outside of their bands over the window that ends now.
     pub fn look(&mut self, now: Instant, counts: Counts, bands: &[Band]) -> Vec<Outside> {
-        // What was counted before the first look may be history that is decided again.
-        if self.looks.is_empty() {
-            self.looks.push_back((now, counts));
-            return Vec::new();
-        }
         while self.looks.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= self.window) {
             self.looks.pop_front();
         }
-        let before = self.looks.front().map(|(_, before)| before.clone()).unwrap_or_default();
+        // What was counted before the first look may be history that is decided again.
+        let before = self.looks.front().map_or_else(|| counts.clone(), |(_, before)| before.clone());
         let applicants = counts.applicants.saturating_sub(before.applicants);
         let of = |counts: &Counts, rule: &str| counts.referred.get(rule).copied().unwrap_or(0);
         let judge = |band: &Band| {
@@ -106,7 +102,7 @@ impl Breaker {
 
     /// Begins anew: what was before the change says nothing about the rules after it.
     pub fn forget(&mut self) {
-        self.looks.drain(..self.looks.len().saturating_sub(1));
+        self.looks.clear();
     }
 }
 

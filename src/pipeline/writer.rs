@@ -99,7 +99,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
     /// Puts a book in force that the log has never had; one of before must not come back by a mere restart.
     ///
     /// # Errors
-    /// The log has no book at all and takes none.
+    /// One of the store's that does not pass.
     pub fn install(&mut self, rules: &RuleBook, by: &str) -> Result<(), WriterError> {
         if self.shelf.has(rules.hash()) {
             return Ok(());

@@ -36,7 +36,7 @@ async fn ask(app: &TestApp, key: &str, path: &str, body: Option<&Value>) -> Answ
 }
 
 pub async fn post(app: &TestApp, path: &str, body: &Value) -> Answer {
-    ask(app, "", path, Some(body)).await
+    app.post(path, "application/json", body.to_string()).await.expect("answers")
 }
 
 pub async fn in_force(app: &TestApp) -> Value {

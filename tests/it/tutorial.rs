@@ -6,18 +6,17 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use loadtest::generate::write;
 use loadtest::plan::{Config, Mix};
 
-use crate::app::BINARY;
+use crate::app::{BINARY, until};
 
 const TUTORIAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tutorial.md");
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
 /// The port that the text names; the test takes a free one.
 const PORT: &str = "8480";
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a service is given to settle before its words are written down; where they are compared, they are waited for.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -133,14 +132,6 @@ fn timeless(text: &str) -> String {
         line.trim_end().split(' ').map(|word| if is_time(word) { "TIME" } else { word }).collect::<Vec<_>>().join(" ")
     };
     text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
-        sleep(Duration::from_millis(50));
-    }
 }
 
 fn free_port() -> String {

@@ -35,6 +35,9 @@ impl Publish for ControlLog {
 
     fn catch_up(&self, shelf: &Shelf) {
         let Ok(control) = self.control() else { return };
+        if control.last_book().is_none_or(|last| shelf.get(last.version).is_some()) {
+            return;
+        }
         for found in control.books_up_to(u64::MAX) {
             if shelf.get(found.version).is_some() {
                 continue;

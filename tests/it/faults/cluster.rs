@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use super::instance::Instance;
 use super::workload::Record;
 use crate::app::BINARY;
+pub use crate::app::until;
 use crate::servers::{Kind, Private, kafka, run, unique};
 
 pub const PARTITIONS: u32 = 4;
@@ -25,15 +26,6 @@ pub const PARTITIONS: u32 = 4;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 const CONFIG: &str = "quoteguard.toml";
-
-/// Waits until `condition` holds; fails, and says what was awaited, when it does not.
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        thread::sleep(TICK);
-    }
-}
 
 /// Where the service goes instead of to the servers themselves.
 #[derive(Clone, Debug, Default)]
