@@ -4,6 +4,7 @@ mod backtest;
 mod commands;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod keys;
 mod logs;
 mod outputs;
 mod rebuild;
@@ -16,5 +17,6 @@ pub use backtest::{BacktestArgs, backtest};
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
+pub use keys::{KeysCommand, keys};
 pub use rebuild::{RebuildArgs, rebuild};
 pub use service::{Service, StopReport};

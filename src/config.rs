@@ -2,12 +2,14 @@
 //! are refused with the offending key.
 
 mod kafka;
+mod privacy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use kafka::{Kafka, Security, Topics, WhenDown};
+pub use privacy::Privacy;
 
 use figment::Figment;
 use figment::error::Kind;
@@ -38,6 +40,7 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub redis: Redis,
+    pub privacy: Privacy,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -395,6 +398,7 @@ impl Config {
             instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
         }
         self.kafka.check()?;
+        self.privacy.check()?;
         if self.redis.url.contains('@') {
             return Err(wrong(
                 "redis.url",
@@ -582,6 +586,8 @@ mod tests {
                  key_sha256 = 'F39DAC6CBABA535E2C207CD0CD8F154974223C848F727F98B3564CEA569B41CF'",
                 "http.keys.1: the same key as in http.keys.0",
             ),
+            ("[privacy]\nkey_file = 'k'\nkey_command = ['kms']", "privacy.key_command: give at most one"),
+            ("[privacy]\nkey_command = []", "privacy.key_command: names no program"),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);

@@ -14,3 +14,4 @@ pub mod metrics;
 pub mod pipeline;
 pub mod replay;
 pub mod rule_commands;
+pub mod vault;

@@ -1,5 +1,5 @@
 use clap::{Parser, Subcommand};
-use quoteguard::app::{self, BacktestArgs, ConfigCommand, RebuildArgs, ReplayArgs, RulesCommand};
+use quoteguard::app::{self, BacktestArgs, ConfigCommand, KeysCommand, RebuildArgs, ReplayArgs, RulesCommand};
 
 /// A quote is many small allocations that cross threads: a replay is 1.4 times as fast as with the system allocator.
 #[global_allocator]
@@ -30,6 +30,9 @@ enum Command {
     /// Check and test rule files, and put them in force in a running service
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Make keys that personal data is sealed with, and seal what is stored with the newest
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -44,6 +47,7 @@ fn main() -> std::process::ExitCode {
         #[cfg(feature = "kafka")]
         Command::Topics(command) => app::topics(&command),
         Command::Rules(command) => app::rules(&command),
+        Command::Keys(command) => app::keys(&command),
         Command::Config(command) => app::config(&command),
     })
 }

@@ -72,9 +72,9 @@ pub fn backtest(args: BacktestArgs) -> Result<ExitCode> {
     let config = Config::load(&Flags { config: args.config.clone(), ..Flags::default() })?;
     check_writable(&args)?;
     #[cfg(feature = "kafka")]
-    let inputs = if args.topic.is_given() { topic(args.topic, &config)? } else { vec![inputs(args.inputs)?] };
+    let inputs = if args.topic.is_given() { topic(args.topic, &config)? } else { vec![inputs(args.inputs, &config)?] };
     #[cfg(not(feature = "kafka"))]
-    let inputs = vec![inputs(args.inputs)?];
+    let inputs = vec![inputs(args.inputs, &config)?];
     let history = History::new(inputs, &config, &args.baseline)?;
     let rules =
         args.rules.map(|dir| Ok::<_, anyhow::Error>((dir.display().to_string(), rule_book(Some(&dir), history.retention_secs)?)));

@@ -220,7 +220,7 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
         return replay_topic(args, config);
     }
     let ReplayArgs { files, decisions, rejects, rules, .. } = args;
-    let inputs = inputs(files)?;
+    let inputs = inputs(files, &config)?;
     let rules = match (&inputs, rules) {
         (Inputs::Log(log), Some(dir)) => Some(rule_book(Some(&dir), log.settings().retention_secs)?),
         (Inputs::Log(_), None) => None,
@@ -252,11 +252,14 @@ fn replay_topic(args: ReplayArgs, config: Config) -> Result<ExitCode> {
 }
 
 /// Files, or the log of one SQLite file.
-pub(super) fn inputs(files: Vec<PathBuf>) -> Result<Inputs> {
+pub(super) fn inputs(files: Vec<PathBuf>, config: &Config) -> Result<Inputs> {
     match files.iter().find(|path| is_sqlite(path)) {
         None => Ok(Inputs::Files(files)),
         Some(path) if files.len() > 1 => Err(anyhow!("{} is a recorded log: replay it alone", path.display())),
-        Some(path) => Ok(Inputs::Log(Box::new(recorded_log(path).with_context(|| path.display().to_string())?))),
+        Some(path) => {
+            let vault = Arc::new(config.privacy.vault()?);
+            Ok(Inputs::Log(Box::new(recorded_log(path, vault).with_context(|| path.display().to_string())?)))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -30,9 +31,10 @@ pub fn rebuild(args: RebuildArgs) -> Result<ExitCode> {
     // Refuses a window that `serve` would refuse.
     rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?;
     let path = &config.storage.path;
+    let vault = Arc::new(config.privacy.vault()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let at = || format!("{} was not rebuilt and is as it was", path.display());
-    let mut under_way = Rebuild::begin(path, config.settings(), runtime.handle()).with_context(at)?;
+    let mut under_way = Rebuild::begin(path, config.settings(), vault, runtime.handle()).with_context(at)?;
     let progress = progress_bar("{bar:40} {percent:>3} %  {human_pos} of {human_len} records  {per_sec}  {eta} left");
     progress.set_length(under_way.log.records());
     let Rebuild { log, store, .. } = &mut under_way;

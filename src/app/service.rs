@@ -64,7 +64,8 @@ impl Service {
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let path = &config.storage.path;
-        let Opened { store, reader, settings, files } = open(path, config.settings()).await.map_err(|error| error.at(path))?;
+        let Opened { store, reader, settings, files } =
+            open(path, config.settings(), Arc::new(config.privacy.vault()?)).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);

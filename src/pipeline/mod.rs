@@ -27,6 +27,7 @@ use crate::engine::delta::{CorruptDelta, Delta};
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::{ArrivalTime, EventTime};
+use crate::vault::VaultError;
 
 /// Records of one batch. Beyond: they wait for the next one.
 pub const BATCH_MAX: usize = 512;
@@ -256,6 +257,12 @@ pub enum StoreError {
 impl From<MissingBook> for StoreError {
     fn from(missing: MissingBook) -> StoreError {
         StoreError::Damaged(format!("{missing}; run `quoteguard rebuild` to compute the checkpoint from the log again"))
+    }
+}
+
+impl From<VaultError> for StoreError {
+    fn from(error: VaultError) -> StoreError {
+        StoreError::Unavailable(error.to_string())
     }
 }
 

@@ -23,6 +23,7 @@ mod oracle;
 mod overload;
 #[cfg(feature = "redis")]
 mod partition;
+mod privacy;
 mod properties;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod proxy;

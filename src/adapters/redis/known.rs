@@ -9,6 +9,7 @@ use super::segment;
 use crate::engine::time::{EventTime, HOUR};
 use crate::pipeline::checkpoint::{Manifest, SEGMENT_BYTES};
 use crate::pipeline::{Segment, StoreError};
+use crate::vault::Vault;
 
 /// A stored checkpoint: the default is that nothing is stored.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,13 @@ impl Known {
 
     /// What is known once `segments` are there, those at the front with nothing newer than `horizon` are gone, and `manifest` is
     /// the stored one.
-    pub fn append(&self, segments: &[Segment], horizon: EventTime, manifest: &Manifest) -> Result<(Known, Change), StoreError> {
+    pub fn append(
+        &self,
+        segments: &[Segment],
+        horizon: EventTime,
+        manifest: &Manifest,
+        vault: &Vault,
+    ) -> Result<(Known, Change), StoreError> {
         follow(self.next_offset(), segments, manifest.next_offset)?;
         let mut known = self.clone();
         let mut change = Change::default();
@@ -75,13 +82,13 @@ impl Known {
                 Some(open) if fits(open, segment) => join(open, segment),
                 _ => {
                     if let Some(whole) = open.replace(segment.clone()) {
-                        change.push(&mut known, whole)?;
+                        change.push(&mut known, whole, vault)?;
                     }
                 }
             }
         }
         if let Some(last) = open {
-            change.push(&mut known, last)?;
+            change.push(&mut known, last, vault)?;
         }
         while known.newest.len() > 1 && known.newest.front().is_some_and(|newest| *newest < horizon) {
             known.newest.pop_front();
@@ -93,8 +100,8 @@ impl Known {
 }
 
 impl Change {
-    fn push(&mut self, known: &mut Known, segment: Segment) -> Result<(), StoreError> {
-        let stored = segment::encode(&segment)?;
+    fn push(&mut self, known: &mut Known, segment: Segment, vault: &Vault) -> Result<(), StoreError> {
+        let stored = segment::encode(&segment, vault)?;
         known.list(segment, &stored);
         self.push.push(stored);
         Ok(())

@@ -1,6 +1,7 @@
 //! The connection: made when it is needed, and never used again after an error.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
@@ -8,6 +9,7 @@ use redis::{Client, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoC
 use redis::{ServerErrorKind, TlsCertificates};
 
 use crate::pipeline::StoreError;
+use crate::vault::Vault;
 
 /// Silence after which the kernel asks whether the other side is still there, and how often.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
@@ -28,6 +30,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Without an answer for this long the outcome is unknown.
     pub response_timeout: Duration,
+    /// Seals the segments.
+    pub vault: Arc<Vault>,
 }
 
 impl Default for Options {
@@ -40,6 +44,7 @@ impl Default for Options {
             ca_file: None,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
+            vault: Arc::default(),
         }
     }
 }

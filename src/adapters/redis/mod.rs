@@ -14,6 +14,8 @@ mod server;
 pub use link::Options;
 pub use server::check;
 
+use std::sync::Arc;
+
 use redis::Pipeline;
 
 use self::known::{Change, Known, follow};
@@ -21,6 +23,7 @@ use self::link::Link;
 use crate::engine::time::EventTime;
 use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest};
 use crate::pipeline::{Segment, StoreError};
+use crate::vault::Vault;
 
 /// Segments read by one command.
 const READ_SEGMENTS: usize = 64;
@@ -32,6 +35,7 @@ const STAGED_SECS: i64 = 3600;
 /// Checkpoints of one partition. Its methods block the calling thread, at most a few timeouts long.
 pub struct RedisCheckpoints {
     link: Link,
+    vault: Arc<Vault>,
     keys: Keys,
     /// As of the last read or write; `None` before the first and after a surprise.
     known: Option<Known>,
@@ -65,7 +69,8 @@ impl RedisCheckpoints {
     pub fn new(options: &Options, log_id: &str, partition: u32) -> Result<RedisCheckpoints, StoreError> {
         let key = |name: &str| format!("quoteguard:{{{log_id}:{partition}}}:{name}");
         let keys = Keys { manifest: key("manifest"), segments: key("segments"), staging: key("staging") };
-        Ok(RedisCheckpoints { link: Link::new(options.clone())?, keys, known: None, unsure: None, staged: 0 })
+        let vault = options.vault.clone();
+        Ok(RedisCheckpoints { link: Link::new(options.clone())?, vault, keys, known: None, unsure: None, staged: 0 })
     }
 
     /// The manifest as stored; empty when there is none.
@@ -153,7 +158,7 @@ impl RedisCheckpoints {
                 return Err(lacks(from, listed.segments));
             }
             for stored in stored {
-                let segment = segment::decode(&stored)?;
+                let segment = segment::decode(&stored, &self.vault)?;
                 follow(next, std::slice::from_ref(&segment), segment.to).map_err(chain)?;
                 next = Some(segment.to);
                 known.list(segment.clone(), &stored);
@@ -184,7 +189,7 @@ impl RedisCheckpoints {
                 let Some(segment) = segments.next() else { break };
                 follow(next, std::slice::from_ref(&segment), segment.to)?;
                 next = Some(segment.to);
-                let stored = segment::encode(&segment)?;
+                let stored = segment::encode(&segment, &self.vault)?;
                 known.list(segment, &stored);
                 bytes += stored.len();
                 portion.push(stored);
@@ -243,7 +248,7 @@ impl Checkpoints for RedisCheckpoints {
             // Done already, as far as we know: the server is asked all the same.
             Some(stored) if stored == manifest => (known.clone(), Change::default()),
             _ if known.next_offset() != base => return Err(CheckpointError::Rewound { stored: known.next_offset() }),
-            _ => known.append(segments, EventTime(horizon), manifest)?,
+            _ => known.append(segments, EventTime(horizon), manifest, &self.vault)?,
         };
         let (follows, held) = (known.text.clone().into_bytes(), known.newest.len());
         let list = self.keys.segments.clone();

@@ -1,12 +1,16 @@
-//! One segment as Redis holds it: a header, then the deltas compressed.
+//! One segment as Redis holds it: a header, then the deltas compressed, and sealed where there is a key.
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::time::EventTime;
 use crate::pipeline::{Segment, StoreError};
+use crate::vault::{KeyId, Place, Sealed, Vault, VaultError};
 
 const MAGIC: [u8; 3] = *b"QGS";
-const FORMAT: u8 = 1;
+const PLAIN: u8 = 1;
+/// The id of the key follows the header, then what is sealed.
+const SEALED: u8 = 2;
+const KEY_BYTES: usize = 4;
 /// Fast, and half the size is won at once.
 const LEVEL: i32 = 1;
 /// Magic, format, from, to, newest event time, bytes of the deltas, checksum.
@@ -15,38 +19,41 @@ const CHECKSUM_AT: usize = HEADER - 8;
 /// Bytes of one segment's deltas; a batch of the writer has a few MB at most. Beyond: not written, and not unpacked.
 const DELTAS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub fn encode(segment: &Segment) -> Result<Vec<u8>, StoreError> {
+pub fn encode(segment: &Segment, vault: &Vault) -> Result<Vec<u8>, StoreError> {
     if segment.deltas.len() > DELTAS_BYTES_MAX {
         let (from, bytes) = (segment.from, segment.deltas.len());
         return Err(StoreError::Refused(format!(
             "the segment at offset {from} has {bytes} bytes, at most {DELTAS_BYTES_MAX} are written"
         )));
     }
-    let mut blob = Vec::with_capacity(HEADER + segment.deltas.len() / 2);
+    let packed = zstd::bulk::compress(&segment.deltas, LEVEL).map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    let Sealed { key, bytes } = vault.seal(place(segment.from, segment.to), &packed)?;
+    let mut blob = Vec::with_capacity(HEADER + KEY_BYTES + bytes.len());
     blob.extend_from_slice(&MAGIC);
-    blob.push(FORMAT);
+    blob.push(if key.is_some() { SEALED } else { PLAIN });
     blob.extend_from_slice(&segment.from.to_le_bytes());
     blob.extend_from_slice(&segment.to.to_le_bytes());
     blob.extend_from_slice(&segment.max_event_time.0.to_le_bytes());
     blob.extend_from_slice(&(segment.deltas.len() as u32).to_le_bytes());
     blob.extend_from_slice(&[0; 8]);
-    let packed = zstd::bulk::compress(&segment.deltas, LEVEL).map_err(|e| StoreError::Unavailable(e.to_string()))?;
-    blob.extend_from_slice(&packed);
+    blob.extend(key.into_iter().flat_map(|key| key.0.to_le_bytes()));
+    blob.extend_from_slice(&bytes);
     let checksum = checksum(&blob).to_le_bytes();
     blob[CHECKSUM_AT..HEADER].copy_from_slice(&checksum);
     Ok(blob)
 }
 
 /// # Errors
-/// [`StoreError::Refused`] for a later format, [`StoreError::Damaged`] for whatever else is not a whole segment.
-pub fn decode(blob: &[u8]) -> Result<Segment, StoreError> {
+/// [`StoreError::Refused`] for a later format and for a key that is not there, [`StoreError::Damaged`] for whatever else is not a
+/// whole segment.
+pub fn decode(blob: &[u8], vault: &Vault) -> Result<Segment, StoreError> {
     let (Some(header), Some([magic @ .., format])) = (blob.first_chunk::<HEADER>(), blob.first_chunk::<4>()) else {
         return Err(damaged("it ends early"));
     };
     if *magic != MAGIC {
         return Err(damaged("it is none"));
     }
-    if *format != FORMAT {
+    if ![PLAIN, SEALED].contains(format) {
         return Err(super::later_format("segment", u64::from(*format)));
     }
     let number = |at: usize| header[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -57,11 +64,29 @@ pub fn decode(blob: &[u8]) -> Result<Segment, StoreError> {
     if bytes > DELTAS_BYTES_MAX {
         return Err(damaged("it is too large"));
     }
-    let deltas = zstd::bulk::decompress(&blob[HEADER..], bytes).map_err(|_| damaged("it does not unpack"))?;
+    let (from, to) = (number(4), number(12));
+    let packed = unseal(*format, place(from, to), &blob[HEADER..], vault)?;
+    let deltas = zstd::bulk::decompress(&packed, bytes).map_err(|_| damaged("it does not unpack"))?;
     if deltas.len() != bytes {
         return Err(damaged("it is shorter than it says"));
     }
-    Ok(Segment { from: number(4), to: number(12), max_event_time: EventTime(number(20).cast_signed()), deltas })
+    Ok(Segment { from, to, max_event_time: EventTime(number(20).cast_signed()), deltas })
+}
+
+fn place(from: u64, to: u64) -> Place<'static> {
+    Place::Segment(from, to)
+}
+
+fn unseal(format: u8, place: Place, stored: &[u8], vault: &Vault) -> Result<Vec<u8>, StoreError> {
+    let (key, bytes) = match stored.split_first_chunk::<KEY_BYTES>() {
+        Some((key, bytes)) if format == SEALED => (Some(KeyId(u32::from_le_bytes(*key))), bytes),
+        None if format == SEALED => return Err(damaged("it ends early")),
+        _ => (None, stored),
+    };
+    vault.open(place, Sealed { key, bytes: bytes.to_vec() }).map_err(|error| match error {
+        VaultError::Damaged(_) => damaged(&error.to_string()),
+        other => StoreError::Refused(format!("a stored segment: {other}")),
+    })
 }
 
 /// Of everything but the place of the checksum itself.
@@ -79,26 +104,50 @@ fn damaged(what: &str) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::new_key;
+
+    fn vaults() -> [Vault; 2] {
+        [Vault::default(), Vault::new(&new_key().expect("random")).expect("a key")]
+    }
 
     #[test]
     fn a_segment_reads_back_and_any_flipped_bit_or_cut_is_noticed() {
+        vaults().iter().for_each(reads_back);
+    }
+
+    fn reads_back(vault: &Vault) {
         let deltas = (0..2_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
         let segment = Segment { from: 3, to: u64::MAX, max_event_time: EventTime(-5), deltas };
-        let blob = encode(&segment).expect("small enough");
+        let blob = encode(&segment, vault).expect("small enough");
         assert!(blob.len() < segment.deltas.len() / 2, "{} bytes", blob.len());
-        assert_eq!(decode(&blob).expect("whole"), segment);
+        assert_eq!(decode(&blob, vault).expect("whole"), segment);
         for at in 0..blob.len() {
             let mut flipped = blob.clone();
             flipped[at] ^= 1 << (at % 8);
-            let error = decode(&flipped).expect_err("one bit is wrong");
+            let error = decode(&flipped, vault).expect_err("one bit is wrong");
             assert_eq!(matches!(error, StoreError::Refused(_)), at == 3, "at {at}: {error}");
-            assert!(matches!(decode(&blob[..at]), Err(StoreError::Damaged(_))), "cut at {at}");
+            assert!(matches!(decode(&blob[..at], vault), Err(StoreError::Damaged(_))), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_sealed_segment_needs_its_key_and_is_not_called_damaged_without_it() {
+        let [none, some] = vaults();
+        let deltas = b"somebody's papers".repeat(50);
+        let segment = Segment { from: 1, to: 2, max_event_time: EventTime(0), deltas };
+        let blob = encode(&segment, &some).expect("small enough");
+        assert!(!blob.windows(17).any(|bytes| bytes == b"somebody's papers"));
+        assert!(matches!(decode(&blob, &none), Err(StoreError::Refused(text)) if text.contains("privacy.key_file")));
+        // One from before there was a key.
+        assert_eq!(decode(&encode(&segment, &none).expect("small enough"), &some).expect("whole"), segment);
     }
 
     #[test]
     fn a_segment_of_nothing_reads_back() {
         let segment = Segment { from: 1, to: 2, max_event_time: EventTime(i64::MIN), deltas: Vec::new() };
-        assert_eq!(decode(&encode(&segment).expect("small enough")).expect("whole"), segment);
+        assert_eq!(
+            decode(&encode(&segment, &Vault::default()).expect("small enough"), &Vault::default()).expect("whole"),
+            segment
+        );
     }
 }

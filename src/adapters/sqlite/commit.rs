@@ -10,19 +10,21 @@ use super::fault::fault;
 use super::rows::Insert;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::engine::time::EventTime;
-use crate::pipeline::{Batch, DeadLetter, Emitted, FilePosition, LogRecord, Segment, Store, StoreError};
+use crate::pipeline::{Batch, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Store, StoreError};
+use crate::vault::{Place, Sealed, Vault, VaultError};
 
 /// Moves only from where the batch begins, so nothing is written twice and the rows below need no leniency: whatever they
 /// collide with is not ours.
 const POSITION: &str = "INSERT INTO position (id, next_offset, arrival) VALUES (0, ?, ?) ON CONFLICT (id) DO UPDATE \
                         SET next_offset = excluded.next_offset, arrival = excluded.arrival WHERE next_offset = ?";
 const WHERE_IS: &str = "SELECT next_offset FROM position WHERE id = 0";
-static LOG: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("INSERT INTO log (offset, kind, clock, arrival, source, tenant, client, body) VALUES", 8, ""));
+static LOG: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new("INSERT INTO log (offset, kind, clock, arrival, source, tenant, client, body, key) VALUES", 9, "")
+});
 static DECISIONS: LazyLock<Insert> =
     LazyLock::new(|| Insert::new("INSERT INTO decisions (tenant, quote_id, offset, revision, json) VALUES", 5, ""));
 static REJECTS: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("INSERT INTO rejects (offset, reason, error, pointer, file, line, raw) VALUES", 7, ""));
+    LazyLock::new(|| Insert::new("INSERT INTO rejects (offset, reason, error, pointer, file, line, raw, key) VALUES", 8, ""));
 static FILES: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new(
         "INSERT INTO file_positions (name, prefix_bytes, prefix_hash, byte_offset, lines) VALUES",
@@ -32,7 +34,8 @@ static FILES: LazyLock<Insert> = LazyLock::new(|| {
     )
 });
 const FORGET: &str = "DELETE FROM file_positions WHERE name = ?";
-const SEGMENT: &str = "INSERT INTO segments (from_offset, to_offset, max_event_time, checksum, deltas) VALUES (?, ?, ?, ?, ?)";
+const SEGMENT: &str =
+    "INSERT INTO segments (from_offset, to_offset, max_event_time, checksum, deltas, key) VALUES (?, ?, ?, ?, ?, ?)";
 /// Only from the front: what is kept stays contiguous, and the newest segment always stays.
 const EXPIRE: &str = "DELETE FROM segments WHERE from_offset < coalesce(\
                         (SELECT min(from_offset) FROM segments WHERE max_event_time >= ?), \
@@ -45,7 +48,9 @@ impl Store for SqliteStore {
             self.reopen().map_err(|error| error.at(&self.path))?;
         }
         let expire = self.oldest.is_some_and(|oldest| oldest < batch.horizon);
-        let done = self.runtime.block_on(write(&mut self.connection, batch, self.oldest, expire));
+        // Before the transaction, and before a try that may follow: what fails here has touched nothing.
+        let sealed = SealedBatch::new(&self.vault, batch)?;
+        let done = self.runtime.block_on(write(&mut self.connection, &sealed, self.oldest, expire));
         self.is_suspect = done.is_err();
         match done.map_err(|error| error.at(&self.path))? {
             Some(oldest) => self.oldest = Some(oldest),
@@ -56,13 +61,45 @@ impl Store for SqliteStore {
     }
 }
 
+/// A batch with its personal data as it is stored.
+struct SealedBatch<'a> {
+    batch: &'a Batch,
+    records: Vec<(&'a LogRecord, Sealed)>,
+    dead_letters: Vec<(&'a DeadLetter, Sealed)>,
+    deltas: Sealed,
+}
+
+impl SealedBatch<'_> {
+    fn new<'a>(vault: &Vault, batch: &'a Batch) -> Result<SealedBatch<'a>, VaultError> {
+        let record = |record: &'a LogRecord| {
+            let is_personal = record.kind == RecordKind::Quote;
+            let body =
+                if is_personal { vault.seal(Place::Log(record.offset), &record.body)? } else { Sealed::plain(&record.body) };
+            Ok((record, body))
+        };
+        let letter = |letter: &'a DeadLetter| Ok((letter, vault.seal(Place::Reject(letter.offset), &letter.raw)?));
+        let Segment { from, to, .. } = batch.segment;
+        Ok(SealedBatch {
+            batch,
+            records: batch.records.iter().map(record).collect::<Result<_, VaultError>>()?,
+            dead_letters: batch.dead_letters.iter().map(letter).collect::<Result<_, VaultError>>()?,
+            deltas: vault.seal(Place::Segment(from, to), &batch.segment.deltas)?,
+        })
+    }
+}
+
+fn key(sealed: &Sealed) -> Option<i64> {
+    sealed.key.map(|key| i64::from(key.0))
+}
+
 /// Returns the newest event time of the oldest segment; `None` when the batch was durable already.
 async fn write(
     connection: &mut SqliteConnection,
-    batch: &Batch,
+    sealed: &SealedBatch<'_>,
     oldest: Option<EventTime>,
     expire: bool,
 ) -> Result<Option<EventTime>, StoreError> {
+    let batch = sealed.batch;
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     for name in &batch.forgotten {
         sqlx::query(FORGET).bind(name.clone()).execute(&mut *tx).await.map_err(fault)?;
@@ -74,7 +111,7 @@ async fn write(
     if !move_position(&mut tx, batch).await? {
         return Ok(None);
     }
-    let oldest = write_rows(&mut tx, batch, oldest, expire).await.map_err(fault)?;
+    let oldest = write_rows(&mut tx, sealed, oldest, expire).await.map_err(fault)?;
     tx.commit().await.map_err(fault)?;
     Ok(Some(oldest))
 }
@@ -98,11 +135,12 @@ async fn move_position(tx: &mut SqliteConnection, batch: &Batch) -> Result<bool,
 
 async fn write_rows(
     tx: &mut SqliteConnection,
-    batch: &Batch,
+    sealed: &SealedBatch<'_>,
     oldest: Option<EventTime>,
     expire: bool,
 ) -> Result<EventTime, Error> {
-    LOG.run(tx, &batch.records, |query, r: &LogRecord| {
+    let SealedBatch { batch, records, dead_letters, deltas } = sealed;
+    LOG.run(tx, records, |query, (r, body): &(&LogRecord, Sealed)| {
         query
             .bind(to_sql(r.offset))
             .bind(r.kind as i64)
@@ -111,7 +149,8 @@ async fn write_rows(
             .bind(r.source as i64)
             .bind(r.tenant.clone())
             .bind(r.client.clone())
-            .bind(r.body.clone())
+            .bind(body.bytes.clone())
+            .bind(key(body))
     })
     .await?;
     DECISIONS
@@ -125,10 +164,10 @@ async fn write_rows(
         })
         .await?;
     REJECTS
-        .run(tx, &batch.dead_letters, |query, d: &DeadLetter| {
+        .run(tx, dead_letters, |query, (d, raw): &(&DeadLetter, Sealed)| {
             let (file, line) = d.file.clone().unzip();
             let query = query.bind(to_sql(d.offset)).bind(d.reason).bind(d.error.clone()).bind(d.pointer.clone());
-            query.bind(file).bind(line.map(to_sql)).bind(d.raw.clone())
+            query.bind(file).bind(line.map(to_sql)).bind(raw.bytes.clone()).bind(key(raw))
         })
         .await?;
     FILES
@@ -137,7 +176,7 @@ async fn write_rows(
             query.bind(to_sql(f.byte_offset)).bind(to_sql(f.lines))
         })
         .await?;
-    insert_segment(tx, &batch.segment).await?;
+    insert_segment(tx, &batch.segment, deltas).await?;
     if expire {
         sqlx::query(EXPIRE).bind(batch.horizon.0).execute(&mut *tx).await?;
     }
@@ -147,13 +186,14 @@ async fn write_rows(
     }
 }
 
-async fn insert_segment(tx: &mut SqliteConnection, segment: &Segment) -> Result<(), Error> {
+async fn insert_segment(tx: &mut SqliteConnection, segment: &Segment, deltas: &Sealed) -> Result<(), Error> {
     sqlx::query(SEGMENT)
         .bind(to_sql(segment.from))
         .bind(to_sql(segment.to))
         .bind(segment.max_event_time.0)
         .bind(to_sql(checksum(segment)))
-        .bind(segment.deltas.as_slice())
+        .bind(deltas.bytes.as_slice())
+        .bind(key(deltas))
         .execute(tx)
         .await?;
     Ok(())

@@ -9,13 +9,14 @@ use super::fault::fault;
 use super::{SqliteStore, from_sql};
 use crate::engine::time::{ArrivalTime, EventTime};
 use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError};
+use crate::vault::{KeyId, Place, Sealed, Vault, VaultError};
 
 /// What to do about what the log can give back, and about what it cannot.
 pub(super) const REBUILD: &str = "run `quoteguard rebuild` to compute it from the log again";
-const RESTORE: &str = "restore a whole copy of the file";
+pub(super) const RESTORE: &str = "restore a whole copy of the file";
 
 const RULE_BOOKS: &str = "SELECT offset, arrival, client, body FROM log WHERE kind = 1 ORDER BY offset";
-const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas FROM segments ORDER BY from_offset";
+const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas, key FROM segments ORDER BY from_offset";
 const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
                         coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
                         coalesce((SELECT arrival FROM position WHERE id = 0), 0)";
@@ -41,11 +42,11 @@ impl SqliteStore {
 impl CheckpointStore for SqliteStore {
     /// SQLite steps rows on its own thread while `each` works on this one.
     fn segments(&mut self, each: &mut dyn FnMut(Segment) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let connection = &mut self.connection;
-        self.runtime.block_on(async {
+        let SqliteStore { connection, vault, runtime, .. } = self;
+        runtime.block_on(async {
             let mut rows = sqlx::query(SEGMENTS).fetch(connection);
             while let Some(row) = rows.try_next().await.map_err(fault)? {
-                each(segment(&row)?)?;
+                each(segment(&row, vault)?)?;
             }
             Ok(())
         })
@@ -98,13 +99,30 @@ pub(super) async fn file_positions(connection: &mut SqliteConnection) -> Result<
     rows.iter().map(position).collect::<Result<_, sqlx::Error>>().map_err(fault)
 }
 
-fn segment(row: &SqliteRow) -> Result<Segment, StoreError> {
+/// The key that the bytes of a row are sealed with.
+pub(super) fn key(row: &SqliteRow, column: usize) -> Result<Option<KeyId>, sqlx::Error> {
+    // A number that no key can have names one that is not there.
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(|key| KeyId(u32::try_from(key).unwrap_or(u32::MAX))))
+}
+
+/// Without its key a record is not damaged: somebody has to give it.
+pub(super) fn sealed_fault(what: &str, error: VaultError, remedy: &str) -> StoreError {
+    match error {
+        VaultError::Damaged(_) => StoreError::Damaged(format!("{what}: {error}; {remedy}")),
+        other => StoreError::Refused(format!("{what}: {other}")),
+    }
+}
+
+fn segment(row: &SqliteRow, vault: &Vault) -> Result<Segment, StoreError> {
     let read = || {
         let (from, to) = (from_sql(row.try_get(0)?), from_sql(row.try_get(1)?));
         let segment = Segment { from, to, max_event_time: EventTime(row.try_get(2)?), deltas: row.try_get(4)? };
-        Ok::<_, sqlx::Error>((segment, from_sql(row.try_get(3)?)))
+        Ok::<_, sqlx::Error>((segment, from_sql(row.try_get(3)?), key(row, 5)?))
     };
-    let (segment, stored) = read().map_err(fault)?;
+    let (mut segment, stored, key) = read().map_err(fault)?;
+    let Segment { from, to, .. } = segment;
+    let opened = vault.open(Place::Segment(from, to), Sealed { key, bytes: segment.deltas });
+    segment.deltas = opened.map_err(|error| sealed_fault(&format!("segment at offset {from}"), error, REBUILD))?;
     if stored != checksum(&segment) {
         return Err(StoreError::Damaged(format!("segment at offset {}: its checksum does not match; {REBUILD}", segment.from)));
     }

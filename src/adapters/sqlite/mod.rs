@@ -12,10 +12,12 @@ mod open;
 mod read;
 mod rebuild;
 mod recognise;
+mod reseal;
 mod rows;
 mod wal;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -26,10 +28,12 @@ pub use open::{Opened, open};
 pub use read::{Reader, RecordedLog, recorded_log};
 pub use rebuild::{Rebuild, Replaced};
 pub use recognise::is_sqlite;
+pub use reseal::{Resealed, reseal};
 use wal::Checkpointer;
 
 use crate::engine::time::EventTime;
 use crate::pipeline::StoreError;
+use crate::vault::Vault;
 
 /// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
 pub struct SqliteStore {
@@ -40,6 +44,8 @@ pub struct SqliteStore {
     runtime: Handle,
     /// For messages.
     path: PathBuf,
+    /// Seals the forms, and what was made of them.
+    vault: Arc<Vault>,
     /// Newest event time of the oldest segment, once known.
     oldest: Option<EventTime>,
     checkpointer: Checkpointer,

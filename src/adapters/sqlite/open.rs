@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -15,6 +16,7 @@ use super::wal::{Checkpointer, PAGES_MAX};
 use super::{Reader, SqliteStore, load, meta};
 use crate::engine::state::Settings;
 use crate::pipeline::{FilePosition, StoreError};
+use crate::vault::Vault;
 
 /// Connections of the read pool. Beyond: lookups wait for one.
 const READERS_MAX: u32 = 4;
@@ -30,17 +32,22 @@ pub struct Opened {
     pub files: Vec<FilePosition>,
 }
 
-/// Opens or creates the file; `settings.log_id` is replaced by the file's.
+/// Opens or creates the file; `settings.log_id` is replaced by the file's. What is written is sealed with the vault's first key.
 ///
 /// # Errors
 /// [`StoreError::Refused`] when another process holds it, it is not ours, a newer or other version wrote it, or a fixed setting
 /// differs.
-pub async fn open(path: &Path, settings: Settings) -> Result<Opened, StoreError> {
-    open_as(path, settings, None).await
+pub async fn open(path: &Path, settings: Settings, vault: Arc<Vault>) -> Result<Opened, StoreError> {
+    open_as(path, settings, vault, None).await
 }
 
 /// [`open`]; a file that is created gets the given log id, or else a random one.
-pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<&str>) -> Result<Opened, StoreError> {
+pub(super) async fn open_as(
+    path: &Path,
+    mut settings: Settings,
+    vault: Arc<Vault>,
+    log_id: Option<&str>,
+) -> Result<Opened, StoreError> {
     let (lock, _) = claim(path).await?;
     private().open(path).map_err(|e| StoreError::Unavailable(e.to_string()))?;
     let options = SqliteConnectOptions::new()
@@ -51,7 +58,7 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", PAGES_MAX);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
-    sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(|e| migration(path, e))?;
+    migrate(&mut connection, path).await?;
     settings.log_id = meta::identify(&mut connection, path, &settings, log_id).await?.into();
     let files = load::file_positions(&mut connection).await?;
     let read_only = options.clone().read_only(true);
@@ -61,8 +68,13 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
     let runtime = Handle::current();
     let path = path.to_owned();
     let (oldest, is_suspect) = (None, false);
-    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, checkpointer, _lock: lock };
+    let store = SqliteStore { connection, options, is_suspect, runtime, path, vault, oldest, checkpointer, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
+}
+
+/// Brings the schema to this release.
+pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    sqlx::migrate!("migrations/sqlite").run(connection).await.map_err(|e| migration(path, e))
 }
 
 /// A file that holds people's papers is its owner's alone; SQLite gives its companions the same mode.

@@ -1,22 +1,29 @@
 //! Reads beside the writer: decisions for HTTP, the log for replay.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Connection, Row};
 use tokio::runtime::Runtime;
 
 use super::fault::fault;
+use super::load::{RESTORE, key, sealed_fault};
 use super::recognise::Found;
 use super::{from_sql, meta, recognise, to_sql};
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::{Decisions, Log, LogRecord, Reading, RecordKind, Source, StoreError};
+use crate::vault::{Place, Sealed, Vault};
 
 const LATEST: &str = "SELECT json FROM decisions WHERE tenant = ? AND quote_id = ? ORDER BY offset DESC, revision DESC LIMIT 1";
-const RECORDS: &str = "SELECT offset, kind, clock, arrival, source, tenant, client, body FROM log \
+const RECORDS: &str = "SELECT offset, kind, clock, arrival, source, tenant, client, body, key FROM log \
                        WHERE offset >= ? ORDER BY offset LIMIT ?";
+/// Of a file that no release with keys has opened for writing.
+const RECORDS_WITHOUT_KEYS: &str = "SELECT offset, kind, clock, arrival, source, tenant, client, body, NULL FROM log \
+                                    WHERE offset >= ? ORDER BY offset LIMIT ?";
+const HAS_KEYS: &str = "SELECT count(*) > 0 FROM pragma_table_info('log') WHERE name = 'key'";
 const NEWEST_BOOK: &str = "SELECT body FROM log WHERE kind = ? ORDER BY offset DESC LIMIT 1";
 
 /// Read-only and shared; sees every committed batch.
@@ -53,18 +60,20 @@ pub struct RecordedLog {
     runtime: Runtime,
     connection: SqliteConnection,
     settings: Settings,
+    vault: Arc<Vault>,
+    has_keys: bool,
     len: u64,
     next: u64,
 }
 
 /// Opens a service's file for replay; the service may be running. Call it, and what it gives, from outside of a runtime.
-pub fn recorded_log(path: &Path) -> Result<RecordedLog, StoreError> {
+pub fn recorded_log(path: &Path, vault: Arc<Vault>) -> Result<RecordedLog, StoreError> {
     let (runtime, mut connection) = connect(path)?;
     if runtime.block_on(recognise::tables(&mut connection, path))? == Found::Nothing {
         return Err(recognise::holds_no_log(path));
     }
     let settings = runtime.block_on(meta::recorded(&mut connection, path))?;
-    RecordedLog::new(runtime, connection, settings)
+    RecordedLog::new(runtime, connection, settings, vault)
 }
 
 fn connect(path: &Path) -> Result<(Runtime, SqliteConnection), StoreError> {
@@ -77,15 +86,22 @@ fn connect(path: &Path) -> Result<(Runtime, SqliteConnection), StoreError> {
 
 impl RecordedLog {
     /// To be decided again under other settings than it was.
-    pub(super) fn open(path: &Path, settings: Settings) -> Result<RecordedLog, StoreError> {
+    pub(super) fn open(path: &Path, settings: Settings, vault: Arc<Vault>) -> Result<RecordedLog, StoreError> {
         let (runtime, connection) = connect(path)?;
-        RecordedLog::new(runtime, connection, settings)
+        RecordedLog::new(runtime, connection, settings, vault)
     }
 
-    fn new(runtime: Runtime, mut connection: SqliteConnection, settings: Settings) -> Result<RecordedLog, StoreError> {
+    fn new(
+        runtime: Runtime,
+        mut connection: SqliteConnection,
+        settings: Settings,
+        vault: Arc<Vault>,
+    ) -> Result<RecordedLog, StoreError> {
         let count = runtime.block_on(sqlx::query("SELECT count(*) FROM log").fetch_one(&mut connection));
         let len = count.and_then(|row| row.try_get(0)).map(from_sql).map_err(fault)?;
-        Ok(RecordedLog { runtime, connection, settings, len, next: 0 })
+        let has_keys = runtime.block_on(sqlx::query(HAS_KEYS).fetch_one(&mut connection));
+        let has_keys = has_keys.and_then(|row| row.try_get(0)).map_err(fault)?;
+        Ok(RecordedLog { runtime, connection, settings, vault, has_keys, len, next: 0 })
     }
 
     /// Waits until the file is let go.
@@ -113,9 +129,10 @@ impl Log for RecordedLog {
     }
 
     fn page(&mut self, limit: usize) -> Result<Vec<LogRecord>, StoreError> {
-        let query = sqlx::query(RECORDS).bind(to_sql(self.next)).bind(to_sql(limit as u64));
+        let records = if self.has_keys { RECORDS } else { RECORDS_WITHOUT_KEYS };
+        let query = sqlx::query(records).bind(to_sql(self.next)).bind(to_sql(limit as u64));
         let rows = self.runtime.block_on(query.fetch_all(&mut self.connection)).map_err(fault)?;
-        let records = rows.iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        let records = rows.iter().map(|row| record(row, &self.vault)).collect::<Result<Vec<_>, _>>()?;
         for record in &records {
             if record.offset != self.next {
                 return Err(StoreError::Damaged(format!("the log has no record at offset {}", self.next)));
@@ -126,10 +143,13 @@ impl Log for RecordedLog {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<LogRecord, StoreError> {
+fn record(row: &SqliteRow, vault: &Vault) -> Result<LogRecord, StoreError> {
     let number = |column: usize| row.try_get::<i64, _>(column).map_err(fault);
     let offset = from_sql(number(0)?);
     let unknown = |what: &str| StoreError::Damaged(format!("the log record at offset {offset} has an unknown {what}"));
+    let sealed = Sealed { key: key(row, 8).map_err(fault)?, bytes: row.try_get(7).map_err(fault)? };
+    let body = vault.open(Place::Log(offset), sealed);
+    let body = body.map_err(|error| sealed_fault(&format!("the log record at offset {offset}"), error, RESTORE))?;
     Ok(LogRecord {
         offset,
         kind: RecordKind::from_code(number(1)?).ok_or_else(|| unknown("kind"))?,
@@ -138,7 +158,7 @@ fn record(row: &SqliteRow) -> Result<LogRecord, StoreError> {
         source: Source::from_code(number(4)?).ok_or_else(|| unknown("source"))?,
         tenant: row.try_get::<String, _>(5).map_err(fault)?.into(),
         client: row.try_get::<Option<String>, _>(6).map_err(fault)?.map(Into::into),
-        body: row.try_get(7).map_err(fault)?,
+        body,
     })
 }
 

@@ -6,23 +6,25 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
 use super::fault::fault;
-use super::open::{Lock, claim, open_as};
+use super::open::{Lock, claim, migrate, open_as};
 use super::read::RecordedLog;
 use super::recognise::{Found, beside, holds_no_log};
 use super::{Opened, SqliteStore, load, meta, wal};
 use crate::engine::state::Settings;
 use crate::pipeline::StoreError;
+use crate::vault::Vault;
 
 /// What only the old file knows: the bytes of records that were no quotes, where a file's records came from, and how far
 /// watched files have been read.
 const COPY: [&str; 3] = [
-    "INSERT INTO rejects SELECT o.offset, o.reason, o.error, o.pointer, o.file, o.line, o.raw \
+    "INSERT INTO rejects SELECT o.offset, o.reason, o.error, o.pointer, o.file, o.line, o.raw, o.key \
      FROM old.rejects o JOIN main.log l ON l.offset = o.offset WHERE l.kind = 2",
     "UPDATE rejects SET file = o.file, line = o.line FROM old.rejects o WHERE o.offset = rejects.offset",
     "INSERT INTO file_positions SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM old.file_positions",
@@ -61,7 +63,7 @@ impl Rebuild {
     /// # Errors
     /// [`StoreError::Refused`] when the file is not ours, a service runs on it, or the `.bak` of an earlier rebuild is there;
     /// [`StoreError::Damaged`] when the log has lost its end.
-    pub fn begin(path: &Path, mut settings: Settings, runtime: &Handle) -> Result<Rebuild, StoreError> {
+    pub fn begin(path: &Path, mut settings: Settings, vault: Arc<Vault>, runtime: &Handle) -> Result<Rebuild, StoreError> {
         if !path.exists() {
             return Err(StoreError::Refused(format!(
                 "{}: no such file; name one in storage.path or with --data",
@@ -83,9 +85,10 @@ impl Rebuild {
         settings.log_id = runtime.block_on(prepare(path))?.into();
         let new = beside(path, ".rebuild");
         remove(&new).map_err(io_error)?;
-        let Opened { store, reader, .. } = runtime.block_on(open_as(&new, settings.clone(), Some(&settings.log_id)))?;
+        let Opened { store, reader, .. } =
+            runtime.block_on(open_as(&new, settings.clone(), vault.clone(), Some(&settings.log_id)))?;
         runtime.block_on(reader.close());
-        let log = RecordedLog::open(path, settings)?;
+        let log = RecordedLog::open(path, settings, vault)?;
         Ok(Rebuild { log, store, old: path.to_owned(), new, runtime: runtime.clone(), _lock: lock })
     }
 
@@ -116,13 +119,15 @@ fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Folds the WAL into the old file, so that its name alone carries all of it, and looks whether its log is whole. Returns its id.
+/// Folds the WAL into the old file, so that its name alone carries all of it, gives it the columns of this release, and looks whether
+/// its log is whole. Returns its id.
 async fn prepare(path: &Path) -> Result<String, StoreError> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     if wal::truncate(&mut connection).await.map_err(fault)?.is_busy {
         return Err(StoreError::Unavailable("another program reads the file; close it and try again".to_owned()));
     }
+    migrate(&mut connection, path).await?;
     load::check_end(&mut connection).await?;
     let id = meta::log_id(&mut connection).await?;
     connection.close().await.map_err(fault)?;

@@ -6,7 +6,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Error};
 
-/// Largest first. The widest table binds 8 values a row, far below SQLite's 32,766.
+/// Largest first. The widest table binds 9 values a row, far below SQLite's 32,766.
 const CHUNK_ROWS: [usize; 3] = [64, 8, 1];
 
 pub type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;

@@ -16,7 +16,8 @@ use crate::pipeline::{
 /// The store on a runtime of its own: its methods must be called from outside of one.
 fn with_store(path: &Path, act: impl FnOnce(&mut SqliteStore, Vec<FilePosition>)) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let Opened { mut store, reader, files, .. } = runtime.block_on(open(path, Settings::default())).expect("opens");
+    let Opened { mut store, reader, files, .. } =
+        runtime.block_on(open(path, Settings::default(), Arc::default())).expect("opens");
     act(&mut store, files);
     runtime.block_on(reader.close());
     store.close();

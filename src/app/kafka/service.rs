@@ -199,7 +199,7 @@ impl Starting {
         let elsewhere = Arc::new(elsewhere);
         let shared = Arc::new(Shared {
             config: self.kafka.clone(),
-            redis: self.config.redis.options(),
+            redis: redis::Options { vault: Arc::new(self.config.privacy.vault()?), ..self.config.redis.options() },
             settings,
             partitions,
             is_event_time: self.config.time.arrival.clock() == ArrivalClock::Event,

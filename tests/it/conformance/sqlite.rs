@@ -1,6 +1,7 @@
 //! The embedded store.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use quoteguard::adapters::sqlite::{Opened, SqliteStore, open};
 use quoteguard::engine::state::Settings;
@@ -32,7 +33,7 @@ impl Sqlite {
 
     fn open(&mut self) -> Result<&mut SqliteStore, StoreError> {
         if self.store.is_none() {
-            let Opened { store, reader, .. } = self.runtime.block_on(open(&self.path(), Settings::default()))?;
+            let Opened { store, reader, .. } = self.runtime.block_on(open(&self.path(), Settings::default(), Arc::default()))?;
             self.runtime.block_on(reader.close());
             self.store = Some(store);
         }

@@ -1,0 +1,48 @@
+//! `quoteguard keys`: the keys that personal data is sealed with.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use super::commands::progress_bar;
+use crate::adapters::sqlite::{Resealed, reseal};
+use crate::config::{Config, Flags};
+use crate::vault::new_key;
+
+#[derive(Subcommand)]
+pub enum KeysCommand {
+    /// Print a new key: a line for `privacy.key_file`, to be put above those that are there
+    New,
+    /// Seal everything in a stopped service's SQLite file with the first key, so that older ones can be taken out
+    Reseal {
+        /// SQLite file of a service that is stopped
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
+        /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+pub fn keys(command: &KeysCommand) -> Result<ExitCode> {
+    match command {
+        KeysCommand::New => writeln!(stdout(), "{}", new_key()?)?,
+        KeysCommand::Reseal { data, config } => {
+            let config = Config::load(&Flags { data: data.clone(), config: config.clone(), ..Flags::default() })?;
+            let vault = Arc::new(config.privacy.vault()?);
+            let path = &config.storage.path;
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+            let progress = progress_bar("{spinner} {human_pos} rows  {per_sec}");
+            let Resealed { rows } = reseal(path, &vault, runtime.handle(), |rows| progress.inc(rows))
+                .with_context(|| format!("{} is not sealed throughout; run it again", path.display()))?;
+            progress.finish_and_clear();
+            let with = vault.key().map_or("without a key".to_owned(), |key| format!("with key {key}"));
+            writeln!(stdout(), "{rows} rows sealed anew {with}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
