@@ -19,4 +19,5 @@ pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, repl
 pub use kafka::{TopicsCommand, topics};
 pub use keys::{KeysCommand, keys};
 pub use rebuild::{RebuildArgs, rebuild};
+pub use rules_remote::{EraseArgs, erase};
 pub use service::{Service, StopReport};

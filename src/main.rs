@@ -1,5 +1,5 @@
 use clap::{Parser, Subcommand};
-use quoteguard::app::{self, BacktestArgs, ConfigCommand, KeysCommand, RebuildArgs, ReplayArgs, RulesCommand};
+use quoteguard::app::{self, BacktestArgs, ConfigCommand, EraseArgs, KeysCommand, RebuildArgs, ReplayArgs, RulesCommand};
 
 /// A quote is many small allocations that cross threads: a replay is 1.4 times as fast as with the system allocator.
 #[global_allocator]
@@ -12,7 +12,6 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
 #[derive(Subcommand)]
 enum Command {
     /// Run the service: HTTP, the watched folder, one SQLite file
@@ -30,6 +29,8 @@ enum Command {
     /// Check and test rule files, and put them in force in a running service
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Take quotes out of every later computation of a running service
+    Erase(EraseArgs),
     /// Make keys that personal data is sealed with, and seal what is stored with the newest
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
         #[cfg(feature = "kafka")]
         Command::Topics(command) => app::topics(&command),
         Command::Rules(command) => app::rules(&command),
+        Command::Erase(args) => app::erase(&args),
         Command::Keys(command) => app::keys(&command),
         Command::Config(command) => app::config(&command),
     })

@@ -27,7 +27,8 @@ use crate::pipeline::books::{BookVersion, Books, Shelf};
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
-use crate::pipeline::recover::{Recovered, recover};
+use crate::pipeline::recover::{Logged, Recovered, recover};
+use crate::pipeline::rulings::Rulings;
 use crate::pipeline::writer::{self, Writer};
 use crate::pipeline::{Decisions, FilePosition, StoreError};
 
@@ -75,6 +76,7 @@ impl Service {
         let parts = HttpParts {
             queue: queue.clone(),
             books: books.clone(),
+            rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
             metrics: metrics.clone(),
             health: health.clone(),
@@ -154,6 +156,7 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
 pub(super) struct HttpParts {
     pub queue: Queue,
     pub books: Arc<Books>,
+    pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
@@ -165,10 +168,11 @@ pub(super) fn start_http(
     config: &Config,
     parts: HttpParts,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
-    let HttpParts { queue, books, decisions, metrics, health } = parts;
+    let HttpParts { queue, books, rulings, decisions, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         books,
+        rulings,
         retention_secs: config.time.retention_secs,
         decisions,
         metrics,
@@ -229,7 +233,8 @@ struct Parts {
 }
 
 fn load(store: &mut SqliteStore, settings: &Settings) -> Result<Recovered, StoreError> {
-    recover(store.rule_books()?, store, settings)
+    let logged = Logged { books: store.rule_books()?, rulings: store.rulings()? };
+    recover(logged, store, settings)
 }
 
 /// Loads the window and runs the loop on a thread of its own; the receiver gets its end.

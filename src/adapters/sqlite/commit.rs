@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Error, Row};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::erase;
 use super::fault::fault;
 use super::rows::Insert;
 use super::{SqliteStore, from_sql, to_sql};
@@ -50,7 +51,7 @@ impl Store for SqliteStore {
         let expire = self.oldest.is_some_and(|oldest| oldest < batch.horizon);
         // Before the transaction, and before a try that may follow: what fails here has touched nothing.
         let sealed = SealedBatch::new(&self.vault, batch)?;
-        let done = self.runtime.block_on(write(&mut self.connection, &sealed, self.oldest, expire));
+        let done = self.runtime.block_on(write(&mut self.connection, &sealed, &self.vault, self.oldest, expire));
         self.is_suspect = done.is_err();
         match done.map_err(|error| error.at(&self.path))? {
             Some(oldest) => self.oldest = Some(oldest),
@@ -88,7 +89,8 @@ impl SealedBatch<'_> {
     }
 }
 
-fn key(sealed: &Sealed) -> Option<i64> {
+/// As a column has it.
+pub(super) fn key(sealed: &Sealed) -> Option<i64> {
     sealed.key.map(|key| i64::from(key.0))
 }
 
@@ -96,10 +98,14 @@ fn key(sealed: &Sealed) -> Option<i64> {
 async fn write(
     connection: &mut SqliteConnection,
     sealed: &SealedBatch<'_>,
+    vault: &Vault,
     oldest: Option<EventTime>,
     expire: bool,
 ) -> Result<Option<EventTime>, StoreError> {
     let batch = sealed.batch;
+    if !batch.erasures.is_empty() {
+        erase::overwrite_freed(connection, true).await?;
+    }
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     for name in &batch.forgotten {
         sqlx::query(FORGET).bind(name.clone()).execute(&mut *tx).await.map_err(fault)?;
@@ -112,7 +118,13 @@ async fn write(
         return Ok(None);
     }
     let oldest = write_rows(&mut tx, sealed, oldest, expire).await.map_err(fault)?;
+    for erasure in &batch.erasures {
+        erase::erase(&mut tx, erasure, vault).await?;
+    }
     tx.commit().await.map_err(fault)?;
+    if !batch.erasures.is_empty() {
+        erase::overwrite_freed(connection, false).await?;
+    }
     Ok(Some(oldest))
 }
 

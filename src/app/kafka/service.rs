@@ -81,6 +81,7 @@ impl KafkaService {
         let parts = HttpParts {
             queue,
             books: books.clone(),
+            rulings: log.clone(),
             decisions: decisions.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
