@@ -26,6 +26,7 @@ use crate::contract::quote::QuoteV1;
         rules::activate,
         rules::rollback,
         rules::approve,
+        rules::proposed,
         ops::livez,
         ops::readyz,
         ops::metrics,

@@ -13,6 +13,7 @@ pub mod fixed;
 pub mod health;
 pub mod partition;
 pub mod partitioner;
+pub mod patience;
 pub mod queue;
 pub mod rebuild;
 pub mod recover;
@@ -71,11 +72,14 @@ pub enum RecordKind {
     RuleBook = 1,
     /// A record that was no quote: it keeps its place, its bytes are with the dead letters.
     Skipped = 2,
+    /// A rule book that waits for the approval of a second person; it decides nothing.
+    Proposal = 4,
 }
 
 impl RecordKind {
     pub fn from_code(code: i64) -> Option<RecordKind> {
-        [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped].into_iter().find(|kind| *kind as i64 == code)
+        let kinds = [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped, RecordKind::Proposal];
+        kinds.into_iter().find(|kind| *kind as i64 == code)
     }
 }
 
@@ -91,7 +95,7 @@ pub struct LogRecord {
     pub tenant: Box<str>,
     /// Name of the API key, when one was used.
     pub client: Option<Box<str>>,
-    /// A quote as it came; the canonical source of a rule book; empty when skipped.
+    /// A quote as it came; the canonical source of a rule book, proposed ones too; empty when skipped.
     pub body: Vec<u8>,
 }
 

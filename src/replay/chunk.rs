@@ -44,6 +44,8 @@ pub enum ReadyRecord {
     Quote(Arc<Prepared>),
     /// A rule book of a recorded log.
     RuleBook,
+    /// One that waited for its approval: it keeps its place.
+    Proposal,
     /// Not a quote; `None` where the recorded log has the dead letter already.
     Skipped(Option<Box<Reject>>),
     /// Measured only up to here.

@@ -62,7 +62,7 @@ impl Replayed {
                 let book = from_canonical(text).map_err(|errors| anyhow!("the rule book at offset {at}: {}", join(&errors)))?;
                 Input::RuleBook { position, book: self.add_book(book) }
             }
-            ReadyRecord::Skipped(_) | ReadyRecord::Counted => Input::Skipped { position },
+            ReadyRecord::Proposal | ReadyRecord::Skipped(_) | ReadyRecord::Counted => Input::Skipped { position },
         })
     }
 

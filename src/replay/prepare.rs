@@ -37,6 +37,7 @@ fn record(chunk: &Chunk, i: usize, depth: Depth) -> ReadyRecord {
         Chunk::Log(records) => match records[i].kind {
             RecordKind::RuleBook => return ReadyRecord::RuleBook,
             RecordKind::Skipped => return ReadyRecord::Skipped(None),
+            RecordKind::Proposal => return ReadyRecord::Proposal,
             RecordKind::Quote => match decode(&records[i].body, Some(&records[i].tenant)) {
                 Ok(decoded) => Ok(decoded.quote),
                 Err(error) => Err(Refused {

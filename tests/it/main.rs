@@ -18,6 +18,8 @@ mod kafka_adapter;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
+mod kafka_rules;
+#[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
 mod oracle;
 mod overload;
@@ -29,6 +31,7 @@ mod proxy;
 mod quotes;
 mod rebuild;
 mod restart;
+mod rules_kept;
 mod rules_live;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;

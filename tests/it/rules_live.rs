@@ -296,8 +296,9 @@ async fn by_the_command_line() {
     let force = format!("version 2 ({hash}) is in force\n");
     for (by, args, code, says) in [
         ("boris", vec!["status"], 0, format!("proposed by anna: version 2 ({hash})")),
-        ("anna", vec!["approve", &hash], 1, "`anna` proposed it: somebody else has to approve it".into()),
-        ("boris", vec!["approve", &hash], 0, force.clone()),
+        ("anna", vec!["approve", &hash, "--yes"], 1, "`anna` proposed it: somebody else has to approve it".into()),
+        ("boris", vec!["approve", &hash], 1, "nothing has changed: answer `y`, or say --yes".into()),
+        ("boris", vec!["approve", &hash, "--yes"], 0, force.clone()),
         ("boris", vec!["status"], 0, format!("{force}  live   flag  many v1: Quotes upon quotes\n")),
         ("boris", vec!["activate", "book"], 0, "has this content and is in force already".into()),
         ("boris", vec!["activate", "book", "--after", "1"], 0, "is in force already".into()),

@@ -100,7 +100,7 @@ impl Controls for TopicControl {
                 return Err(ControlError::NotYet);
             }
         }
-        self.control.books_up_to(offset).last().map(compiled).transpose()
+        self.control.book_up_to(offset).as_ref().map(compiled).transpose()
     }
 }
 
@@ -116,8 +116,8 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
     redis::check(&shared.redis)?;
     let settings = Settings { partition: number, ..shared.settings.clone() };
     let mut store = RedisCheckpoints::new(&shared.redis, &settings.log_id, number)?;
-    let find = |wanted: &RuleBookRef| book_by_hash(&shared.control, &format!("{:016x}", wanted.hash));
-    let (loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, find) {
+    let find = |wanted: &RuleBookRef| book_by_hash(&shared.control, wanted.hash);
+    let (mut loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, find) {
         Ok(loaded) => (loaded, false),
         Err(error @ StoreError::Damaged(_)) => {
             tracing::error!(partition, %error, "the checkpoint is of no use: the log is decided again from its beginning");
@@ -126,6 +126,8 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
         }
         Err(error) => return Err(error.into()),
     };
+    let of_long_ago = shared.control.clone();
+    loaded.books.found_by(Arc::new(move |hash| book_by_hash(&of_long_ago, hash).map(Arc::new)));
     fault::point("loaded");
     check_log(shared, partition, &loaded.manifest)?;
     let (frontier, decisions_end) = frontier(shared, partition, &loaded.manifest)?;

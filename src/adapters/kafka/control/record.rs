@@ -28,6 +28,16 @@ pub enum ControlRecord {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
+    /// A rule book that waits for the approval of a second person, as the one of this version.
+    Proposal {
+        /// Canonical source.
+        source: String,
+        version: u32,
+        /// 16 hex digits.
+        hash: String,
+        /// Who proposes it.
+        by: String,
+    },
     /// Its offset is the epoch of the ownership.
     Claim { partition: i32, instance: String },
     #[serde(other)]
@@ -39,6 +49,7 @@ impl ControlRecord {
         match self {
             ControlRecord::Log { .. } => "log".to_owned(),
             ControlRecord::Book { .. } => "book".to_owned(),
+            ControlRecord::Proposal { hash, .. } => format!("proposal/{hash}"),
             ControlRecord::Claim { partition, .. } => format!("claim/{partition}"),
             ControlRecord::Unknown => "unknown".to_owned(),
         }
@@ -64,7 +75,8 @@ mod tests {
             ControlRecord::Log { log_id: "0".repeat(32), partitions: 4, settings: BTreeMap::from([("a".into(), "1".into())]) };
         let book = ControlRecord::Book { source: "[]".into(), version: 1, hash: "00ff".into(), by: Some("anna".into()) };
         let claim = ControlRecord::Claim { partition: 3, instance: "i".into() };
-        for (record, key) in [(log, "log"), (book, "book"), (claim, "claim/3")] {
+        let proposal = ControlRecord::Proposal { source: "[]".into(), version: 2, hash: "00fe".into(), by: "boris".into() };
+        for (record, key) in [(log, "log"), (book, "book"), (proposal, "proposal/00fe"), (claim, "claim/3")] {
             assert_eq!(record.key(), key);
             assert_eq!(ControlRecord::parse(&record.to_json()), Some(record));
         }
