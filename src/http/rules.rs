@@ -391,9 +391,9 @@ fn no_version(version: u32) -> Problem {
 
 const HASH: &str = "`hash` has 16 hex digits: that of the proposal";
 
-fn parse_hash(hash: &str) -> Result<u64, Problem> {
+fn parse_hash(hash: &str) -> Result<u64, Refusal> {
     let parsed = u64::from_str_radix(hash, 16).ok().filter(|_| hash.len() == 16);
-    parsed.ok_or_else(|| Problem::bad_request(HASH))
+    parsed.ok_or_else(|| Problem::bad_request(HASH).into())
 }
 
 fn hex(hash: u64) -> String {
