@@ -1,6 +1,7 @@
 //! Every metric of the service, registered once and passed to the pipeline and HTTP. Labels never hold personal data or ids.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::engine::decision::{Decision, RuleBookRef, Verdict};
 use crate::engine::rules::Fault;
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
-use crate::engine::time::{ArrivalTime, SECOND};
+use crate::engine::time::{ArrivalTime, EventTime, SECOND};
 use crate::pipeline::breaker::Counts;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
@@ -46,6 +47,8 @@ pub struct Metrics {
     rule_outside: IntGaugeVec,
     rule_trips: IntCounterVec,
     applicants: IntCounter,
+    /// Microseconds.
+    watched: AtomicI64,
     referred_applicants: IntCounterVec,
     ruleset_info: IntGaugeVec,
     ruleset_reload: IntGauge,
@@ -104,8 +107,14 @@ impl Metrics {
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule matched.", &["rule", "mode"])?,
             rule_outside: int_gauges(&r, "rule_outside_band", "1 while it refers more than `expected`.", &["rule"])?,
             rule_trips: counters(&r, "rule_breaker_trips_total", "Times the breaker put it in shadow.", &["rule"])?,
-            applicants: counter(&r, "applicants_total", "Applicants seen first: quotes that link to none before.")?,
-            referred_applicants: counters(&r, "referred_applicants_total", "Cases opened, by each rule.", &["rule"])?,
+            applicants: counter(&r, "applicants_total", "Quotes within the breaker's window that link to none before.")?,
+            watched: AtomicI64::new(i64::MAX),
+            referred_applicants: counters(
+                &r,
+                "referred_applicants_total",
+                "Cases opened within that window, by rule.",
+                &["rule"],
+            )?,
             rule_errors: counters(&r, "rule_errors_total", "Quotes for which a rule had no value.", &["rule", "kind"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
             ruleset_reload: gauge(&r, "ruleset_last_reload_successful", "1 unless the rules folder was refused.")?,
@@ -311,9 +320,11 @@ impl Metrics {
         if decision.flags.has(crate::engine::decision::Flag::Late) {
             self.late_quotes.inc();
         }
-        self.applicants.inc_by(u64::from(decision.linked_total == 0));
+        // What happened before the window of those who watch is history: files, or a log that is decided again.
+        let is_now = self.is_watched(decision.event_time);
+        self.applicants.inc_by(u64::from(is_now && decision.linked_total == 0));
         for reason in &decision.reasons {
-            if decision.opens_case() {
+            if is_now && decision.opens_case() {
                 self.referred_applicants.with_label_values(&[&*reason.rule]).inc();
             }
             self.rule_hits.with_label_values(&[&*reason.rule, "live"]).inc();
@@ -321,6 +332,15 @@ impl Metrics {
         for rule in &decision.shadow {
             self.rule_hits.with_label_values(&[&**rule, "shadow"]).inc();
         }
+    }
+
+    /// Applicants and cases count as long as they are not older than this, microseconds; all of them until it is said.
+    pub fn watch(&self, window: i64) {
+        self.watched.store(window, Ordering::Relaxed);
+    }
+
+    fn is_watched(&self, at: EventTime) -> bool {
+        SystemClock.now().0.saturating_sub(at.0) <= self.watched.load(Ordering::Relaxed)
     }
 
     /// Of these rules, since the start.
@@ -399,6 +419,10 @@ fn seconds(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<Hist
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::decision::{DecisionId, Flags, Reason};
+    use crate::engine::delta::Delta;
+    use crate::engine::quote::Position;
+    use crate::engine::step::Gauges;
     use crate::pipeline::StoreError;
 
     #[test]
@@ -425,5 +449,48 @@ mod tests {
         assert!(text().contains(r#"quoteguard_checkpoint_age_seconds{partition="3"} 1.5"#), "{}", text());
         metrics.checkpoint_age(3, None);
         assert!(!text().contains(r#"partition="3""#), "{}", text());
+    }
+
+    /// The first referral of an applicant, by the rule `many`.
+    fn referred(event_time: EventTime) -> Step {
+        let decision_id = DecisionId(7 << 64);
+        let decision = Decision {
+            decision_id,
+            quote_id: "q".into(),
+            tenant: "t".into(),
+            revision: 1,
+            verdict: Verdict::Refer,
+            answer: Verdict::Refer,
+            referral_id: Some(decision_id.referral()),
+            reasons: vec![Reason { code: "MANY".into(), rule: "many".into(), text: "".into() }],
+            attempts: 1,
+            suspicious_attempts: 0,
+            suspicion: 0.0,
+            features: Vec::new(),
+            linked: Vec::new(),
+            linked_total: 0,
+            rule_book: RuleBookRef { version: 1, hash: 1 },
+            event_time,
+            position: Position { partition: 0, offset: 0 },
+            cause: None,
+            flags: Flags::default(),
+            shadow: Vec::new(),
+        };
+        let (delta, gauges, faults) = (Delta::default(), Gauges::default(), Vec::new());
+        Step { outcome: Outcome::Decided, decisions: vec![decision], delta, gauges, faults }
+    }
+
+    #[test]
+    fn what_watches_the_rules_is_not_told_of_history() {
+        let metrics = Metrics::new().expect("registered");
+        metrics.watch(3_600 * SECOND);
+        let now = SystemClock.now().0;
+        for (hours_ago, counted) in [(2, 0), (24 * 30, 0), (0, 1), (3, 1), (-1, 2)] {
+            metrics.step(Source::File, "osago", &referred(EventTime(now - hours_ago * 3_600 * SECOND)));
+            let told = metrics.referred_applicants(["many"].into_iter());
+            assert_eq!((told.applicants, told.referred["many"]), (counted, counted), "{hours_ago} hours ago");
+        }
+        let text = String::from_utf8(metrics.encode().expect("encodes")).expect("text");
+        assert!(text.contains(r#"quoteguard_rule_hits_total{mode="live",rule="many"} 5"#), "all are hits: {text}");
     }
 }

@@ -1,6 +1,5 @@
 //! `quoteguard rules check|test|explain|diff|schema`: what they find, and how it reads.
 
-mod diff;
 #[cfg(test)]
 mod docs;
 mod explain;
@@ -15,6 +14,7 @@ use std::io;
 use std::path::Path;
 
 use crate::contract::quote::decode;
+use crate::contract::rule_diff::diff as diff_books;
 use crate::contract::rule_file::{self, Loaded, RuleError};
 use crate::contract::rule_test::{Expectation, PairTest, RuleTest};
 use crate::engine::compare::levels;
@@ -24,7 +24,7 @@ use crate::engine::limits;
 use crate::engine::link::{Hubs, judge, weight};
 use crate::engine::matching::Matching;
 use crate::engine::rules::suggest::did_you_mean;
-use crate::engine::rules::{Mode, RuleBook, RuleSource, duration};
+use crate::engine::rules::{Mode, RuleBook, RuleSource, SHADOW_BOOK, duration};
 
 /// What a command prints on stdout, and whether it exits with 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +46,21 @@ pub trait Decide: FnMut(&RuleBook, &[Vec<u8>]) -> Result<Vec<Decided>, String> {
 
 impl<F: FnMut(&RuleBook, &[Vec<u8>]) -> Result<Vec<Decided>, String>> Decide for F {}
 
-/// The files of a book in a folder, rules, `matching.yaml` and `lists/NAME.csv`: by name, in the order of their names.
+const YAML: &[&str] = &["yaml", "yml"];
+const CSV: &[&str] = &["csv"];
+/// Where the files of a book lie in its folder, and of what kind they are.
+const PARTS: [(&str, &[&str]); 4] = [("", YAML), ("lists/", CSV), ("shadow/", YAML), ("shadow/lists/", CSV)];
+
+/// The files of a book in a folder, rules, `matching.yaml`, `lists/NAME.csv` and those of a second book in `shadow/`: by name within
+/// the folder, in the order of their names.
 pub fn read_folder(folder: &Path) -> io::Result<Vec<(String, String)>> {
-    let mut files = read_files(folder, &["yaml", "yml"])?;
-    let lists = folder.join("lists");
-    if lists.is_dir() {
-        files.extend(read_files(&lists, &["csv"])?);
+    let mut files = Vec::new();
+    for (part, extensions) in PARTS {
+        let within = folder.join(part);
+        if part.is_empty() || within.is_dir() {
+            let found = read_files(&within, extensions)?;
+            files.extend(found.into_iter().map(|(name, text)| (format!("{part}{name}"), text)));
+        }
     }
     files.sort();
     Ok(files)
@@ -60,12 +69,13 @@ pub fn read_folder(folder: &Path) -> io::Result<Vec<(String, String)>> {
 fn read_files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let is_wanted = path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted));
         if is_wanted && path.is_file() {
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-            files.push((path.display().to_string(), text));
+            files.push((entry.file_name().to_string_lossy().into_owned(), text));
         }
     }
     Ok(files)
@@ -98,13 +108,8 @@ pub fn explain(folder: &Path, id: Option<&str>) -> Report {
 
 /// What the book of one folder says otherwise than another's, and whether they say the same.
 pub fn diff(old: &Path, new: &Path) -> Result<(String, bool), Report> {
-    let lines = diff::diff(&load(old, None)?.book, &load(new, None)?.book);
+    let lines = diff_books(&load(old, None)?.book, &load(new, None)?.book);
     Ok((lines.iter().map(|line| format!("{line}\n")).collect(), lines.is_empty()))
-}
-
-/// A text that may span lines in its file, on one.
-fn sentence(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn load(folder: &Path, retention_secs: Option<i64>) -> Result<Loaded, Report> {
@@ -115,7 +120,12 @@ fn load(folder: &Path, retention_secs: Option<i64>) -> Result<Loaded, Report> {
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let retention_secs = retention_secs.unwrap_or(limits::WINDOW_SECS_MAX);
-    rule_file::load_within(1, &files, retention_secs).map_err(|errors| failed(listing(&errors)))
+    rule_file::load_within(1, &files, retention_secs).map_err(|errors| failed(listing(&within(folder, errors))))
+}
+
+/// Errors as they are told about files of this folder.
+pub fn within(folder: &Path, errors: Vec<RuleError>) -> Vec<RuleError> {
+    errors.into_iter().map(|error| error.within(folder)).collect()
 }
 
 /// All errors, one after the other, and their number.
@@ -154,24 +164,31 @@ pub struct TestFailure {
 }
 
 /// Runs every test of every rule, and every pair of the matching. A rule that is off or in shadow is live in its own tests, so that
-/// it can be seen to work.
+/// it can be seen to work; a second book in shadow is tested as if it stood alone.
 pub fn run_tests(loaded: &Loaded, mut decide: impl Decide) -> TestReport {
     let mut report = TestReport::default();
+    run_tests_of(loaded, "", &mut decide, &mut report);
+    if let Some(shadow) = &loaded.shadow {
+        run_tests_of(shadow, SHADOW_BOOK, &mut decide, &mut report);
+    }
+    report
+}
+
+fn run_tests_of(loaded: &Loaded, named: &str, decide: &mut impl Decide, report: &mut TestReport) {
     for rule in &loaded.rules {
-        let id = rule.source.id.to_string();
+        let id = format!("{named}{}", rule.source.id);
         if rule.tests.is_empty() {
             report.untested.push(id.clone());
         }
-        let book = book_for(&loaded.book, &id);
+        let book = book_for(&loaded.book, &rule.source.id);
         for test in &rule.tests {
-            let outcome = book.as_ref().map_err(Clone::clone).and_then(|book| run_test(book, test, &mut decide));
+            let outcome = book.as_ref().map_err(Clone::clone).and_then(|book| run_test(book, test, decide));
             report.note(&id, &test.name, outcome);
         }
     }
     for pair in &loaded.pairs {
         report.note("matching", &pair.name, run_pair(loaded.book.matching(), pair));
     }
-    report
 }
 
 /// The book with the tested rule live.

@@ -50,8 +50,8 @@ pub struct BacktestArgs {
     /// `shipped`, or a folder of rule files
     #[arg(long, value_name = "live|shipped|DIR", default_value = "live")]
     baseline: String,
-    /// What is known of the quotes, one a line: {"quote_id": "...", "honest": true}, {"quote_id": "...", "label": "confirmed"}, or
-    /// the truth file of a generated workload
+    /// What is known of the quotes, one a line: {"quote_id": "...", "honest": true}, an underwriter's {"case": "R-...", "disposition":
+    /// "confirmed"}, or the truth file of a generated workload
     #[arg(long, value_name = "FILE.jsonl")]
     labels: Option<PathBuf>,
     /// Write the report: one HTML page with charts and examples

@@ -120,7 +120,7 @@ pub fn finish(done: Result<ExitCode>) -> ExitCode {
 pub fn serve(flags: &Flags) -> Result<ExitCode> {
     let config = Config::load(flags)?;
     logs::init(&config.log)?;
-    let rules = rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?;
+    let rules = given(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let mut interrupt = Signals::new()?;
@@ -157,7 +157,7 @@ enum Running {
 }
 
 impl Running {
-    async fn start(config: &Config, rules: RuleBook) -> Result<Running> {
+    async fn start(config: &Config, rules: Given) -> Result<Running> {
         if config.kafka.brokers.is_none() {
             return Ok(Running::Embedded(Service::start(config, rules).await?));
         }
@@ -324,12 +324,26 @@ pub(super) fn rule_book(dir: Option<&Path>, retention_secs: i64) -> Result<RuleB
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let loaded = load_within(1, &files, retention_secs);
-    let loaded = loaded.map_err(|errors| anyhow!("{}", rule_commands::listing(&errors).trim_end()))?;
+    let loaded =
+        loaded.map_err(|errors| anyhow!("{}", rule_commands::listing(&rule_commands::within(dir, errors)).trim_end()))?;
     // A folder half copied would accept everything.
     if loaded.rules.is_empty() {
         return Err(anyhow!("rules.dir: {} holds no rule", dir.display()));
     }
     Ok(loaded.book)
+}
+
+/// The book that a service is started with, or why its folder gives none: a log that has a book goes on by that one.
+pub(super) type Given = Result<RuleBook, String>;
+
+/// # Errors
+/// Without a folder: the shipped book looks back further than quotes are kept.
+fn given(config: &Config) -> Result<Given> {
+    let dir = config.rules.dir.as_deref();
+    match rule_book(dir, config.time.retention_secs) {
+        Err(error) if dir.is_some() => Ok(Err(format!("{error:#}"))),
+        book => book.map(Ok),
+    }
 }
 
 /// Decides on the quotes of one rule test, from an empty state.

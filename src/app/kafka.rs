@@ -117,7 +117,7 @@ fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
     }
     let is_new = if is_new_log { "new" } else { "there already" };
     writeln!(stdout(), "log       {} ({is_new}), {} partitions", log.log_id, log.partitions)?;
-    let rules = rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?;
+    let rules = Ok(rule_book(config.rules.dir.as_deref(), config.time.retention_secs)?);
     let kafka = adapter(&config)?;
     let control = Arc::new(Control::start(&kafka, Arc::new(Producer::new(&kafka)?))?);
     // Before the first quote: it is decided by these rules, not by none.
@@ -144,10 +144,10 @@ fn ruling_at(control: &Control, offset: u64) -> Option<Ruling> {
     ruling(&record).ok().map(Arc::unwrap_or_clone)
 }
 
-/// The rule book with this hash (16 hex digits), if the control topic has brought it and this version can read it.
+/// The rule book with this hash, if the control topic has brought it and this version can read it.
 #[cfg(feature = "redis")]
-fn book_by_hash(control: &Control, hash: &str) -> Option<RuleBook> {
-    control.books_up_to(u64::MAX).iter().find(|book| book.hash == hash).and_then(|book| compiled(book).ok())
+fn book_by_hash(control: &Control, hash: u64) -> Option<RuleBook> {
+    control.book_with(hash).and_then(|book| compiled(&book).ok())
 }
 
 /// Which clock the times of quotes are judged by is a matter of the log, like the settings of the engine.

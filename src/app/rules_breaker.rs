@@ -18,6 +18,7 @@ use crate::pipeline::breaker::{Breaker, Outside, bands};
 /// Looks on until its sender is dropped.
 pub(super) fn start(config: &Config, books: Arc<Books>, metrics: Arc<Metrics>) -> Result<Watching> {
     let window = Duration::from_secs(config.rules.breaker_window_secs);
+    metrics.watch(i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
     let mut watcher = Watcher {
         breaker: Breaker::new(window, config.rules.breaker_applicants_min),
         books,

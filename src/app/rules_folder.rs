@@ -28,24 +28,19 @@ pub(super) struct RulesFolder {
     retention_secs: i64,
     books: Arc<Books>,
     metrics: Arc<Metrics>,
-    /// Hash of what was read last.
+    /// Hash of the content that was dealt with last.
     read: Option<u64>,
+    /// Hash of a content that was not taken, and the version it was made from.
+    tried: Option<(u64, u32)>,
 }
 
 /// A thread that ends when its sender is dropped.
 pub(super) type Watching = (JoinHandle<()>, mpsc::Sender<()>);
 
 impl RulesFolder {
-    /// `read` is the hash of what the folder held at the start.
-    pub(super) fn watch(
-        dir: PathBuf,
-        retention_secs: i64,
-        books: Arc<Books>,
-        metrics: Arc<Metrics>,
-        read: Option<u64>,
-    ) -> Result<Watching> {
+    pub(super) fn watch(dir: PathBuf, retention_secs: i64, books: Arc<Books>, metrics: Arc<Metrics>) -> Result<Watching> {
         let (stop, stopped) = mpsc::channel();
-        let folder = RulesFolder { dir, retention_secs, books, metrics, read };
+        let folder = RulesFolder { dir, retention_secs, books, metrics, read: None, tried: None };
         let thread = thread::Builder::new().name("rules".to_owned()).spawn(move || folder.run(&stopped))?;
         Ok((thread, stop))
     }
@@ -53,18 +48,29 @@ impl RulesFolder {
     fn run(mut self, stopped: &Receiver<()>) {
         // Empty, so that what changed since the start is seen as well.
         let (mut settled, mut before) = (Look::new(), Look::new());
+        // The last version when the files were seen to change.
+        let mut made_from = 0;
         while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+            let Some(last) = self.last() else { continue };
             let now = look(&self.dir, DEPTH_MAX);
-            if now != settled && now == before && self.reload() {
+            if now != before {
+                made_from = last;
+            } else if now != settled && self.reload(made_from) {
                 settled.clone_from(&now);
             }
             before = now;
         }
     }
 
+    /// `None` as long as the log was not read.
+    fn last(&self) -> Option<u32> {
+        self.books.log.catch_up(&self.books.shelf);
+        self.books.shelf.last().map(|last| last.book.version())
+    }
+
     /// `false` when it has to be tried again.
-    fn reload(&mut self) -> bool {
-        let reload = match self.change() {
+    fn reload(&mut self, made_from: u32) -> bool {
+        let reload = match self.change(made_from) {
             Ok(()) => Reload::Done,
             Err(NotRead::Refused(reason)) => Reload::Refused(reason),
             Err(NotRead::Unavailable(reason)) => {
@@ -75,7 +81,9 @@ impl RulesFolder {
                 return false;
             }
         };
-        if let Reload::Refused(reason) = &reload {
+        if let Reload::Refused(reason) = &reload
+            && self.books.shelf.reload() != reload
+        {
             tracing::error!(%reason, "the rules folder is not put in force; the last good rule book stays");
         }
         self.metrics.reloaded(reload == Reload::Done);
@@ -83,20 +91,29 @@ impl RulesFolder {
         true
     }
 
-    fn change(&mut self) -> Result<(), NotRead> {
+    fn change(&mut self, made_from: u32) -> Result<(), NotRead> {
         let book = rule_book(Some(&self.dir), self.retention_secs).map_err(|error| NotRead::Refused(format!("{error:#}")))?;
         let hash = book.hash();
-        // Back from a mistake: whatever was put in force by other means since stays.
-        if Some(hash) == self.read {
+        // At the start, one that the log has had must not come back; and back from a mistake, whatever was put in force by other
+        // means since stays.
+        if self.read.is_none() && self.books.shelf.has(hash) || self.read == Some(hash) {
+            (self.read, self.tried) = (Some(hash), None);
             return Ok(());
         }
-        match self.books.change(Change { book, after: None, by: BY.into() }) {
+        // As long as the content stays, however often it is tried: what was put in force meanwhile is not undone.
+        let after = self.tried.filter(|(tried, _)| *tried == hash).map_or(made_from, |(_, after)| after);
+        self.tried = Some((hash, after));
+        match self.books.change(Change { book, after: Some(after), by: BY.into() }) {
             Ok(changed) => {
                 tracing::info!(outcome = changed.name(), "the rules folder was read");
-                self.read = Some(hash);
+                (self.read, self.tried) = (Some(hash), None);
                 Ok(())
             }
             Err(NotActivated::Unavailable(reason)) => Err(NotRead::Unavailable(reason)),
+            Err(NotActivated::Overtaken { last, .. }) => Err(NotRead::Refused(format!(
+                "version {last} was put in force after these files were saved and stays; change them again, or put them in force \
+                 by `quoteguard rules activate`"
+            ))),
             Err(refused) => Err(NotRead::Refused(refused.to_string())),
         }
     }
@@ -122,4 +139,111 @@ fn look(dir: &Path, depth: usize) -> Look {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::rules::RuleBook;
+    use crate::engine::time::ArrivalTime;
+    use crate::pipeline::books::{BookVersion, Publish, Shelf};
+
+    /// What happens to the next book that is published.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fate {
+        Taken,
+        /// It is not there.
+        Lost,
+        /// It is there, and nobody says so.
+        Unanswered,
+        /// Another instance was faster with the same.
+        Same,
+    }
+
+    struct FakeLog {
+        shelf: Arc<Shelf>,
+        fate: Mutex<Fate>,
+    }
+
+    fn put(shelf: &Shelf, book: RuleBook, by: &str) {
+        let book = Arc::new(book);
+        shelf.put(BookVersion { offset: u64::from(book.version()), book, since: ArrivalTime(0), by: Some(by.into()) });
+    }
+
+    impl Publish for FakeLog {
+        fn publish(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated> {
+            let fate = *self.fate.lock().expect("not poisoned");
+            if fate != Fate::Lost {
+                put(&self.shelf, RuleBook::clone(book), by);
+            }
+            match fate {
+                Fate::Taken => Ok(()),
+                Fate::Lost | Fate::Unanswered => Err(NotActivated::Unavailable("away".to_owned())),
+                Fate::Same => Err(NotActivated::Overtaken { after, last: book.version() }),
+            }
+        }
+
+        fn propose(&self, _: &Arc<RuleBook>, _: u32, _: &str) -> Result<(), NotActivated> {
+            unreachable!("nobody has four eyes here")
+        }
+
+        fn catch_up(&self, _: &Shelf) {}
+
+        fn remind(&self, _: &BookVersion) -> Result<(), NotActivated> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_save_undoes_nothing_that_came_after_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let shelf = Arc::new(Shelf::default());
+        let log = Arc::new(FakeLog { shelf: shelf.clone(), fate: Mutex::new(Fate::Taken) });
+        let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: false });
+        let metrics = Arc::new(Metrics::new().expect("registered"));
+        let mut folder = RulesFolder { dir: dir.path().into(), retention_secs: 86_400, books, metrics, read: None, tried: None };
+        let save = |n: u32| {
+            let text = format!(
+                "id: many\nversion: {n}\ntitle: Many\nowner: tests\nmode: live\nreason_code: MANY\n\
+                 when: attempts(duration(\"1h\")) >= {n}1\nthen: flag\nreason: {{underwriter: many}}\n"
+            );
+            fs::write(dir.path().join("many.yaml"), text).expect("written");
+            rule_book(Some(dir.path()), 86_400).expect("compiles")
+        };
+        put(&shelf, save(1), "start");
+        // Another's of before the start, which is in force.
+        put(&shelf, save(2).renumbered(2), "anna");
+        save(1);
+        // What is saved, how the log takes it, who is faster meanwhile, what is said, and the version then.
+        for (saved, fate, between, said, version) in [
+            (1, Fate::Taken, false, "", 2),
+            (3, Fate::Taken, false, "", 3),
+            (4, Fate::Lost, false, "away", 3),
+            (4, Fate::Taken, true, "version 4 was put in force after", 4),
+            (4, Fate::Taken, false, "version 4 was put in force after", 4),
+            (3, Fate::Taken, false, "", 4),
+            (4, Fate::Taken, false, "", 5),
+            (5, Fate::Unanswered, false, "away", 6),
+            (5, Fate::Taken, false, "", 6),
+            (6, Fate::Same, false, "", 7),
+            (6, Fate::Taken, true, "", 8),
+        ] {
+            save(saved);
+            let last = shelf.last().expect("there is one").book;
+            if between {
+                put(&shelf, shelf.get(1).expect("the first").book.renumbered(last.version() + 1), "boris");
+            }
+            *log.fate.lock().expect("not poisoned") = fate;
+            let found = match folder.change(last.version()) {
+                Ok(()) => String::new(),
+                Err(NotRead::Refused(reason) | NotRead::Unavailable(reason)) => reason,
+            };
+            let now = shelf.last().expect("there is one").book.version();
+            assert!(found.starts_with(said) && found.is_empty() == said.is_empty(), "{saved}: {found:?} instead of {said:?}");
+            assert_eq!(now, version, "{saved}, {said:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::contract::problem::Problem;
 use crate::contract::rule_books::{
-    ActivateV1, ApproveV1, BookV1, ChangeStatus, ChangedV1, ReloadState, RollbackV1, RuleHitsV1, RuleV1, RulesV1,
+    ActivateV1, ApproveV1, BookV1, ChangeStatus, ChangedV1, ProposalV1, ProposedV1, ReloadState, RollbackV1, RuleHitsV1, RuleV1,
+    RulesV1,
 };
 use crate::contract::ruling::{RuledV1, RulingRequestV1};
 use crate::rule_commands::read_folder;
@@ -48,11 +49,14 @@ pub enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Put in force what somebody else has proposed
+    /// Show what somebody else has proposed, and put it in force
     Approve {
         /// Of the proposed book, as `rules status` shows it
         #[arg(value_name = "HASH")]
         hash: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -116,7 +120,11 @@ pub fn remote(command: &RemoteCommand) -> Result<ExitCode> {
         RemoteCommand::Rollback { version, remote } => {
             changed(&remote.post("/v1/rules/rollback", &RollbackV1 { version: *version, after: None })?)?;
         }
-        RemoteCommand::Approve { hash, remote } => {
+        RemoteCommand::Approve { hash, yes, remote } => {
+            show(&remote.get(&format!("/v1/rules/proposals/{hash}"))?)?;
+            if !yes && !is_agreed()? {
+                return Err(anyhow!("nothing has changed: answer `y`, or say --yes"));
+            }
             changed(&remote.post("/v1/rules/approve", &ApproveV1 { hash: hash.clone() })?)?;
         }
         RemoteCommand::Snooze { rule, case, quotes, until, ruling } => {
@@ -161,8 +169,7 @@ impl RulingArgs {
 /// By their names within the folder.
 fn files(dir: &Path) -> Result<BTreeMap<String, String>> {
     let files = read_folder(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let name = |path: String| Path::new(&path).strip_prefix(dir).map_or(path.clone(), |inside| inside.display().to_string());
-    Ok(files.into_iter().map(|(path, text)| (name(path), text)).collect())
+    Ok(files.into_iter().collect())
 }
 
 fn changed(changed: &ChangedV1) -> Result<()> {
@@ -173,6 +180,22 @@ fn changed(changed: &ChangedV1) -> Result<()> {
         ChangeStatus::Proposed => writeln!(stdout(), "proposed: somebody else puts it in force by `rules approve {hash}`")?,
     }
     Ok(())
+}
+
+/// What would be approved.
+fn show(proposed: &ProposedV1) -> Result<()> {
+    let ProposedV1 { proposal: ProposalV1 { by, since, version, hash }, against, diff, .. } = proposed;
+    let mut out = stdout().lock();
+    writeln!(out, "proposed by {by} at {since}: version {version} ({hash}); what it says otherwise than version {against}:")?;
+    diff.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    Ok(())
+}
+
+fn is_agreed() -> Result<bool> {
+    write!(stderr(), "put it in force? [y/N] ")?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn status(remote: &Remote) -> Result<()> {

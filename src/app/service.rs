@@ -12,22 +12,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::commands::Given;
 use super::rules_breaker;
 use super::rules_folder::{RulesFolder, Watching};
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
 use crate::config::Config;
-use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::http::auth::Keys;
 use crate::http::server::{Bounds, serve};
 use crate::http::{Shared, router};
 use crate::metrics::Metrics;
-use crate::pipeline::books::{BookVersion, Books, Shelf};
+use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload, Shelf};
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
-use crate::pipeline::recover::{Logged, Recovered, recover};
+use crate::pipeline::recover::{Logged, Recovered, compile, recover};
 use crate::pipeline::rulings::Rulings;
 use crate::pipeline::writer::{self, Writer};
 use crate::pipeline::{Decisions, FilePosition, StoreError};
@@ -60,8 +60,12 @@ impl Service {
     /// Opens the store, then answers `/livez` at once and takes quotes as soon as the window is loaded.
     ///
     /// # Errors
-    /// A store that is refused, an address in use, a folder that is not there.
-    pub async fn start(config: &Config, rules: RuleBook) -> Result<Service> {
+    /// A store that is refused, an address in use, a folder that is not there, a new log without rules.
+    pub async fn start(config: &Config, rules: Given) -> Result<Service> {
+        let path = &config.storage.path;
+        if let (Err(reason), false) = (&rules, path.exists()) {
+            return Err(no_rules(reason));
+        }
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let path = &config.storage.path;
@@ -211,21 +215,29 @@ fn start_watch(
 }
 
 /// Watches the folder of the rules, if there is one, and what the rules do.
-pub(super) fn start_rules(config: &Config, books: Arc<Books>, metrics: Arc<Metrics>, rules: &RuleBook) -> Result<Vec<Watching>> {
-    metrics.reloaded(true);
+pub(super) fn start_rules(config: &Config, books: Arc<Books>, metrics: Arc<Metrics>, rules: &Given) -> Result<Vec<Watching>> {
+    metrics.reloaded(rules.is_ok());
+    if let Err(reason) = rules {
+        tracing::error!(reason, "the rules folder gives no book: the last one of the log stays in force, if it has one");
+        books.shelf.reloaded(Reload::Refused(reason.clone()));
+    }
     let mut watchers = vec![rules_breaker::start(config, books.clone(), metrics.clone())?];
-    let Some(dir) = config.rules.dir.clone() else { return Ok(watchers) };
-    // With four eyes the start has put nothing in force: the first look proposes.
-    let read = if config.rules.four_eyes { None } else { Some(rules.hash()) };
-    watchers.push(RulesFolder::watch(dir, config.time.retention_secs, books, metrics, read)?);
+    if let Some(dir) = config.rules.dir.clone() {
+        watchers.push(RulesFolder::watch(dir, config.time.retention_secs, books, metrics)?);
+    }
     Ok(watchers)
+}
+
+/// Of a log that has no rule book either.
+pub(super) fn no_rules(reason: &str) -> anyhow::Error {
+    anyhow!("{reason}\nthe log has no rule book to go on with: put the folder right")
 }
 
 /// What the writer's thread is made of.
 struct Parts {
     store: SqliteStore,
     settings: Settings,
-    rules: RuleBook,
+    rules: Given,
     /// A book that the log has not begun with waits for its approval.
     four_eyes: bool,
     shared: writer::Shared,
@@ -235,6 +247,11 @@ struct Parts {
 fn load(store: &mut SqliteStore, settings: &Settings) -> Result<Recovered, StoreError> {
     let logged = Logged { books: store.rule_books()?, rulings: store.rulings()? };
     recover(logged, store, settings)
+}
+
+fn proposals(store: &mut SqliteStore) -> Result<Vec<Proposal>, StoreError> {
+    let logged = store.proposals(PROPOSALS_MAX)?;
+    logged.into_iter().map(|logged| compile(logged).map(Proposal::of)).collect()
 }
 
 /// Loads the window and runs the loop on a thread of its own; the receiver gets its end.
@@ -255,16 +272,20 @@ fn write(parts: Parts) -> Result<()> {
     let Parts { mut store, settings, rules, four_eyes, shared, jobs } = parts;
     let began = std::time::Instant::now();
     let recovered = load(&mut store, &settings).map_err(|error| error.at(store.path()))?;
+    let proposed = proposals(&mut store).map_err(|error| error.at(store.path()))?;
     let live_attempts = recovered.state.live_attempts();
     tracing::info!(live_attempts, ms = began.elapsed().as_millis() as u64, "the window is loaded");
     let shelf = shared.shelf.clone();
     let mut writer = Writer::new(recovered, store, SystemClock, shared);
-    if !four_eyes || shelf.last().is_none() {
-        writer.install(&rules, "start")?;
+    proposed.into_iter().for_each(|proposal| shelf.suggest(proposal));
+    match &rules {
+        Ok(rules) if !four_eyes || shelf.last().is_none() => writer.install(rules, "start")?,
+        Err(reason) if shelf.last().is_none() => return Err(no_rules(reason)),
+        Ok(_) | Err(_) => {}
     }
     if let Some(BookVersion { book, .. }) = shelf.last() {
         tracing::info!(version = book.version(), hash = format!("{:016x}", book.hash()), "the rule book is in force");
-        if book.hash() != rules.hash() {
+        if rules.is_ok_and(|rules| rules.hash() != book.hash()) {
             tracing::warn!(
                 "it is not the one given at this start: the log has had that one before, and a later one stays in force"
             );

@@ -155,7 +155,7 @@ fn value_of(source: &ParamSource, text: &str) -> Result<ParamValue, String> {
     Ok(value)
 }
 
-/// The same book with one parameter changed.
+/// The same book with one parameter changed. What a log has taken is not asked again what a new book is asked.
 fn changed(base: &RuleBook, setting: &Setting) -> Result<RuleBook> {
     let mut source = base.source();
     for rule in source.rules.iter_mut().filter(|rule| rule.id == setting.rule) {
@@ -163,7 +163,7 @@ fn changed(base: &RuleBook, setting: &Setting) -> Result<RuleBook> {
             param.value = setting.value;
         }
     }
-    RuleBook::build(base.version(), source).map_err(|errors| {
+    RuleBook::recorded(base.version(), source).map_err(|errors| {
         let said: Vec<&str> = errors.iter().map(|error| error.problem.message.as_str()).collect();
         anyhow!("{}: {}", setting.name(), said.join("; "))
     })
@@ -210,6 +210,19 @@ mod tests {
         }
         let nothing = candidates(&shipped(), Request::default(), KEPT).expect_err("nothing to try").to_string();
         assert!(nothing.contains("--set"), "{nothing}");
+    }
+
+    #[test]
+    fn a_recorded_book_is_tried_as_it_was_taken() {
+        let mut source = shipped().source();
+        let rule = source.rules.iter_mut().find(|rule| &*rule.id == "picking-24h").expect("shipped");
+        // Always true: refused of a new book.
+        rule.when = format!("({}) || attempts(window) >= 1", rule.when).into();
+        assert!(RuleBook::build(1, source.clone()).is_err());
+        let book = RuleBook::recorded(1, source).expect("it was taken once");
+        let set = Request { set: vec!["picking-24h.n=4".into()], sweep: true, rules: None };
+        let (tried, _) = candidates(&book, set, KEPT).expect("it is tried");
+        assert_eq!(tried[0].name, "picking-24h.n=4");
     }
 
     #[test]

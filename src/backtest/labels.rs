@@ -10,41 +10,73 @@ use serde::Deserialize;
 use crate::adapters::file;
 use crate::engine::normalise::hash64;
 
-/// One line: the truth of a generated workload, or `honest`, or an underwriter's `label`; other keys are not read.
+/// One line: the truth of a generated workload, or `honest`, or an underwriter's disposition of a quote or a case; other keys are not
+/// read.
 #[derive(Deserialize)]
 struct Line {
-    quote_id: String,
-    /// The person who submits; the quote alone where it is not given.
+    quote_id: Option<String>,
+    /// All of one case.
+    #[serde(default)]
+    quote_ids: Vec<String>,
+    /// With no quote beside it: every quote that the baseline puts into it.
+    #[serde(alias = "referral_id")]
+    case: Option<String>,
+    /// The person who submits; the case, else the quote alone where it is not given.
     actor: Option<String>,
     /// Tweaked versions of the facts so far, this one included and the first form not.
     suspicious: Option<u32>,
     manipulated: Option<bool>,
     honest: Option<bool>,
+    #[serde(alias = "disposition")]
     label: Option<Disposition>,
 }
 
 /// What an underwriter found.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Disposition {
     Confirmed,
     Cleared,
+    /// Nothing yet.
+    ProofRequested,
+    Open,
 }
 
 impl Line {
-    fn is_manipulated(&self) -> Result<bool> {
-        let found =
-            [self.manipulated, self.honest.map(|honest| !honest), self.label.map(|d| matches!(d, Disposition::Confirmed))];
-        let mut given = found.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (Some(manipulated), None) => Ok(manipulated),
-            (None, _) => bail!("it says neither \"manipulated\" nor \"honest\" nor \"label\""),
-            (Some(_), Some(_)) => bail!("it gives two of \"manipulated\", \"honest\" and \"label\""),
+    /// `None` where an underwriter has not decided yet.
+    fn is_manipulated(&self) -> Result<Option<bool>> {
+        if matches!(self.label, Some(Disposition::ProofRequested | Disposition::Open)) {
+            return Ok(None);
         }
+        let label = self.label.map(|label| label == Disposition::Confirmed);
+        let mut given = [self.manipulated, self.honest.map(|honest| !honest), label].into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(manipulated), None) => Ok(Some(manipulated)),
+            (None, _) => bail!("it says neither \"manipulated\" nor \"honest\" nor \"disposition\""),
+            (Some(_), Some(_)) => bail!("it gives two of \"manipulated\", \"honest\" and \"disposition\""),
+        }
+    }
+
+    /// What it is about, and who.
+    fn subjects(&self) -> Result<(Vec<u64>, u64)> {
+        let named = self.quote_id.iter().chain(&self.quote_ids);
+        let mut ids: Vec<u64> = named.map(|id| hash64(id.as_bytes())).collect();
+        let case = self.case.as_deref().map(of_case);
+        if ids.is_empty() {
+            ids.extend(case);
+        }
+        let Some(first) = ids.first() else { bail!("it names no quote: give \"quote_id\", \"quote_ids\" or \"case\"") };
+        let actor = self.actor.as_ref().map(|actor| hash64(actor.as_bytes()));
+        Ok((ids.clone(), actor.or(case).unwrap_or(!first)))
     }
 }
 
-/// The label of one quote id.
+/// A case among the ids of quotes.
+fn of_case(case: &str) -> u64 {
+    hash64(format!("case\0{case}").as_bytes())
+}
+
+/// The label of one quote id, or of a case.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Label {
     id: u64,
@@ -102,20 +134,17 @@ impl Labels {
                 continue;
             }
             let line: Line = serde_json::from_str(&line).map_err(|error| anyhow!("line {number}: {error}"))?;
-            let manipulated = line.is_manipulated().with_context(|| format!("line {number}"))?;
+            let at = || format!("line {number}");
+            let (ids, actor) = line.subjects().with_context(at)?;
+            let Some(manipulated) = line.is_manipulated().with_context(at)? else { continue };
             labels.counts_itself &= line.suspicious.is_none();
-            let actor = match &line.actor {
-                Some(actor) => hash64(actor.as_bytes()),
-                None => !hash64(line.quote_id.as_bytes()),
-            };
             let next = labels.actors.len() as u32;
             let actor = *by_actor.entry(actor).or_insert(next);
             if actor == next {
                 labels.actors.push(Actor::default());
             }
             let suspicious = line.suspicious.unwrap_or(0).min(u32::from(u16::MAX)) as u16;
-            let label = Label { id: hash64(line.quote_id.as_bytes()), actor, suspicious, manipulated, seen: false };
-            labels.labels.push(label);
+            labels.labels.extend(ids.into_iter().map(|id| Label { id, actor, suspicious, manipulated, seen: false }));
         }
         labels.settle()
     }
@@ -148,9 +177,10 @@ impl Labels {
         self.labels.iter().filter(|label| !label.seen).count()
     }
 
-    /// The label of a quote that has just been decided.
-    pub fn meet(&mut self, quote_id: &str) -> Option<Met> {
-        let at = self.labels.binary_search_by_key(&hash64(quote_id.as_bytes()), |label| label.id).ok()?;
+    /// The label of a quote that has just been decided, or of the case it is in.
+    pub fn meet(&mut self, quote_id: &str, case: Option<&str>) -> Option<Met> {
+        let find = |id: u64| self.labels.binary_search_by_key(&id, |label| label.id).ok();
+        let at = find(hash64(quote_id.as_bytes())).or_else(|| find(of_case(case?)))?;
         let label = &mut self.labels[at];
         let actor = &mut self.actors[label.actor as usize];
         if !std::mem::replace(&mut label.seen, true) {
@@ -176,17 +206,36 @@ mod tests {
 {"quote_id":"e","label":"cleared"}
 "#;
         let mut labels = Labels::parse(text.as_bytes()).expect("sound labels");
-        let told = ["a", "b", "c", "d", "e", "f"].map(|id| labels.meet(id).map(|met| (met.manipulated, met.nth)));
+        let told = ["a", "b", "c", "d", "e", "f"].map(|id| labels.meet(id, None).map(|met| (met.manipulated, met.nth)));
         assert_eq!(told, [Some((true, 2)), Some((true, 5)), Some((false, 1)), Some((true, 1)), Some((false, 1)), None]);
         assert_eq!((labels.actors[0].suspicious, labels.actors[0].seen), (5, 2));
         assert_eq!((labels.count(), labels.unknown()), (5, 0));
     }
 
     #[test]
+    fn dispositions_label_quotes_and_cases() {
+        let text = r#"{"quote_id":"a","disposition":"confirmed"}
+{"referral_id":"R-1","status":"closed","quote_ids":["b","c"],"disposition":"cleared"}
+{"case":"R-2","disposition":"confirmed"}
+{"case":"R-3","quote_ids":["d"],"disposition":"proof_requested"}
+{"case":"R-4","disposition":"open"}
+"#;
+        let mut labels = Labels::parse(text.as_bytes()).expect("sound labels");
+        let told =
+            [("a", None), ("b", Some("R-1")), ("c", Some("R-2")), ("e", Some("R-2")), ("f", Some("R-2")), ("d", Some("R-3"))]
+                .map(|(id, case)| labels.meet(id, case).map(|met| (met.manipulated, met.actor)));
+        assert_eq!(told, [Some((true, 0)), Some((false, 1)), Some((false, 1)), Some((true, 2)), Some((true, 2)), None]);
+        assert_eq!((labels.count(), labels.unknown(), labels.actors.len()), (4, 0, 3));
+    }
+
+    #[test]
     fn plain_labels_count_the_quotes_of_an_applicant() {
         let text = (0..4).map(|i| format!("{{\"quote_id\":\"q{i}\",\"actor\":\"x\",\"honest\":false}}\n")).collect::<String>();
         let mut labels = Labels::parse(text.as_bytes()).expect("sound labels");
-        assert_eq!([0, 1, 2, 3].map(|i| labels.meet(&format!("q{i}")).map(|met| met.nth)), [Some(1), Some(1), Some(2), Some(3)]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|i| labels.meet(&format!("q{i}"), None).map(|met| met.nth)),
+            [Some(1), Some(1), Some(2), Some(3)]
+        );
         assert_eq!(labels.actors[0].suspicious, 3);
     }
 
@@ -196,7 +245,7 @@ mod tests {
             ("{\"quote_id\":\"a\"}", "line 1: it says neither"),
             ("\n{\"quote_id\":\"a\",\"honest\":true,\"label\":\"cleared\"}", "line 2: it gives two"),
             ("{\"quote_id\":\"a\",\"label\":\"perhaps\"}", "line 1: unknown variant `perhaps`"),
-            ("{\"honest\":true}", "line 1: missing field `quote_id`"),
+            ("{\"honest\":true}", "line 1: it names no quote"),
             ("", "it holds no label"),
         ] {
             let error = format!("{:#}", Labels::parse(text.as_bytes()).expect_err(text));

@@ -19,7 +19,10 @@ pub fn table(figures: &Figures) -> String {
     );
     if let Some(labels) = &figures.labels {
         let (tweakers, eligible, honest) = (whole(labels.tweakers), whole(labels.eligible), whole(labels.honest));
-        let _ = writeln!(out, "labels: {tweakers} tweakers ({eligible} with 3 suspicious attempts), {honest} honest applicants");
+        let _ = writeln!(
+            out,
+            "labels: {tweakers} tweakers ({eligible} with 3 suspicious attempts, however far apart), {honest} honest applicants"
+        );
     }
     let _ =
         write!(out, "\n{:<width$}{:>9}{:>9}{:>9}{:>11}{:>12}", "book", "flagged", "referred", "a day", "applicants", "protected");

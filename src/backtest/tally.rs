@@ -168,7 +168,8 @@ impl Tally {
             told.set(candidate + 1, beside.answer(candidate));
             last.set(candidate + 1, trial.verdict);
         }
-        let met = self.labels.as_mut().and_then(|labels| labels.meet(&own.quote_id));
+        let case = own.referral_id.map(|case| case.to_string());
+        let met = self.labels.as_mut().and_then(|labels| labels.meet(&own.quote_id, case.as_deref()));
         let records = &mut self.records;
         records.decided += 1;
         records.unlabelled += u64::from(met.is_none());

@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod problem;
 pub mod quote;
 pub mod rule_books;
+pub mod rule_diff;
 pub mod rule_file;
 pub mod rule_test;
 pub mod ruling;

@@ -153,6 +153,23 @@ pub enum ReloadState {
 pub struct ProposalV1 {
     pub hash: String,
     pub by: String,
+    /// When it was written to the log.
+    #[schema(format = DateTime)]
+    pub since: String,
     /// The version it would get.
     pub version: u32,
+}
+
+/// `GET /v1/rules/proposals/{hash}`: what would be approved.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProposedV1 {
+    #[serde(flatten)]
+    pub proposal: ProposalV1,
+    /// The last version, which it is compared with.
+    pub against: u32,
+    /// What it says otherwise than that, a line each, in the words of `rules diff`.
+    pub diff: Vec<String>,
+    /// The whole content, from which the hash is made.
+    #[schema(value_type = Object)]
+    pub source: Box<serde_json::value::RawValue>,
 }

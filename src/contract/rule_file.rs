@@ -16,7 +16,7 @@ use serde_saphyr::{MessageFormatter, Options, UserMessageFormatter};
 use super::rule_test::{PairTest, RuleTest};
 use crate::engine::limits;
 use crate::engine::rules::suggest::did_you_mean;
-use crate::engine::rules::{BookSource, List, RuleBook, RuleSource};
+use crate::engine::rules::{BookSource, List, Mode, Part, Problem, RuleBook, RuleSource, SHADOW_BOOK};
 
 pub use error::RuleError;
 use matching::{MatchingFile, StoredMatching};
@@ -56,10 +56,13 @@ pub struct Loaded {
     pub rules: Vec<LoadedRule>,
     /// Those of `matching.yaml`.
     pub pairs: Vec<PairTest>,
+    /// The second book, as it were if it stood alone: its rules under their own names, in the modes that their files say.
+    pub shadow: Option<Box<Loaded>>,
 }
 
 /// Compiles the `(file name, text)` pairs of a folder to a book: `lists/NAME.csv` is a list, `matching.yaml` the matching, `book.yaml`
-/// the scoring, every other file a rule. Every problem of every file is reported, by file, line and column.
+/// the scoring, every other file a rule. Below `shadow/` lies a second book: its rules run in shadow beside the others, under names
+/// that begin with `shadow/`, with lists of its own where it has them. Every problem of every file is reported, by file, line and column.
 pub fn compile(version: u32, files: &[(&str, &str)]) -> Result<RuleBook, Vec<RuleError>> {
     load(version, files).map(|loaded| loaded.book)
 }
@@ -71,21 +74,41 @@ pub fn load(version: u32, files: &[(&str, &str)]) -> Result<Loaded, Vec<RuleErro
 
 /// As [`load`], for a service that keeps quotes so many seconds: a longer window is an error.
 pub fn load_within(version: u32, files: &[(&str, &str)], retention_secs: i64) -> Result<Loaded, Vec<RuleError>> {
-    let mut bundle = Bundle::default();
+    let (mut bundle, mut shadow) = (Bundle { errors: twins(files), ..Bundle::default() }, Bundle::default());
     for (name, text) in files {
-        if let Err(errors) = bundle.add(name, text) {
-            bundle.errors.extend(errors);
+        let is_shadow = name.starts_with(SHADOW_BOOK);
+        let into = if is_shadow { &mut shadow } else { &mut bundle };
+        if let Err(errors) = into.add(name, text, is_shadow) {
+            into.errors.extend(errors);
         }
     }
-    bundle.build(version, retention_secs).map_err(|mut errors| {
+    let loaded = bundle.beside(shadow, retention_secs).and_then(|(bundle, shadow)| {
+        let loaded = bundle.build(version, retention_secs)?;
+        Ok(Loaded { shadow: shadow.map(Box::new), ..loaded })
+    });
+    loaded.map_err(|mut errors| {
         let place = |name: &str| files.iter().position(|(file, _)| *file == name);
         errors.sort_by_key(|error| (place(&error.file), error.line, error.column));
         errors
     })
 }
 
+/// Files that differ in nothing but how `.yaml` is written: which of them counts would be anybody's guess.
+fn twins(files: &[(&str, &str)]) -> Vec<RuleError> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (name, text) in files {
+        let Some((stem, "yaml" | "yml")) = name.rsplit_once('.') else { continue };
+        if let Some(first) = seen.insert(stem, name) {
+            let message = format!("`{first}` and `{name}` are two files of one name: keep one of them");
+            errors.push(RuleError::at(name, text, 0, 1, message));
+        }
+    }
+    errors
+}
+
 /// The files of a book as far as they were read.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bundle<'a> {
     rules: Vec<(&'a str, &'a str, RuleFile)>,
     source: BookSource,
@@ -94,9 +117,16 @@ struct Bundle<'a> {
 }
 
 impl<'a> Bundle<'a> {
-    fn add(&mut self, name: &'a str, text: &'a str) -> Result<(), Vec<RuleError>> {
+    fn add(&mut self, name: &'a str, text: &'a str, is_shadow: bool) -> Result<(), Vec<RuleError>> {
         let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
         match base.rsplit_once('.') {
+            Some(("matching" | "book", "yaml" | "yml")) if is_shadow => {
+                let message = format!(
+                    "a book in shadow has no {base} of its own: it is judged by the links and the scoring of the live one"
+                );
+                let help = "delete the file, and try it by `quoteguard backtest --rules`";
+                return Err(vec![RuleError::at(name, text, 0, 1, message).help(help)]);
+            }
             Some((list, "csv")) => {
                 list::check_name(name, text, list).map_err(|error| vec![error])?;
                 self.source.lists.insert(list.into(), list::parse(name, text)?);
@@ -118,11 +148,38 @@ impl<'a> Bundle<'a> {
                 let file: RuleFile = read(name, text, limits::RULE_FILE_BYTES_MAX).map_err(|error| vec![error])?;
                 let located = |problem| file.locate(name, text, problem);
                 let source = file.to_source().map_err(|problems| problems.into_iter().map(located).collect::<Vec<_>>())?;
+                if source.id.contains('/') {
+                    let problem = Problem::new(Part::Key("id"), "an id has 1 to 64 of a-z, 0-9 and -");
+                    return Err(vec![file.locate(name, text, problem)]);
+                }
                 self.source.rules.push(source);
                 self.rules.push((name, text, file));
             }
         }
         Ok(())
+    }
+
+    /// This book with the rules of another in shadow beside its own, and that one as it were alone, if it has any rule.
+    fn beside(mut self, mut shadow: Bundle<'a>, retention_secs: i64) -> Result<(Bundle<'a>, Option<Loaded>), Vec<RuleError>> {
+        let own = shadow.source.lists.clone();
+        let BookSource { lists, matching, scoring, .. } = self.source.clone();
+        shadow.source = BookSource { rules: shadow.source.rules, lists, matching, scoring };
+        shadow.source.lists.extend(own.clone());
+        let alone = match shadow.clone().build(1, retention_secs) {
+            Ok(alone) => alone,
+            Err(errors) => {
+                self.errors.extend(errors);
+                return Err(self.build(1, retention_secs).err().unwrap_or_default());
+            }
+        };
+        let mode = |mode| if mode == Mode::Off { Mode::Off } else { Mode::Shadow };
+        let named = |name: &str| format!("{SHADOW_BOOK}{name}").into();
+        let renamed = |rule: RuleSource| RuleSource { id: named(&rule.id), mode: mode(rule.mode), ..rule };
+        self.source.rules.extend(shadow.source.rules.into_iter().map(renamed));
+        self.source.lists.extend(own.into_iter().map(|(name, list)| (named(&name), list)));
+        self.rules.extend(shadow.rules);
+        let alone = Some(alone).filter(|alone| !alone.rules.is_empty());
+        Ok((self, alone))
     }
 
     fn build(mut self, version: u32, retention_secs: i64) -> Result<Loaded, Vec<RuleError>> {
@@ -142,9 +199,9 @@ impl<'a> Bundle<'a> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
-        let loaded = self.rules.into_iter().zip(sources);
+        let loaded = self.rules.into_iter().zip(sources).filter(|(_, source)| !source.id.starts_with(SHADOW_BOOK));
         let rules = loaded.map(|((name, _, file), source)| LoadedRule { file: name.into(), source, tests: file.tests }).collect();
-        Ok(Loaded { book, rules, pairs: self.pairs })
+        Ok(Loaded { book, rules, pairs: self.pairs, shadow: None })
     }
 }
 

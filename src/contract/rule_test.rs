@@ -106,7 +106,7 @@ fn body(base: &BTreeMap<String, Value>, number: usize, step: &Step) -> Result<Ve
     body().map_err(|message| format!("quote {number}: {message}"))
 }
 
-/// The quote that every test starts from, as JSON. `docs/rules.md` shows it.
+/// The quote that every test starts from, as JSON. `docs/rule-reference.md` shows it.
 pub fn base_quote() -> Value {
     let mut quote = base::quote(0);
     // The fields are there, so setting them cannot fail.

@@ -1,6 +1,5 @@
 //! `decide`: one record and the state in, a step out. Pure.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::beside::{Beside, Candidates, Redecided, Trial};
@@ -10,6 +9,7 @@ use super::delta::{Amended, Delta};
 use super::evaluate::{Evaluated, evaluate};
 use super::fingerprint::Fingerprint;
 use super::gather::{Extra, Gathered, Reach, View};
+use super::held::{Find, Held};
 use super::later::Later;
 use super::quote::{Position, Quote};
 use super::rules::RuleBook;
@@ -41,29 +41,34 @@ impl Prepared {
 /// Compiled rule books by content hash: every book in force somewhere in the look-back of amendments.
 #[derive(Clone)]
 pub struct Books {
-    by_hash: BTreeMap<u64, Arc<RuleBook>>,
+    held: Held,
     empty: RuleBook,
 }
 
 impl Default for Books {
     fn default() -> Books {
-        Books { by_hash: BTreeMap::new(), empty: RuleBook::empty() }
+        Books { held: Held::default(), empty: RuleBook::empty() }
     }
 }
 
 impl Books {
     pub fn add(&mut self, book: Arc<RuleBook>) {
-        self.by_hash.insert(book.hash(), book);
+        self.held.add(book);
+    }
+
+    /// Where books of long ago are found again: only the newest are held then.
+    pub fn found_by(&mut self, find: Find) {
+        self.held.found_by(find);
     }
 
     pub fn get(&self, hash: u64) -> Option<&Arc<RuleBook>> {
-        self.by_hash.get(&hash)
+        self.held.get(hash)
     }
 
     /// The book in force for the record at an offset; before any took effect, the empty one, which accepts everything.
     fn in_force(&self, state: &State, offset: u64) -> Result<&RuleBook, MissingBook> {
         let Some(reference) = state.rule_book_at(offset) else { return Ok(&self.empty) };
-        self.by_hash.get(&reference.hash).map(|book| &**book).ok_or_else(|| MissingBook(reference.clone()))
+        self.held.get(reference.hash).map(|book| &**book).ok_or_else(|| MissingBook(reference.clone()))
     }
 
     /// What the applicant of a live quote is told beside its decision; `None` where the rule that led to it has no text of its own.

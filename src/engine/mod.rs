@@ -17,6 +17,7 @@ pub mod facts;
 pub mod field;
 pub mod fingerprint;
 pub mod gather;
+pub mod held;
 pub mod index;
 mod later;
 pub mod limits;

@@ -312,7 +312,8 @@ impl State {
 
     /// The rule book in force for the record at an offset.
     pub(super) fn rule_book_at(&self, offset: u64) -> Option<&RuleBookRef> {
-        self.books.iter().rev().find(|(from, _)| *from <= offset).map(|(_, book)| book)
+        let after = self.books.partition_point(|(from, _)| *from <= offset);
+        self.books[..after].last().map(|(_, book)| book)
     }
 
     pub(super) fn find(&self, tenant: &str, quote_id: &str) -> Option<Slot> {

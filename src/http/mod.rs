@@ -60,6 +60,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/rules/activate", post(rules::activate))
         .route("/v1/rules/approve", post(rules::approve))
         .route("/v1/rules/rollback", post(rules::rollback))
+        .route("/v1/rules/proposals/{hash}", get(rules::proposed))
         .route("/v1/rules/versions", get(rules::versions))
         .route("/v1/rules/versions/{version}", get(rules::version))
         .route("/v1/rulings", post(rulings::rule))

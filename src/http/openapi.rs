@@ -27,6 +27,7 @@ use crate::contract::quote::QuoteV1;
         rules::rollback,
         rules::approve,
         rulings::rule,
+        rules::proposed,
         ops::livez,
         ops::readyz,
         ops::metrics,

@@ -9,6 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::check::{is_json, read_body};
 use super::reply::Refusal;
@@ -18,15 +19,17 @@ use crate::contract::error::{FieldCode, FieldError};
 use crate::contract::instant;
 use crate::contract::problem::Problem;
 use crate::contract::rule_books::{
-    ActivateV1, ApproveV1, BookSourceV1, BookV1, ChangeStatus, ChangedV1, CheckedV1, ProposalV1, ReloadState, ReloadV1,
-    RollbackV1, RuleFilesV1, RuleHitsV1, RuleV1, RulesV1,
+    ActivateV1, ApproveV1, BookSourceV1, BookV1, ChangeStatus, ChangedV1, CheckedV1, ProposalV1, ProposedV1, ReloadState,
+    ReloadV1, RollbackV1, RuleFilesV1, RuleHitsV1, RuleV1, RulesV1,
 };
+use crate::contract::rule_diff::diff;
 use crate::contract::rule_file::{canonical_source, load_within};
+use crate::engine::decision::RuleBookRef;
 use crate::engine::limits::RULE_BOOK_BYTES_MAX;
 use crate::engine::rules::RuleBook;
-use crate::engine::time::EventTime;
+use crate::engine::time::{ArrivalTime, EventTime};
 use crate::metrics::Metrics;
-use crate::pipeline::books::{Activated, BookVersion, Change, Changed, NotActivated, Proposal, Reload};
+use crate::pipeline::books::{Activated, Change, Changed, Listed, NotActivated, Proposal, Reload};
 
 /// JSON escapes at most double a text of letters.
 const BODY_BYTES_MAX: usize = 2 * RULE_BOOK_BYTES_MAX;
@@ -56,7 +59,7 @@ pub async fn current(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> R
         };
         let proposals = shared.books.shelf.proposals().iter().map(proposal).collect();
         let rules = rules(&last.book).into_iter().map(|rule| counted(&shared.metrics, rule)).collect();
-        let book = book(&last);
+        let book = book(&Listed::of(&last));
         let current = RulesV1 { book, rules, reload, four_eyes: shared.books.four_eyes, proposals };
         Ok(reply::json(StatusCode::OK, &current))
     })
@@ -108,7 +111,41 @@ pub async fn version(
         let version = shared.books.shelf.get(number).ok_or_else(|| no_version(number))?;
         let source = serde_json::value::RawValue::from_string(canonical_source(&version.book));
         let source = source.map_err(|_| Problem::internal())?;
-        Ok(reply::json(StatusCode::OK, &BookSourceV1 { book: book(&version), source }))
+        Ok(reply::json(StatusCode::OK, &BookSourceV1 { book: book(&Listed::of(&version)), source }))
+    })
+    .await
+}
+
+/// What is proposed, and what it says otherwise than the last version.
+#[utoipa::path(
+    get,
+    path = "/v1/rules/proposals/{hash}",
+    tag = "rules",
+    security((), ("bearer" = []), ("api_key" = [])),
+    params(("hash" = String, Path, description = "Of the proposed book, 16 hex digits")),
+    responses(
+        (status = 200, description = "The proposal", body = ProposedV1),
+        (status = 400, description = "Not a hash", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not see rules", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Nothing of this hash is proposed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The service is starting", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn proposed(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    path: Result<Path<String>, PathRejection>,
+) -> Response<Body> {
+    answer(shared, &headers, |shared, _| {
+        let Path(hash) = path.map_err(|_| Problem::bad_request(HASH))?;
+        let hash = parse_hash(&hash)?;
+        let last = shared.books.shelf.last().ok_or_else(starting)?.book;
+        let found = shared.books.shelf.proposal(hash).ok_or(NotActivated::NotProposed(hash))?;
+        let source = serde_json::value::RawValue::from_string(canonical_source(&found.book));
+        let source = source.map_err(|_| Problem::internal())?;
+        let (against, diff) = (last.version(), diff(&last, &found.book));
+        Ok(reply::json(StatusCode::OK, &ProposedV1 { proposal: proposal(&found), against, diff, source }))
     })
     .await
 }
@@ -221,7 +258,7 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change rules, or proposed this itself", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "Nothing of this hash is proposed here", body = Problem,
+        (status = 404, description = "Nothing of this hash is proposed", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "Another version has come between", body = Problem,
             content_type = "application/problem+json"),
@@ -234,9 +271,7 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
 )]
 pub async fn approve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     change(shared, request, |shared, ApproveV1 { hash }, by| {
-        let hash = u64::from_str_radix(&hash, 16).ok().filter(|_| hash.len() == 16);
-        let hash = hash.ok_or_else(|| Problem::bad_request("`hash` has 16 hex digits: that of the proposal"))?;
-        changed(Changed::Activated(shared.books.approve(hash, &by)?))
+        changed(Changed::Activated(shared.books.approve(parse_hash(&hash)?, &by)?))
     })
     .await
 }
@@ -285,17 +320,21 @@ fn authorised(shared: &Shared, headers: &HeaderMap) -> Result<Box<str>, Refusal>
     Ok(client.map_or_else(|| "anyone".into(), |client| Box::from(&*client.name)))
 }
 
-/// Off the runtime's threads: the log may be waited for.
+/// Off the runtime's threads: the log may be waited for, as long as by a check.
 async fn apart(
     shared: Arc<Shared>,
     by: Box<str>,
     act: impl FnOnce(Arc<Shared>, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
 ) -> Response<Body> {
+    let patience = shared.answer_timeout;
     let act = move || {
         shared.books.log.catch_up(&shared.books.shelf);
         act(shared, by).unwrap_or_else(Refusal::into_response)
     };
-    tokio::task::spawn_blocking(act).await.unwrap_or_else(|_| reply::problem(&Problem::internal()))
+    match timeout(patience, tokio::task::spawn_blocking(act)).await {
+        Ok(done) => done.unwrap_or_else(|_| reply::problem(&Problem::internal())),
+        Err(_) => reply::problem(&NotActivated::Unavailable("the log did not answer in time".to_owned()).into()),
+    }
 }
 
 fn compiled(shared: &Shared, files: &BTreeMap<String, String>) -> Result<RuleBook, Refusal> {
@@ -350,14 +389,20 @@ fn no_version(version: u32) -> Problem {
     Problem::not_found(format!("the log has no version {version}; GET /v1/rules/versions lists them"))
 }
 
+const HASH: &str = "`hash` has 16 hex digits: that of the proposal";
+
+fn parse_hash(hash: &str) -> Result<u64, Refusal> {
+    let parsed = u64::from_str_radix(hash, 16).ok().filter(|_| hash.len() == 16);
+    parsed.ok_or_else(|| Problem::bad_request(HASH).into())
+}
+
 fn hex(hash: u64) -> String {
     format!("{hash:016x}")
 }
 
-fn book(version: &BookVersion) -> BookV1 {
-    let BookVersion { book, offset, since, by } = version;
-    let (version, hash, since) = (book.version(), hex(book.hash()), instant::Utc(EventTime(since.0)).to_string());
-    BookV1 { version, hash, since, by: by.as_deref().map(str::to_owned), offset: *offset }
+fn book(listed: &Listed) -> BookV1 {
+    let Listed { book: RuleBookRef { version, hash }, offset, since, by } = listed;
+    BookV1 { version: *version, hash: hex(*hash), since: told(*since), by: by.as_deref().map(str::to_owned), offset: *offset }
 }
 
 fn rules(book: &RuleBook) -> Vec<RuleV1> {
@@ -379,6 +424,10 @@ fn counted(metrics: &Metrics, rule: RuleV1) -> RuleV1 {
 }
 
 fn proposal(proposal: &Proposal) -> ProposalV1 {
-    let Proposal { book, by, .. } = proposal;
-    ProposalV1 { hash: hex(book.hash()), by: by.to_string(), version: book.version() }
+    let Proposal { book, by, since, .. } = proposal;
+    ProposalV1 { hash: hex(book.hash()), by: by.to_string(), since: told(*since), version: book.version() }
+}
+
+fn told(since: ArrivalTime) -> String {
+    instant::Utc(EventTime(since.0)).to_string()
 }

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::Source;
-use super::queue::{Job, NumberedBook, Payload, Queue};
+use super::patience::until;
+use super::queue::{Job, NotTaken, NumberedBook, Payload, Queue};
+use crate::contract::rule_file::{canonical_source, from_canonical};
 use crate::engine::decision::RuleBookRef;
-use crate::engine::rules::RuleBook;
+use crate::engine::rules::{Mode, RuleBook, RuleSource};
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 
@@ -75,19 +77,29 @@ impl Changed {
     }
 }
 
-/// A change that waits for a second person.
+/// A change that waits for a second person. If another book takes its number, it has to be proposed anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     pub book: Arc<RuleBook>,
-    /// The last version when it was proposed: if another comes between, it is proposed anew.
-    pub after: u32,
+    /// Of its record: in the log of the service, or in the control topic.
+    pub offset: u64,
+    /// When it was appended.
+    pub since: ArrivalTime,
     pub by: Box<str>,
+}
+
+impl Proposal {
+    /// As the log holds it.
+    pub fn of(version: BookVersion) -> Proposal {
+        let BookVersion { book, offset, since, by } = version;
+        Proposal { book, offset, since, by: by.unwrap_or_default() }
+    }
 }
 
 /// Why a book was not put in force. The one before it stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotActivated {
-    #[error("nobody has proposed the book {0:016x} here; propose it again")]
+    #[error("nobody has proposed the book {0:016x}; `GET /v1/rules` lists what is proposed")]
     NotProposed(u64),
     #[error("`{0}` proposed it: somebody else has to approve it")]
     SamePerson(Box<str>),
@@ -115,7 +127,13 @@ pub trait Publish: Send + Sync {
     /// Another book has that number by now, or the log is away.
     fn publish(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated>;
 
-    /// Puts every book of the log on the shelf that is not there yet.
+    /// As [`Publish::publish`], without effect until somebody else approves it.
+    ///
+    /// # Errors
+    /// Those of [`Publish::publish`].
+    fn propose(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated>;
+
+    /// Puts every book and proposal of the log on the shelf that is not there yet.
     fn catch_up(&self, shelf: &Shelf);
 
     /// Tells whoever may have missed it of the last book again.
@@ -125,13 +143,33 @@ pub trait Publish: Send + Sync {
     fn remind(&self, last: &BookVersion) -> Result<(), NotActivated>;
 }
 
+/// How long a change waits for its turn, and then for the log. Beyond: it is given up.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The log of this process: the writer puts the book in and on the shelf.
 impl Publish for Queue {
     fn publish(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated> {
-        let away = || NotActivated::Unavailable("the service is stopping".to_owned());
+        self.put(Payload::RuleBook, book, after, by)
+    }
+
+    fn propose(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated> {
+        self.put(Payload::Proposal, book, after, by)
+    }
+
+    fn catch_up(&self, _: &Shelf) {}
+
+    fn remind(&self, _: &BookVersion) -> Result<(), NotActivated> {
+        Ok(())
+    }
+}
+
+impl Queue {
+    fn put(&self, payload: fn(NumberedBook) -> Payload, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated> {
+        let away = |reason: &str| NotActivated::Unavailable(reason.to_owned());
+        let deadline = Instant::now() + CHANGE_PATIENCE;
         let (reply, told) = oneshot::channel();
         let job = Job {
-            payload: Payload::RuleBook(NumberedBook { book: book.clone(), reply }),
+            payload: payload(NumberedBook { book: book.clone(), reply }),
             clock: ArrivalClock::Log,
             source: Source::Control,
             client: Some(by.into()),
@@ -140,18 +178,16 @@ impl Publish for Queue {
             room: None,
             submitted: Instant::now(),
         };
-        self.submit_blocking(job).map_err(|_| away())?;
-        match told.blocking_recv() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(last)) => Err(NotActivated::Overtaken { after, last }),
-            Err(_) => Err(away()),
+        self.submit_until(deadline, job).map_err(|error| match error {
+            NotTaken::Full => away("the log takes no more now"),
+            NotTaken::Closed => away("the service is stopping"),
+        })?;
+        match until(deadline, told) {
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(last))) => Err(NotActivated::Overtaken { after, last }),
+            Some(Err(_)) => Err(away("the service is stopping")),
+            None => Err(away("the log did not take it in time")),
         }
-    }
-
-    fn catch_up(&self, _: &Shelf) {}
-
-    fn remind(&self, _: &BookVersion) -> Result<(), NotActivated> {
-        Ok(())
     }
 }
 
@@ -180,55 +216,130 @@ impl Books {
     /// # Errors
     /// See [`NotActivated`].
     pub fn approve(&self, hash: u64, by: &str) -> Result<Activated, NotActivated> {
-        let Proposal { book, after, by: proposer } = self.shelf.proposal(hash).ok_or(NotActivated::NotProposed(hash))?;
+        let Proposal { book, by: proposer, .. } = self.shelf.proposal(hash).ok_or(NotActivated::NotProposed(hash))?;
         if *proposer == *by {
             return Err(NotActivated::SamePerson(proposer));
         }
-        let book = RuleBook::clone(&book);
-        let change = Change { book, after: Some(after), by: format!("{proposer}, approved by {by}").into() };
-        let done = self.shelf.activate(change, &*self.log);
-        if !matches!(done, Err(NotActivated::Unavailable(_))) {
-            self.shelf.forget(hash);
-        }
-        done
+        let after = Some(book.version() - 1);
+        let change = Change { book: RuleBook::clone(&book), after, by: format!("{proposer}, approved by {by}").into() };
+        self.shelf.activate(change, &*self.log)
     }
 }
 
-/// Proposals that wait. Beyond: the oldest goes.
-const PROPOSALS_MAX: usize = 16;
+/// Proposals that are kept at hand. Beyond: the oldest goes.
+pub const PROPOSALS_MAX: usize = 16;
+
+/// Books that are kept compiled. Beyond: an older one keeps its text, and is compiled when somebody asks for it.
+const COMPILED_MAX: usize = 16;
+
+/// A book of the log without its content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub book: RuleBookRef,
+    pub offset: u64,
+    pub since: ArrivalTime,
+    pub by: Option<Box<str>>,
+}
+
+impl Listed {
+    pub fn of(version: &BookVersion) -> Listed {
+        let BookVersion { book, offset, since, by } = version;
+        Listed { book: book.reference(), offset: *offset, since: *since, by: by.clone() }
+    }
+}
+
+enum Content {
+    Compiled(Arc<RuleBook>),
+    /// Canonical source.
+    Text(Box<str>),
+}
+
+impl Content {
+    fn book(&self) -> Option<Arc<RuleBook>> {
+        match self {
+            Content::Compiled(book) => Some(book.clone()),
+            Content::Text(text) => from_canonical(text).ok().map(Arc::new),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Versions {
+    by_number: BTreeMap<u32, (Listed, Content)>,
+    /// The newest number of each content.
+    by_hash: BTreeMap<u64, u32>,
+    /// What each rule that was live said first under its version.
+    live: BTreeMap<(Box<str>, u32), u64>,
+}
+
+impl Versions {
+    fn put(&mut self, version: &BookVersion) {
+        let BookVersion { book, .. } = version;
+        for (rule, content) in book.contents().filter(|(rule, _)| rule.mode == Mode::Live) {
+            self.live.entry((rule.id.clone(), rule.version)).or_insert(content);
+        }
+        self.by_hash.insert(book.hash(), book.version());
+        self.by_number.insert(book.version(), (Listed::of(version), Content::Compiled(book.clone())));
+        let older = self.by_number.values_mut().rev().skip(COMPILED_MAX);
+        for (_, content) in older.take_while(|(_, content)| matches!(content, Content::Compiled(_))) {
+            if let Content::Compiled(book) = content {
+                *content = Content::Text(canonical_source(book).into());
+            }
+        }
+    }
+
+    fn get(&self, number: u32) -> Option<BookVersion> {
+        let (listed, content) = self.by_number.get(&number)?;
+        let Listed { offset, since, by, .. } = listed.clone();
+        Some(BookVersion { book: content.book()?, offset, since, by })
+    }
+}
 
 /// Every book of the log, and the way to the next.
 #[derive(Default)]
 pub struct Shelf {
-    versions: RwLock<BTreeMap<u32, BookVersion>>,
-    /// Oldest first. They live as long as the process.
+    versions: RwLock<Versions>,
+    /// Oldest first, those among them that another book has overtaken.
     proposals: Mutex<Vec<Proposal>>,
     reload: Mutex<Reload>,
     /// One change at a time from here.
-    changing: Mutex<()>,
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Shelf {
     pub fn put(&self, version: BookVersion) {
-        self.versions.write().unwrap_or_else(PoisonError::into_inner).insert(version.book.version(), version);
+        self.versions.write().unwrap_or_else(PoisonError::into_inner).put(&version);
+    }
+
+    fn versions(&self) -> RwLockReadGuard<'_, Versions> {
+        self.versions.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn last(&self) -> Option<BookVersion> {
-        self.versions.read().unwrap_or_else(PoisonError::into_inner).last_key_value().map(|(_, last)| last.clone())
+        let versions = self.versions();
+        let number = *versions.by_number.last_key_value()?.0;
+        versions.get(number)
     }
 
     pub fn get(&self, version: u32) -> Option<BookVersion> {
-        self.versions.read().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+        self.versions().get(version)
+    }
+
+    /// The book with a content that the log has had.
+    pub fn with(&self, hash: u64) -> Option<Arc<RuleBook>> {
+        let versions = self.versions();
+        let number = versions.by_hash.get(&hash)?;
+        versions.get(*number).map(|version| version.book)
     }
 
     /// Newest first, at most `limit`.
-    pub fn newest(&self, limit: usize) -> Vec<BookVersion> {
-        self.versions.read().unwrap_or_else(PoisonError::into_inner).values().rev().take(limit).cloned().collect()
+    pub fn newest(&self, limit: usize) -> Vec<Listed> {
+        self.versions().by_number.values().rev().take(limit).map(|(listed, _)| listed.clone()).collect()
     }
 
     /// Whether the log has ever had this content.
     pub fn has(&self, hash: u64) -> bool {
-        self.versions.read().unwrap_or_else(PoisonError::into_inner).values().any(|version| version.book.hash() == hash)
+        self.versions().by_hash.contains_key(&hash)
     }
 
     pub fn reload(&self) -> Reload {
@@ -239,16 +350,29 @@ impl Shelf {
         *self.reload.lock().unwrap_or_else(PoisonError::into_inner) = reload;
     }
 
+    /// Keeps a proposal of the log. Proposed again by another, it is still the first one's.
+    pub fn suggest(&self, proposal: Proposal) {
+        let mut waiting = self.waiting();
+        if !waiting.iter().any(|one| one.book.reference() == proposal.book.reference()) {
+            waiting.push(proposal);
+            let over = waiting.len().saturating_sub(PROPOSALS_MAX);
+            waiting.drain(..over);
+        }
+    }
+
+    /// Those that can still be approved, oldest first.
     pub fn proposals(&self) -> Vec<Proposal> {
-        self.waiting().clone()
+        let next = self.last().map_or(0, |last| last.book.version()) + 1;
+        self.waiting().iter().filter(|one| one.book.version() == next).cloned().collect()
     }
 
-    fn proposal(&self, hash: u64) -> Option<Proposal> {
-        self.waiting().iter().find(|proposal| proposal.book.hash() == hash).cloned()
+    /// The newest proposal of a content, perhaps overtaken.
+    pub fn proposal(&self, hash: u64) -> Option<Proposal> {
+        self.waiting().iter().rev().find(|one| one.book.hash() == hash).cloned()
     }
 
-    fn forget(&self, hash: u64) {
-        self.waiting().retain(|proposal| proposal.book.hash() != hash);
+    pub fn is_proposed(&self, book: &RuleBookRef) -> bool {
+        self.waiting().iter().any(|one| one.book.reference() == *book)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Proposal>> {
@@ -256,26 +380,20 @@ impl Shelf {
     }
 
     fn propose(&self, change: Change, log: &dyn Publish) -> Result<Changed, NotActivated> {
-        let Change { book, after, by } = change;
         log.catch_up(self);
-        let Some(last) = self.last() else {
+        if self.last().is_none() {
             return Err(NotActivated::Unavailable("the log has not been read yet".to_owned()));
-        };
-        let Some(next) = self.next(&book, after)? else {
-            log.remind(&last)?;
-            return Ok(Changed::Activated(Activated { book: self.in_force(&book), is_new: false }));
-        };
-        let proposal = Proposal { after: next.version() - 1, book: next, by };
-        let mut waiting = self.waiting();
-        // Proposed again by another, it is still the first one's.
-        if let Some(same) = waiting.iter().find(|one| one.book.hash() == book.hash() && one.after == proposal.after) {
-            return Ok(Changed::Proposed(same.clone()));
         }
-        waiting.retain(|one| one.book.hash() != book.hash());
-        let over = (waiting.len() + 1).saturating_sub(PROPOSALS_MAX);
-        waiting.drain(..over);
-        waiting.push(proposal.clone());
-        Ok(Changed::Proposed(proposal))
+        let proposed = self.write(&change, log, &|next| {
+            if self.is_proposed(&next.reference()) { Ok(()) } else { log.propose(next, next.version() - 1, &change.by) }
+        })?;
+        let Some(next) = proposed else {
+            return Ok(Changed::Activated(Activated { book: self.in_force(&change.book), is_new: false }));
+        };
+        log.catch_up(self);
+        let proposal = self.proposal(next.hash());
+        let unread = || NotActivated::Unavailable("the proposal cannot be read back yet".to_owned());
+        Ok(Changed::Proposed(proposal.ok_or_else(unread)?))
     }
 
     /// Names the last book, which has the content of `same`.
@@ -288,8 +406,22 @@ impl Shelf {
     /// # Errors
     /// See [`NotActivated`]: nothing has changed, or it is not known.
     pub fn activate(&self, change: Change, log: &dyn Publish) -> Result<Activated, NotActivated> {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Change { book, after, by } = change;
+        let published = self.write(&change, log, &|next| log.publish(next, next.version() - 1, &change.by))?;
+        Ok(match published {
+            Some(next) => Activated { book: next.reference(), is_new: true },
+            None => Activated { book: self.in_force(&change.book), is_new: false },
+        })
+    }
+
+    /// Has the book put into the log as the one after the last; `None` when the last one has the same content.
+    fn write(
+        &self,
+        change: &Change,
+        log: &dyn Publish,
+        put: &dyn Fn(&Arc<RuleBook>) -> Result<(), NotActivated>,
+    ) -> Result<Option<Arc<RuleBook>>, NotActivated> {
+        let busy = || NotActivated::Unavailable("another change waits for the log".to_owned());
+        let _one = until(Instant::now() + CHANGE_PATIENCE, self.changing.lock()).ok_or_else(busy)?;
         // The last version, as far as the log has told.
         let mut told = 0;
         loop {
@@ -299,14 +431,15 @@ impl Shelf {
                 let reason = format!("version {told} is in the log and cannot be read here; a newer release has written it");
                 return Err(NotActivated::Unavailable(reason));
             }
-            let Some(next) = self.next(&book, after)? else {
+            let Some(next) = self.next(&change.book, change.after)? else {
                 last.map_or(Ok(()), |last| log.remind(&last))?;
-                return Ok(Activated { book: self.in_force(&book), is_new: false });
+                return Ok(None);
             };
-            match log.publish(&next, next.version() - 1, &by) {
-                // Whoever asked for the place after the last one, whichever that is, gets the next.
-                Err(NotActivated::Overtaken { last, .. }) if after.is_none() => told = last,
-                done => return done.map(|()| Activated { book: next.reference(), is_new: true }),
+            match put(&next) {
+                // Whoever asked for the place after the last one, whichever that is, gets the next; for the others it may be what
+                // they wanted that came between.
+                Err(NotActivated::Overtaken { last, .. }) => told = last,
+                done => return done.map(|()| Some(next)),
             }
         }
     }
@@ -331,13 +464,76 @@ impl Shelf {
         Ok(Some(Arc::new(book.renumbered(number + 1))))
     }
 
-    /// Rules that were live in some book and have another content in `next` under the same version.
+    /// Rules that were live in some book and say something else in `next` under the same version.
     fn edited(&self, next: &RuleBook) -> Vec<Box<str>> {
-        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
-        let mut edited: Vec<Box<str>> =
-            versions.values().flat_map(|version| version.book.edited_without_bump(next)).map(|rule| rule.id.clone()).collect();
+        let versions = self.versions();
+        let was = |rule: &RuleSource| versions.live.get(&(rule.id.clone(), rule.version)).copied();
+        let edited = next.contents().filter(|(rule, content)| was(rule).is_some_and(|was| was != *content));
+        let mut edited: Vec<Box<str>> = edited.map(|(rule, _)| rule.id.clone()).collect();
         edited.sort();
-        edited.dedup();
         edited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::decision::Verdict;
+
+    fn book(number: u32, id: &str, version: u32, mode: Mode, title: &str) -> BookVersion {
+        let rule = RuleSource {
+            id: id.into(),
+            version,
+            title: title.into(),
+            owner: "tests".into(),
+            mode,
+            reason_code: "A".into(),
+            when: "attempts(duration(\"1h\")) >= 2".into(),
+            then: Verdict::Flag,
+            underwriter: "a".into(),
+            ..RuleSource::default()
+        };
+        let book = Arc::new(RuleBook::build(number, vec![rule]).expect("sound"));
+        BookVersion { book, offset: u64::from(number), since: ArrivalTime(0), by: None }
+    }
+
+    #[test]
+    fn a_version_once_live_does_not_change_however_long_ago() {
+        let shelf = Shelf::default();
+        shelf.put(book(1, "a", 1, Mode::Live, "first"));
+        shelf.put(book(2, "b", 1, Mode::Shadow, "first"));
+        for number in 3..100 {
+            shelf.put(book(number, "a", number, Mode::Live, "later"));
+        }
+        for (id, version, mode, title, expected) in [
+            ("a", 1, Mode::Live, "edited", Some("a")),
+            ("a", 1, Mode::Off, "edited", Some("a")),
+            ("a", 1, Mode::Off, "first", None),
+            ("a", 2, Mode::Live, "edited", None),
+            ("b", 1, Mode::Live, "edited", None),
+            ("a", 99, Mode::Live, "edited", Some("a")),
+        ] {
+            let next = shelf.next(&book(1, id, version, mode, title).book, None);
+            let edited = expected.map(|id| NotActivated::Edited(vec![id.into()]));
+            assert_eq!(next.err(), edited, "{id} {version} {mode:?} {title}");
+        }
+    }
+
+    #[test]
+    fn old_books_keep_their_texts_and_are_compiled_for_who_asks() {
+        let shelf = Shelf::default();
+        let all: Vec<BookVersion> = (1..=50).map(|number| book(number, "a", number, Mode::Live, "a title")).collect();
+        all.iter().cloned().for_each(|version| shelf.put(version));
+        let compiled = |versions: &Versions| {
+            versions.by_number.values().filter(|(_, content)| matches!(content, Content::Compiled(_))).count()
+        };
+        assert_eq!(compiled(&shelf.versions()), COMPILED_MAX);
+        for version in &all {
+            let found = shelf.get(version.book.version()).expect("it is there");
+            assert_eq!((&*found.book, found.offset), (&*version.book, version.offset));
+            assert!(shelf.has(version.book.hash()));
+            assert_eq!(shelf.with(version.book.hash()).as_deref(), Some(&*version.book));
+        }
+        assert_eq!(shelf.newest(2).iter().map(|listed| listed.book.version).collect::<Vec<_>>(), [50, 49]);
     }
 }

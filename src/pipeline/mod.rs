@@ -13,6 +13,7 @@ pub mod fixed;
 pub mod health;
 pub mod partition;
 pub mod partitioner;
+pub mod patience;
 pub mod queue;
 pub mod rebuild;
 pub mod recover;
@@ -77,11 +78,19 @@ pub enum RecordKind {
     Skipped = 2,
     /// What people decided about a case: the record of `contract::ruling`.
     Ruling = 3,
+    /// A rule book that waits for the approval of a second person; it decides nothing.
+    Proposal = 4,
 }
 
 impl RecordKind {
     pub fn from_code(code: i64) -> Option<RecordKind> {
-        let kinds = [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped, RecordKind::Ruling];
+        let kinds = [
+            RecordKind::Quote,
+            RecordKind::RuleBook,
+            RecordKind::Skipped,
+            RecordKind::Ruling,
+            RecordKind::Proposal,
+        ];
         kinds.into_iter().find(|kind| *kind as i64 == code)
     }
 }
@@ -98,7 +107,8 @@ pub struct LogRecord {
     pub tenant: Box<str>,
     /// Name of the API key, when one was used.
     pub client: Option<Box<str>>,
-    /// A quote as it came; the canonical source of a rule book; a ruling's JSON; empty when skipped, as an erased quote is.
+    /// A quote as it came; the canonical source of a rule book, proposed ones too; a ruling's JSON; empty when skipped, as an erased
+    /// quote is.
     pub body: Vec<u8>,
 }
 

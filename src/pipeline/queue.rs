@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::fate::{Fate, Fates, Mark};
+use super::patience::until;
 use super::rulings::NewRuling;
 use super::{DeadLetter, FilePosition, Source};
 use crate::engine::decide::Prepared;
@@ -65,9 +66,11 @@ pub enum Payload {
     RuleBook(NumberedBook),
     /// What people decided about a case.
     Ruling(NewRuling),
+    /// A rule book to be kept until somebody else approves it.
+    Proposal(NumberedBook),
 }
 
-/// A rule book with the number it is to have. It takes effect if that is still the next.
+/// A rule book with the number it is to have. It is taken if that is still the next, and if somebody still waits for it.
 #[derive(Debug)]
 pub struct NumberedBook {
     pub book: Arc<RuleBook>,
@@ -129,6 +132,18 @@ impl Queue {
         })?;
         permit.send(job);
         Ok(())
+    }
+
+    /// Submits from a thread of its own, waiting for room, but not for ever.
+    pub fn submit_until(&self, deadline: Instant, job: Job) -> Result<(), NotTaken> {
+        match until(deadline, self.sender.reserve()) {
+            Some(Ok(permit)) => {
+                permit.send(job);
+                Ok(())
+            }
+            Some(Err(_)) => Err(NotTaken::Closed),
+            None => Err(NotTaken::Full),
+        }
     }
 
     /// Submits from a thread of its own, waiting for room.

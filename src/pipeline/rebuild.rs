@@ -65,7 +65,7 @@ fn input(record: &LogRecord, state: &State, books: &mut Books, batch: &mut Batch
     let position = Position { partition: state.settings().partition, offset: record.offset };
     let next_version = state.rule_book().map_or(1, |book| book.version + 1);
     match record.kind {
-        RecordKind::Skipped => Ok(Input::Skipped { position }),
+        RecordKind::Skipped | RecordKind::Proposal => Ok(Input::Skipped { position }),
         RecordKind::RuleBook => {
             let LogRecord { offset, arrival: since, client: by, body: source, .. } = record.clone();
             let book = compile(LoggedBook { offset, since, by, source })?.book;

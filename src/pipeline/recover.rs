@@ -122,7 +122,9 @@ fn load(state: &mut State, segment: &Decoded) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn compile(logged: LoggedBook) -> Result<BookVersion, StoreError> {
+/// # Errors
+/// [`StoreError::Damaged`]: it does not compile.
+pub fn compile(logged: LoggedBook) -> Result<BookVersion, StoreError> {
     let LoggedBook { offset, since, by, source } = logged;
     let unreadable = |e: String| StoreError::Damaged(format!("the rule book at offset {offset} does not compile: {e}"));
     let text = std::str::from_utf8(&source).map_err(|e| unreadable(e.to_string()))?;

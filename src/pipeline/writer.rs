@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch;
-use super::books::{BookVersion, Reload, Shelf};
+use super::books::{BookVersion, Proposal, Reload, Shelf};
 use super::fate::Fates;
 use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, NumberedBook, Payload, Reply};
@@ -68,8 +68,9 @@ struct Waiting {
     offset: u64,
 }
 
-/// A book that takes effect in the open batch.
+/// A book of the open batch.
 struct Incoming {
+    kind: RecordKind,
     version: BookVersion,
     reply: oneshot::Sender<Result<(), u32>>,
 }
@@ -89,6 +90,8 @@ impl<S: Store, C: Clock> Writer<S, C> {
         let Recovered { state, books: logged, arrival } = recovered;
         let Shared { shelf, metrics, health, fates } = shared;
         let mut books = Books::default();
+        let of_long_ago = shelf.clone();
+        books.found_by(Arc::new(move |hash| of_long_ago.with(hash)));
         for version in logged {
             books.add(version.book.clone());
             shelf.put(version);
@@ -118,28 +121,32 @@ impl<S: Store, C: Clock> Writer<S, C> {
         };
         let mut open = self.open();
         self.arrival = self.arrival.max(self.clock.now());
-        let (reply, _) = oneshot::channel();
-        if let Some(input) = self.rule_book(&mut open, NumberedBook { book: next, reply }, Some(by.into())) {
+        let (reply, _told) = oneshot::channel();
+        let numbered = NumberedBook { book: next, reply };
+        if let Some(input) = self.rule_book(&mut open, RecordKind::RuleBook, numbered, Some(by.into())) {
             batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
         }
         Ok(self.commit(open)?)
     }
 
-    /// The record of a rule book, if its number is the next.
-    fn rule_book(&mut self, open: &mut Open, numbered: NumberedBook, by: Option<Box<str>>) -> Option<Input> {
+    /// The record of a rule book or of a proposal, if its number is the next.
+    fn rule_book(&mut self, open: &mut Open, kind: RecordKind, numbered: NumberedBook, by: Option<Box<str>>) -> Option<Input> {
         let NumberedBook { book, reply } = numbered;
         let last = self.state.rule_book().map_or(0, |book| book.version);
-        if book.version() != last + 1 {
-            // A submitter that has gone looks at the shelf when it comes again.
+        // Whoever was told that it is too late must not find later that it has happened after all.
+        if book.version() != last + 1 || reply.is_closed() {
             let _ = reply.send(Err(last));
             return None;
         }
         let (position, reference) = (self.next_position(), book.reference());
         let source = canonical_source(&book).into_bytes();
-        open.batch.records.push(self.record(RecordKind::RuleBook, ArrivalClock::Log, Source::Control, "", by.clone(), source));
-        self.books.add(book.clone());
-        let version = BookVersion { book, offset: position.offset, since: self.arrival, by };
-        open.books.push(Incoming { version, reply });
+        open.batch.records.push(self.record(kind, ArrivalClock::Log, Source::Control, "", by.clone(), source));
+        let version = BookVersion { book: book.clone(), offset: position.offset, since: self.arrival, by };
+        open.books.push(Incoming { kind, version, reply });
+        if kind == RecordKind::Proposal {
+            return Some(Input::Skipped { position });
+        }
+        self.books.add(book);
         Some(Input::Control { position, book: Some(reference), rulings: Vec::new() })
     }
 
@@ -213,7 +220,11 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 open.batch.forgotten.push(name);
                 return Ok(());
             }
-            Payload::RuleBook(numbered) => match self.rule_book(open, numbered, client) {
+            Payload::RuleBook(numbered) => match self.rule_book(open, RecordKind::RuleBook, numbered, client) {
+                Some(input) => input,
+                None => return Ok(()),
+            },
+            Payload::Proposal(numbered) => match self.rule_book(open, RecordKind::Proposal, numbered, client) {
                 Some(input) => input,
                 None => return Ok(()),
             },
@@ -269,9 +280,13 @@ impl<S: Store, C: Clock> Writer<S, C> {
         for (reply, at) in open.rulings {
             let _ = reply.send(Ok(at));
         }
-        for Incoming { version, reply } in open.books {
-            self.metrics.rule_book(&version.book.reference());
-            self.shelf.put(version);
+        for Incoming { kind, version, reply } in open.books {
+            if kind == RecordKind::Proposal {
+                self.shelf.suggest(Proposal::of(version));
+            } else {
+                self.metrics.rule_book(&version.book.reference());
+                self.shelf.put(version);
+            }
             let _ = reply.send(Ok(()));
         }
         for Waiting { reply: Reply { sender, mark, .. }, answer, offset } in open.waiting {

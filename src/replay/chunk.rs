@@ -46,6 +46,8 @@ pub enum ReadyRecord {
     RuleBook,
     /// A ruling of a recorded log.
     Ruling,
+    /// One that waited for its approval: it keeps its place.
+    Proposal,
     /// Not a quote; `None` where the recorded log has the dead letter already.
     Skipped(Option<Box<Reject>>),
     /// Measured only up to here.

@@ -67,7 +67,7 @@ impl Replayed {
                 let (_, ruling) = rulings::read(position.offset, chunk.raw(i))?;
                 Input::Control { position, book: None, rulings: vec![ruling] }
             }
-            ReadyRecord::Skipped(_) | ReadyRecord::Counted => Input::Skipped { position },
+            ReadyRecord::Proposal | ReadyRecord::Skipped(_) | ReadyRecord::Counted => Input::Skipped { position },
         })
     }
 

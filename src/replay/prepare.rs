@@ -38,6 +38,7 @@ fn record(chunk: &Chunk, i: usize, depth: Depth) -> ReadyRecord {
             RecordKind::RuleBook => return ReadyRecord::RuleBook,
             RecordKind::Ruling => return ReadyRecord::Ruling,
             RecordKind::Skipped => return ReadyRecord::Skipped(None),
+            RecordKind::Proposal => return ReadyRecord::Proposal,
             RecordKind::Quote => match decode(&records[i].body, Some(&records[i].tenant)) {
                 Ok(decoded) => Ok(decoded.quote),
                 Err(error) => Err(Refused {

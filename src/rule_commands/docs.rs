@@ -1,4 +1,4 @@
-//! `docs/rules.md` shows the catalogue and the base quote as they are in the code.
+//! `docs/rule-reference.md` shows the catalogue and the base quote as they are in the code.
 
 use crate::contract::rule_file::load;
 use crate::contract::rule_test::base_quote;
@@ -9,8 +9,8 @@ use crate::engine::rules::Mode;
 /// The text between two marker lines, with what the code says in its place. `UPDATE_DOCS=1 cargo test docs` writes the file.
 #[test]
 fn docs_show_what_the_code_does() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
-    let written = std::fs::read_to_string(&path).expect("docs/rules.md");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rule-reference.md");
+    let written = std::fs::read_to_string(&path).expect("docs/rule-reference.md");
     let quote = serde_json::to_string_pretty(&base_quote()).expect("JSON");
     let parts = [
         ("features: ", "end of features", features()),
@@ -21,7 +21,7 @@ fn docs_show_what_the_code_does() {
         std::fs::write(&path, &wanted).expect("written");
         return;
     }
-    assert!(written == wanted, "docs/rules.md is behind the code: run `UPDATE_DOCS=1 cargo test docs`");
+    assert!(written == wanted, "docs/rule-reference.md is behind the code: run `UPDATE_DOCS=1 cargo test docs`");
 }
 
 fn replace_between(text: &str, from: &str, to: &str, part: &str) -> String {
@@ -58,7 +58,7 @@ fn features() -> String {
 
 #[test]
 fn the_example_in_the_docs_is_a_rule() {
-    let docs = include_str!("../../docs/rules.md");
+    let docs = include_str!("../../docs/rule-reference.md");
     let begin = docs.find("```yaml\n").expect("an example") + "```yaml\n".len();
     let example = &docs[begin..begin + docs[begin..].find("```").expect("its end")];
     let book = load(1, &[("example", example)]).unwrap_or_else(|errors| panic!("{}", errors[0])).book;

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::sentence;
+use crate::contract::rule_diff::{dial, sentence};
 use crate::engine::decision::Verdict;
 use crate::engine::evidence::FeatureSpec;
 use crate::engine::rules::suggest::did_you_mean;
-use crate::engine::rules::{BookSource, Mode, ParamSource, ParamValue, RuleBook, RuleSource, Scoring, duration};
+use crate::engine::rules::{BookSource, Mode, RuleBook, RuleSource, Scoring};
 
 /// All rules of a book in the order of evaluation, or the one called `id`; the error names the rule that is not there.
 pub fn explain(book: &RuleBook, id: Option<&str>) -> Result<String, String> {
@@ -22,7 +22,7 @@ pub fn explain(book: &RuleBook, id: Option<&str>) -> Result<String, String> {
 fn explain_rule(book: &RuleBook, rule: &RuleSource) -> Result<String, String> {
     // A rule that is off has no windows in its book.
     let alone = BookSource { rules: vec![RuleSource { mode: Mode::Live, ..rule.clone() }], ..book.source() };
-    let words = RuleBook::build(1, alone).ok().and_then(|alone| alone.words(&rule.id));
+    let words = RuleBook::recorded(1, alone).ok().and_then(|alone| alone.words(&rule.id));
     let words = words.ok_or_else(|| format!("`{}` does not compile alone\n", rule.id))?;
     let RuleSource { id, version, mode, title, owner, reason_code, .. } = rule;
     let mut out = format!("{id}, version {version}, {}\n  {title}\n", mode.name());
@@ -76,29 +76,5 @@ fn effect(rule: &RuleSource) -> String {
         Mode::Live => format!("Live: it will {act}"),
         Mode::Shadow => format!("In shadow: it is counted, and would {act}"),
         Mode::Off => format!("Off: it does nothing, and would {act}"),
-    }
-}
-
-/// A parameter's value, its bounds and what a backtest tries.
-pub(super) fn dial(param: &ParamSource) -> String {
-    let mut out = value(param.value);
-    let _ = match (param.min, param.max) {
-        (Some(min), Some(max)) => write!(out, ", from {} to {}", value(min), value(max)),
-        (Some(min), None) => write!(out, ", at least {}", value(min)),
-        (None, Some(max)) => write!(out, ", at most {}", value(max)),
-        (None, None) => Ok(()),
-    };
-    if !param.sweep.is_empty() {
-        let tried: Vec<String> = param.sweep.iter().map(|tried| value(*tried)).collect();
-        let _ = write!(out, "; a backtest tries {}", tried.join(", "));
-    }
-    out
-}
-
-fn value(value: ParamValue) -> String {
-    match value {
-        ParamValue::Int(value) => value.to_string(),
-        ParamValue::Double(value) => value.to_string(),
-        ParamValue::Duration(micros) => duration::format(micros),
     }
 }

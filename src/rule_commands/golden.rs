@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{diff, explain, schema};
+use super::{explain, schema};
+use crate::contract::rule_diff::diff;
 use crate::contract::rule_file::{SHIPPED, load};
 use crate::engine::rules::RuleBook;
 
@@ -72,7 +73,7 @@ fn rules_are_explained_in_words() {
 fn a_difference_is_a_line() {
     let twins = book(&[("odd.yaml", ODD), ("lists/brokers.csv", "B-7\nB-8\n"), ("many.yaml", MANY), ("book.yaml", BOOK)]);
     let old = book(&[("many.yaml", MANY), ("odd.yaml", ODD), ("lists/brokers.csv", "B-8\nB-7\n"), ("book.yaml", BOOK)]);
-    assert_eq!(diff::diff(&old, &twins), Vec::<String>::new());
+    assert_eq!(diff(&old, &twins), Vec::<String>::new());
     let changed = ODD
         .replace("version: 2", "version: 3")
         .replace("mode: off", "mode: live")
@@ -90,8 +91,8 @@ fn a_difference_is_a_line() {
         ("lists/none.csv", ""),
         ("matching.yaml", "threshold: 20\nweights: {vehicle.vin: {near: 8.5}}\nfrequent_surnames: [Иванов]\n"),
     ];
-    let lines = diff::diff(&old, &book(&files));
-    let back = diff::diff(&book(&files), &old);
+    let lines = diff(&old, &book(&files));
+    let back = diff(&book(&files), &old);
     matches_file("src/rule_commands/golden/diff.txt", &(lines.join("\n") + "\n\n" + &back.join("\n") + "\n"));
 }
 

@@ -93,3 +93,17 @@ fn folders_are_checked_and_tested() {
     assert_eq!(test(path, counting), bad);
     assert!(!check(&path.join("nowhere"), None).ok);
 }
+
+#[test]
+fn a_second_book_is_tested_as_if_it_stood_alone() {
+    let live = RULE.replace("id: many", "id: any").replace("mode: shadow", "mode: live").replace(">= 3", ">= 1");
+    let live = live.replace("tests:", "always: true\ntests:").split("tests:").next().expect("a rule").to_owned();
+    let wrong = RULE.replace(">= 3", ">= 2");
+    for (second, failures) in [(RULE, &[][..]), (&*wrong, &["shadow/many"])] {
+        let loaded = rule_file::load(1, &[("any.yaml", &*live), ("shadow/many.yaml", second)]);
+        let report = run_tests(&loaded.unwrap_or_else(|errors| panic!("{}", errors[0])), counting);
+        let failed: Vec<&str> = report.failures.iter().map(|failure| &*failure.rule).collect();
+        // The live rule flags every quote, and `two` expects none to be flagged.
+        assert_eq!((failed, report.untested), (failures.to_vec(), vec!["any".to_owned()]));
+    }
+}

@@ -18,6 +18,7 @@ mod kafka_adapter;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
+mod kafka_rules;
 mod kafka_rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
@@ -32,6 +33,7 @@ mod proxy;
 mod quotes;
 mod rebuild;
 mod restart;
+mod rules_kept;
 mod rules_live;
 mod rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]

@@ -7,6 +7,7 @@ use sqlx::Connection;
 
 use crate::app::{TestApp, column, connect, eventually};
 use crate::quotes::quote;
+use crate::rules_live::{files, in_force, post, rule};
 
 #[tokio::test]
 async fn a_stalled_store_delays_answers_sheds_the_rest_and_loses_nothing() {
@@ -120,4 +121,39 @@ async fn two_services_do_not_share_a_file() {
     let second = second.await.expect("runs");
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by another quoteguard"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_rules_waits_no_longer_than_a_check_and_a_save_as_long_as_it_must() {
+    let rules = tempfile::tempdir().expect("a folder");
+    let file = rules.path().join("many.yaml");
+    std::fs::write(&file, rule(1)).expect("written");
+    let app = TestApp::start(&format!("[http]\nanswer_timeout_ms = 300\n[rules]\ndir = '{}'\n", rules.path().display())).await;
+    eventually("the folder was read", async || in_force(&app).await["reload"]["state"] == "done").await;
+    let mut blocker = connect(&app.database()).await;
+    let lock = blocker.begin_with("BEGIN IMMEDIATE").await.expect("locks the file");
+    assert_eq!(app.check(&quote("q-1")).await.expect("answers").status, 202);
+    // The first waits for the log, the next for the first.
+    for version in [2, 3] {
+        let refused = post(&app, "/v1/rules/activate", &files(&rule(version))).await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"), "{}", refused.json());
+        assert!(refused.json()["detail"].as_str().is_some_and(|said| said.contains("look at the last version")));
+    }
+    assert_eq!(in_force(&app).await["version"], 1, "who only looks is answered");
+    std::fs::write(&file, rule(5)).expect("written");
+    lock.rollback().await.expect("unlocks");
+    // The save was made from version 1. Should one of the others be in force by then, it waits for another save, and is not lost.
+    eventually("the folder was dealt with", async || {
+        let now = in_force(&app).await;
+        now["by"] == "folder" || now["reload"]["state"] == "refused"
+    })
+    .await;
+    std::fs::write(&file, rule(6)).expect("written");
+    let now = async || in_force(&app).await;
+    eventually("the next save is in force", async || now().await["by"] == "folder" && now().await["rules"][0]["version"] == 6)
+        .await;
+    let versions = app.get("/v1/rules/versions").await.expect("answers").json();
+    let numbers: Vec<_> = versions.as_array().expect("a list").iter().rev().map(|version| version["version"].clone()).collect();
+    assert!(numbers.iter().zip(1..).all(|(found, expected)| *found == expected), "{numbers:?}");
+    assert_eq!(app.check(&quote("q-2")).await.expect("answers").status, 200);
 }

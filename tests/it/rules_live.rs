@@ -9,9 +9,10 @@ use std::time::Instant;
 use axum::http::Request;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::app::{Answer, BINARY, TestApp, column, eventually};
-use crate::quotes::{history, quote, quote_at};
+use crate::quotes::{history, instant, quote, quote_at};
 
 /// A rule with another content under each version.
 pub fn rule(version: u32) -> String {
@@ -296,8 +297,9 @@ async fn by_the_command_line() {
     let force = format!("version 2 ({hash}) is in force\n");
     for (by, args, code, says) in [
         ("boris", vec!["status"], 0, format!("proposed by anna: version 2 ({hash})")),
-        ("anna", vec!["approve", &hash], 1, "`anna` proposed it: somebody else has to approve it".into()),
-        ("boris", vec!["approve", &hash], 0, force.clone()),
+        ("anna", vec!["approve", &hash, "--yes"], 1, "`anna` proposed it: somebody else has to approve it".into()),
+        ("boris", vec!["approve", &hash], 1, "nothing has changed: answer `y`, or say --yes".into()),
+        ("boris", vec!["approve", &hash, "--yes"], 0, force.clone()),
         ("boris", vec!["status"], 0, format!("{force}  live   flag  many v1: Quotes upon quotes\n")),
         ("boris", vec!["activate", "book"], 0, "has this content and is in force already".into()),
         ("boris", vec!["activate", "book", "--after", "1"], 0, "is in force already".into()),
@@ -315,7 +317,8 @@ async fn by_the_command_line() {
 
 /// Quotes and reloads at once, then a kill; what the log says is what was decided.
 async fn reloads_under_load(reloads: u32, senders: usize) {
-    let app = Arc::new(TestApp::start("[time]\narrival = 'event'\n").await);
+    // Senders do not wait for each other: one may be a round behind.
+    let app = Arc::new(TestApp::start("[time]\narrival = 'event'\nmax_age_secs = 604800\n").await);
     let (is_over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let quotes = Arc::new(history(11, 2_000));
     let began = Instant::now();
@@ -324,13 +327,15 @@ async fn reloads_under_load(reloads: u32, senders: usize) {
             let (app, is_over, sent, quotes) = (app.clone(), is_over.clone(), sent.clone(), quotes.clone());
             tokio::spawn(async move {
                 for round in 0.. {
-                    for form in quotes.iter().skip(sender).step_by(7) {
+                    for (number, form) in quotes.iter().enumerate().skip(sender).step_by(7) {
                         if is_over.load(Ordering::Relaxed) {
                             return;
                         }
                         let mut form = form.clone();
-                        form["quote_id"] = format!("{sender}-{round}-{}", form["quote_id"].as_str().expect("an id")).into();
-                        assert_eq!(app.check(&form).await.expect("answers").status, 200);
+                        form["quote_id"] = format!("{sender}-{round}-{number}").into();
+                        form["submitted_at"] = in_round(&form["submitted_at"], round).into();
+                        let answer = app.check(&form).await.expect("answers");
+                        assert_eq!(answer.status, 200, "{answer:?}");
                         sent.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -350,6 +355,12 @@ async fn reloads_under_load(reloads: u32, senders: usize) {
     let dir = Arc::into_inner(app).expect("nobody else").kill().await;
     assert!(sent > u64::from(reloads), "{sent} quotes");
     judged_by_the_log(dir.path(), sent as usize, reloads as usize + 1).await;
+}
+
+/// The time of a quote of the history, which takes two days, the next time round.
+fn in_round(submitted_at: &Value, round: i64) -> String {
+    let first = OffsetDateTime::parse(submitted_at.as_str().expect("text"), &Rfc3339).expect("a time");
+    instant(first + time::Duration::days(2 * round))
 }
 
 /// Every quote is decided once, under the last book before it, as a replay of the log decides it.

@@ -1,4 +1,4 @@
-//! `docs/tutorial.md` is run: its files are written, its commands executed in order, and each line of output compared. Times aside.
+//! `docs/rules.md` is run: its files are written, its commands executed in order, and each line of output compared. Times aside.
 //! `UPDATE_DOCS=1 cargo test tutorial` writes what the commands say now.
 
 use std::fs;
@@ -13,7 +13,7 @@ use loadtest::plan::{Config, Mix};
 
 use crate::app::{BINARY, until};
 
-const TUTORIAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tutorial.md");
+const TUTORIAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md");
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
 /// The port that the text names; the test takes a free one.
 const PORT: &str = "8480";

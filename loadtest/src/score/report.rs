@@ -125,7 +125,8 @@ impl Report {
             row(kind.name(), caught)?;
         }
         row("overall", &self.tally.overall())?;
-        row("apart: copy_victim", &self.kind(Kind::CopyVictim))
+        row("apart: copy_victim", &self.kind(Kind::CopyVictim))?;
+        writeln!(out, "eligible: 3 new versions within 30 days, by episode; a backtest counts applicants, however far apart")
     }
 
     fn write_classes(&self, out: &mut String) -> fmt::Result {

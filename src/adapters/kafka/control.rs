@@ -1,4 +1,4 @@
-//! The control topic: which log this is, its rule books in order, and who claims which partition.
+//! The control topic: which log this is, its rule books in order, those that are proposed, and who claims which partition.
 
 mod record;
 
@@ -16,6 +16,8 @@ use super::producer::{Delivered, DeliveryError, Outgoing, Producer};
 use super::read::{From, Item, Reader, read};
 use super::settings::{KafkaConfig, Topic};
 use crate::contract::kafka as headers;
+use crate::engine::decision::RuleBookRef;
+use crate::pipeline::books::PROPOSALS_MAX;
 
 const CONTROL_PARTITION: i32 = 0;
 /// What is published is waited for so long.
@@ -35,7 +37,7 @@ pub struct LogInfo {
     pub settings: BTreeMap<String, String>,
 }
 
-/// A rule book that counts.
+/// A rule book that counts, or that is proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlBook {
     /// Of its record in the control topic.
@@ -59,6 +61,12 @@ pub struct ControlRuling {
     pub json: Arc<[u8]>,
 }
 
+impl ControlBook {
+    pub fn reference(&self) -> RuleBookRef {
+        RuleBookRef { version: self.version, hash: u64::from_str_radix(&self.hash, 16).unwrap_or_default() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
     Accepted(ControlBook),
@@ -75,6 +83,8 @@ struct Seen {
     books: Vec<ControlBook>,
     /// In order of offset.
     rulings: Vec<ControlRuling>,
+    /// In order of offset, the newest.
+    proposals: Vec<ControlBook>,
     /// Why nothing more is read.
     failed: Option<String>,
 }
@@ -91,6 +101,12 @@ impl Seen {
             }
             Some(ControlRecord::Ruling { ruling }) => {
                 self.rulings.push(ControlRuling { offset, json: ruling.to_string().into_bytes().into() });
+            }
+            Some(ControlRecord::Proposal { source, version, hash, by }) => {
+                let by = Some(by);
+                self.proposals.push(ControlBook { offset, version, hash, by, appended_ms, source: source.into() });
+                let over = self.proposals.len().saturating_sub(PROPOSALS_MAX);
+                self.proposals.drain(..over);
             }
             Some(
                 ControlRecord::Log { .. } | ControlRecord::Book { .. } | ControlRecord::Claim { .. } | ControlRecord::Unknown,
@@ -112,6 +128,8 @@ pub struct ControlCopy {
     pub books: Vec<ControlBook>,
     /// In order of offset.
     pub rulings: Vec<ControlRuling>,
+    /// The newest that were proposed, in order of offset.
+    pub proposals: Vec<ControlBook>,
     /// Offsets before it are there and were read.
     pub next: u64,
 }
@@ -126,7 +144,7 @@ impl ControlCopy {
             ControlFlow::Continue(())
         })?;
         let log = seen.log.ok_or_else(|| no_log(&config.topics.control))?;
-        Ok(ControlCopy { log, books: seen.books, rulings: seen.rulings, next: end.next })
+        Ok(ControlCopy { log, books: seen.books, rulings: seen.rulings, proposals: seen.proposals, next: end.next })
     }
 }
 
@@ -157,8 +175,8 @@ impl Control {
     /// # Errors
     /// No brokers, no topic, or one that `topics create` has not written to.
     pub fn start(config: &KafkaConfig, producer: Arc<Producer>) -> Result<Control, KafkaError> {
-        let ControlCopy { log, books, rulings, next } = ControlCopy::read(config)?;
-        let seen = Seen { next, log: Some(log.clone()), books, rulings, failed: None };
+        let ControlCopy { log, books, rulings, proposals, next } = ControlCopy::read(config)?;
+        let seen = Seen { next, log: Some(log.clone()), books, rulings, proposals, failed: None };
         let shared = Arc::new(Shared { seen: Mutex::new(seen), ..Shared::default() });
         let (following, config) = (shared.clone(), config.clone());
         let thread = thread::Builder::new().name("kafka-control".to_owned()).spawn(move || follow(&config, &following));
@@ -186,9 +204,22 @@ impl Control {
         }
     }
 
-    /// The books whose records are at `offset` or before it, oldest first.
-    pub fn books_up_to(&self, offset: u64) -> Vec<ControlBook> {
-        self.shared.seen().books.iter().take_while(|book| book.offset <= offset).cloned().collect()
+    /// The newest book whose record is at `offset` or before it.
+    pub fn book_up_to(&self, offset: u64) -> Option<ControlBook> {
+        let seen = self.shared.seen();
+        seen.books[..seen.books.partition_point(|book| book.offset <= offset)].last().cloned()
+    }
+
+    /// The books of later versions, oldest first.
+    pub fn books_after(&self, version: u32) -> Vec<ControlBook> {
+        let seen = self.shared.seen();
+        seen.books[seen.books.partition_point(|book| book.version <= version)..].to_vec()
+    }
+
+    /// The newest book with this content.
+    pub fn book_with(&self, hash: u64) -> Option<ControlBook> {
+        let hash = format!("{hash:016x}");
+        self.shared.seen().books.iter().rev().find(|book| book.hash == hash).cloned()
     }
 
     /// The rulings whose records are after `after` (`None`: from the first) and at `offset` or before it, oldest first.
@@ -198,6 +229,30 @@ impl Control {
 
     pub fn last_book(&self) -> Option<ControlBook> {
         self.shared.seen().books.last().cloned()
+    }
+
+    /// The newest books that were proposed, oldest first, overtaken ones among them.
+    pub fn proposals(&self) -> Vec<ControlBook> {
+        self.shared.seen().proposals.clone()
+    }
+
+    /// Proposes a book as the one after version `after`, if that still is the last.
+    ///
+    /// # Errors
+    /// After [`KafkaError::Unavailable`] it is not known whether the proposal is there.
+    ///
+    /// Gives the last book when that is another one: nothing was proposed.
+    pub fn publish_proposal(&self, source: &str, hash: u64, after: u32, by: &str) -> Result<Option<ControlBook>, KafkaError> {
+        if let Some(last) = self.last_book().filter(|last| last.version != after) {
+            return Ok(Some(last));
+        }
+        let (source, hash, by) = (source.to_owned(), format!("{hash:016x}"), by.to_owned());
+        let Delivered { offset, .. } = self.publish(&ControlRecord::Proposal { source, version: after + 1, hash, by })?;
+        let offset = offset.ok_or_else(|| KafkaError::Unavailable("kafka did not tell where the proposal is".into()))?;
+        if !self.wait_for(offset, PUBLISH_PATIENCE)? {
+            return Err(KafkaError::Unavailable(format!("the control topic was not read up to {offset} in time")));
+        }
+        Ok(None)
     }
 
     /// Publishes a book as the one after version `after` (0: the first), if that still is the last.

@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::commit::checksum;
 use super::fault::fault;
-use super::{SqliteStore, from_sql};
+use super::{SqliteStore, from_sql, to_sql};
 use crate::engine::time::{ArrivalTime, EventTime};
 use crate::pipeline::rulings::LoggedRuling;
 use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError};
@@ -18,6 +18,7 @@ pub(super) const RESTORE: &str = "restore a whole copy of the file";
 
 const RULE_BOOKS: &str = "SELECT offset, arrival, client, body FROM log WHERE kind = 1 ORDER BY offset";
 const RULINGS: &str = "SELECT offset, body FROM log WHERE kind = 3 ORDER BY offset";
+const PROPOSALS: &str = "SELECT offset, arrival, client, body FROM log WHERE kind = 4 ORDER BY offset DESC LIMIT ?";
 const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas, key FROM segments ORDER BY from_offset";
 const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
                         coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
@@ -29,15 +30,7 @@ impl SqliteStore {
     pub fn rule_books(&mut self) -> Result<Vec<LoggedBook>, StoreError> {
         let rows = sqlx::query(RULE_BOOKS).fetch_all(&mut self.connection);
         let rows = self.runtime.block_on(rows).map_err(fault)?;
-        let book = |row: &SqliteRow| {
-            Ok(LoggedBook {
-                offset: from_sql(row.try_get(0)?),
-                since: ArrivalTime(row.try_get(1)?),
-                by: row.try_get::<Option<String>, _>(2)?.map(Into::into),
-                source: row.try_get(3)?,
-            })
-        };
-        rows.iter().map(book).collect::<Result<_, sqlx::Error>>().map_err(fault)
+        rows.iter().map(logged_book).collect::<Result<_, sqlx::Error>>().map_err(fault)
     }
 
     /// Every ruling of the log, in order.
@@ -46,6 +39,21 @@ impl SqliteStore {
         let ruling = |row: &SqliteRow| Ok(LoggedRuling { offset: from_sql(row.try_get(0)?), json: row.try_get(1)? });
         rows.iter().map(ruling).collect::<Result<_, sqlx::Error>>().map_err(fault)
     }
+    /// The newest rule books that were proposed, at most `limit`, oldest first.
+    pub fn proposals(&mut self, limit: usize) -> Result<Vec<LoggedBook>, StoreError> {
+        let rows = sqlx::query(PROPOSALS).bind(to_sql(limit as u64)).fetch_all(&mut self.connection);
+        let rows = self.runtime.block_on(rows).map_err(fault)?;
+        rows.iter().rev().map(logged_book).collect::<Result<_, sqlx::Error>>().map_err(fault)
+    }
+}
+
+fn logged_book(row: &SqliteRow) -> Result<LoggedBook, sqlx::Error> {
+    Ok(LoggedBook {
+        offset: from_sql(row.try_get(0)?),
+        since: ArrivalTime(row.try_get(1)?),
+        by: row.try_get::<Option<String>, _>(2)?.map(Into::into),
+        source: row.try_get(3)?,
+    })
 }
 
 impl CheckpointStore for SqliteStore {

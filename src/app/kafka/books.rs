@@ -3,16 +3,19 @@
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
+use super::super::commands::Given;
+use super::super::service::no_rules;
 use super::{compiled, ruling};
-use crate::adapters::kafka::{Control, KafkaError, Published};
+use crate::adapters::kafka::{Control, ControlBook, KafkaError, Published};
 use crate::contract::rule_file::canonical_source;
 use crate::contract::ruling::RulingV1;
 use crate::engine::limits::RULINGS_MAX;
 use crate::engine::rules::RuleBook;
 use crate::engine::rulings::{Ruling, RulingKind};
 use crate::engine::time::ArrivalTime;
+use crate::fault;
 use crate::pipeline::Clock;
-use crate::pipeline::books::{BookVersion, Change, NotActivated, Publish, Shelf};
+use crate::pipeline::books::{BookVersion, Change, NotActivated, Proposal, Publish, Shelf};
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::partitioner::partition_of;
 use crate::pipeline::rulings::{NotRuled, Ruled, Rulings, is_same};
@@ -36,25 +39,26 @@ impl Publish for ControlLog {
     fn publish(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated> {
         let control = self.control()?;
         match control.publish_book(&canonical_source(book), book.hash(), after, by).map_err(away)? {
-            Published::Accepted(accepted) => point(control, accepted.offset),
+            Published::Accepted(accepted) => {
+                fault::point("book_published");
+                point(control, accepted.offset)
+            }
             Published::Overtaken(last) => Err(NotActivated::Overtaken { after, last: last.version }),
         }
     }
 
+    fn propose(&self, book: &Arc<RuleBook>, after: u32, by: &str) -> Result<(), NotActivated> {
+        let overtaken = self.control()?.publish_proposal(&canonical_source(book), book.hash(), after, by).map_err(away)?;
+        overtaken.map_or(Ok(()), |last| Err(NotActivated::Overtaken { after, last: last.version }))
+    }
+
     fn catch_up(&self, shelf: &Shelf) {
         let Ok(control) = self.control() else { return };
-        if control.last_book().is_none_or(|last| shelf.get(last.version).is_some()) {
-            return;
-        }
-        for found in control.books_up_to(u64::MAX) {
-            if shelf.get(found.version).is_some() {
-                continue;
-            }
-            // One that a later version wrote is nothing we can show or compare; the partitions that need it say so.
-            let Ok(book) = compiled(&found) else { continue };
-            let since = ArrivalTime(found.appended_ms.saturating_mul(1_000));
-            shelf.put(BookVersion { book: Arc::new(book), offset: found.offset, since, by: found.by.as_deref().map(Into::into) });
-        }
+        let known = shelf.last().map_or(0, |last| last.book.version());
+        control.books_after(known).iter().filter_map(version).for_each(|book| shelf.put(book));
+        let is_new = |found: &ControlBook| !shelf.is_proposed(&found.reference());
+        let proposed = control.proposals();
+        proposed.iter().filter(|found| is_new(found)).filter_map(version).for_each(|book| shelf.suggest(Proposal::of(book)));
     }
 
     /// A partition that was not told goes on under the book before until it is.
@@ -104,6 +108,13 @@ fn earlier(control: &Control, wanted: &Ruling) -> Result<Option<u64>, NotRuled> 
     if is_full { Err(NotRuled::TooMany) } else { Ok(None) }
 }
 
+/// `None` for one that a later version of quoteguard wrote: it is nothing we can show or compare; the partitions that need it say so.
+fn version(found: &ControlBook) -> Option<BookVersion> {
+    let book = Arc::new(compiled(found).ok()?);
+    let since = ArrivalTime(found.appended_ms.saturating_mul(1_000));
+    Some(BookVersion { book, offset: found.offset, since, by: found.by.as_deref().map(Into::into) })
+}
+
 /// Puts the control topic in force up to `offset` in every partition.
 fn point(control: &Control, offset: u64) -> Result<(), NotActivated> {
     for partition in 0..control.log().partitions {
@@ -123,17 +134,15 @@ fn away(error: KafkaError) -> NotActivated {
 ///
 /// # Errors
 /// The log is away, or has no book and takes none.
-pub(super) fn install(
-    control: &Arc<Control>,
-    shelf: &Shelf,
-    rules: &RuleBook,
-    four_eyes: bool,
-) -> Result<BookVersion, KafkaError> {
+pub(super) fn install(control: &Arc<Control>, shelf: &Shelf, rules: &Given, four_eyes: bool) -> Result<BookVersion, KafkaError> {
     let log = ControlLog::default();
     log.reached(control.clone());
     log.catch_up(shelf);
     let waits = four_eyes && shelf.last().is_some();
-    if !waits && !shelf.has(rules.hash()) {
+    if let Ok(rules) = rules.as_ref()
+        && !waits
+        && !shelf.has(rules.hash())
+    {
         let change = Change { book: rules.clone(), after: None, by: "start".into() };
         match shelf.activate(change, &log) {
             Ok(_) => {}
@@ -142,5 +151,8 @@ pub(super) fn install(
         }
         log.catch_up(shelf);
     }
-    shelf.last().ok_or_else(|| KafkaError::Refused("the control topic has no rule book that this version can read".to_owned()))
+    shelf.last().ok_or_else(|| match rules {
+        Ok(_) => KafkaError::Refused("the control topic has no rule book that this version can read".to_owned()),
+        Err(reason) => KafkaError::Refused(no_rules(reason).to_string()),
+    })
 }

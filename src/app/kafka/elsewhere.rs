@@ -94,7 +94,7 @@ impl Elsewhere {
         if let Some(book) = books.get(hash) {
             return Some(book.clone());
         }
-        let book = Arc::new(book_by_hash(&self.control, hash)?);
+        let book = Arc::new(book_by_hash(&self.control, u64::from_str_radix(hash, 16).ok()?)?);
         books.insert(hash.to_owned(), book.clone());
         Some(book)
     }

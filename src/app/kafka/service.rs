@@ -22,7 +22,6 @@ use super::{adapter, needed_secs, refuse_another_clock};
 use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, check, start};
 use crate::adapters::redis;
 use crate::config::Config;
-use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
@@ -32,6 +31,7 @@ use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
+use super::super::commands::Given;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
 
@@ -64,7 +64,7 @@ impl KafkaService {
     /// # Errors
     /// An address that cannot be listened on, and settings that do not fit. What only the servers can tell comes by
     /// [`KafkaService::failed`].
-    pub async fn start(config: &Config, rules: RuleBook) -> Result<KafkaService> {
+    pub async fn start(config: &Config, rules: Given) -> Result<KafkaService> {
         if config.watch.dir.is_some() {
             return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
         }
@@ -168,7 +168,7 @@ impl Decisions for LateDecisions {
 struct Starting {
     kafka: KafkaConfig,
     config: Config,
-    rules: RuleBook,
+    rules: Given,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     decisions: Arc<LateDecisions>,
@@ -280,7 +280,7 @@ impl Starting {
         let decisions = Arc::new(DecisionsTail::start(&self.kafka)?);
         let last = install(&control, &self.shelf, &self.rules, self.config.rules.four_eyes)?.book;
         self.log.reached(control.clone());
-        if last.hash() != self.rules.hash() {
+        if self.rules.as_ref().is_ok_and(|rules| rules.hash() != last.hash()) {
             tracing::warn!(
                 version = last.version(),
                 "the log has a later rule book than the one given here: the log's is in force"

@@ -100,7 +100,7 @@ impl Controls for TopicControl {
                 return Err(ControlError::NotYet);
             }
         }
-        let book = self.control.books_up_to(offset).last().map(compiled).transpose()?;
+        let book = self.control.book_up_to(offset).as_ref().map(compiled).transpose()?;
         let rulings = self.control.rulings_between(applied, offset);
         Ok(Brought { book, rulings: rulings.iter().map(ruling).collect::<Result<_, _>>()? })
     }
@@ -119,10 +119,10 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
     let settings = Settings { partition: number, ..shared.settings.clone() };
     let mut store = RedisCheckpoints::new(&shared.redis, &settings.log_id, number)?;
     let find = Find {
-        book: |wanted: &RuleBookRef| book_by_hash(&shared.control, &format!("{:016x}", wanted.hash)),
+        book: |wanted: &RuleBookRef| book_by_hash(&shared.control, wanted.hash),
         ruling: |record: u64| ruling_at(&shared.control, record),
     };
-    let (loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, find) {
+    let (mut loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, find) {
         Ok(loaded) => (loaded, false),
         Err(error @ StoreError::Damaged(_)) => {
             tracing::error!(partition, %error, "the checkpoint is of no use: the log is decided again from its beginning");
@@ -131,6 +131,8 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
         }
         Err(error) => return Err(error.into()),
     };
+    let of_long_ago = shared.control.clone();
+    loaded.books.found_by(Arc::new(move |hash| book_by_hash(&of_long_ago, hash).map(Arc::new)));
     fault::point("loaded");
     check_log(shared, partition, &loaded.manifest)?;
     let (frontier, decisions_end) = frontier(shared, partition, &loaded.manifest)?;

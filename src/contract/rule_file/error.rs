@@ -1,6 +1,7 @@
 //! A problem in a rule file, with its line and a caret under the place.
 
 use std::fmt;
+use std::path::Path;
 
 /// Prints as `file:line:column: message`, the line, and a caret with the help.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,11 @@ impl RuleError {
             snippet: text[line_start..line_end].trim_end().chars().take(SNIPPET_CHARS_MAX).collect(),
             width: text[start..end.max(start)].chars().count().max(1),
         }
+    }
+
+    /// The same error, of a file that lies in this folder.
+    pub fn within(self, folder: &Path) -> RuleError {
+        RuleError { file: folder.join(&self.file).display().to_string(), ..self }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> RuleError {

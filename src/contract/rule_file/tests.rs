@@ -382,3 +382,57 @@ fn bad_input_is_refused_with_its_place() {
 }
 
 const TOO_LONG: &str = "the window is 60d, and quotes are kept for 30d";
+
+#[test]
+fn two_files_of_one_name_are_an_error_that_names_both() {
+    let matching = "threshold: 10\n";
+    for (first, second, text) in
+        [("a.yaml", "a.yml", GOOD), ("matching.yml", "matching.yaml", matching), ("shadow/a.yaml", "shadow/a.yml", GOOD)]
+    {
+        let found = compile(1, &[(first, text), (second, text)]).expect_err("two of one name");
+        let expected = format!("`{first}` and `{second}` are two files of one name");
+        assert!(found.iter().any(|error| error.message.starts_with(&expected)), "{found:?}");
+    }
+    assert!(compile(1, &[("a.yaml", GOOD), ("shadow/a.yaml", GOOD)]).is_ok(), "two books may have one each");
+}
+
+#[test]
+fn a_second_book_runs_in_shadow_under_names_and_with_lists_of_its_own() {
+    let listed = GOOD.replace("when: ", "when: agent_id in list(\"brokers\") && ");
+    let off = GOOD.replacen("mode: live", "mode: off", 1).replacen("id: ", "id: off-", 1);
+    assert_ne!((&*listed, &*off), (GOOD, GOOD));
+    let files = [
+        ("a.yaml", GOOD),
+        ("lists/brokers.csv", "live\n"),
+        ("shadow/a.yaml", &*listed),
+        ("shadow/off.yaml", &*off),
+        ("shadow/lists/brokers.csv", "shadow\n"),
+    ];
+    let loaded = load(1, &files).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let modes: Vec<_> = loaded.book.rules().map(|rule| (&*rule.id, rule.mode)).collect();
+    let id = |rule: &LoadedRule| rule.source.id.to_string();
+    let live = id(&loaded.rules[0]);
+    let second = format!("shadow/{live}");
+    assert_eq!(modes, [(&*live, Mode::Live), (&*second, Mode::Shadow), (&*format!("shadow/off-{live}"), Mode::Off)]);
+    let alone = loaded.shadow.as_deref().expect("a second book");
+    assert_eq!(
+        alone.rules.iter().map(|rule| (id(rule), rule.source.mode)).collect::<Vec<_>>(),
+        [(live.clone(), Mode::Live), (format!("off-{live}"), Mode::Off)]
+    );
+    let again = from_canonical(&canonical_source(&loaded.book)).expect("reads back");
+    assert_eq!((again.hash(), again == loaded.book), (loaded.book.hash(), true));
+    // What it says is part of the content, its list too; what is live is not.
+    let other = load(1, &[&files[..4], &[("shadow/lists/brokers.csv", "others\n")]].concat()).expect("compiles").book;
+    assert_ne!(other.hash(), loaded.book.hash());
+    // Without a list of its own it reads the other's.
+    assert!(load(1, &files[..4]).is_ok());
+    for (name, text, message) in [
+        ("shadow/matching.yaml", "threshold: 10\n", "a book in shadow has no matching.yaml of its own"),
+        ("shadow/book.yml", "scoring: first-match\n", "a book in shadow has no book.yml of its own"),
+        ("shadow/b.yaml", GOOD, "another rule is called"),
+        ("b.yaml", &*GOOD.replacen("id: ", "id: shadow/", 1).replacen("mode: live", "mode: shadow", 1), "an id has 1 to 64"),
+    ] {
+        let found = load(1, &[&files[..], &[(name, text)]].concat()).map(drop).expect_err(message);
+        assert!(found.len() == 1 && found[0].file == name && found[0].message.starts_with(message), "{name}: {found:?}");
+    }
+}

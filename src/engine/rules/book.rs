@@ -219,15 +219,10 @@ impl RuleBook {
         Some(words::words(&rule.condition, &self.windows))
     }
 
-    /// Rules that are live here and have another content in `next` under the same version: such an edit needs a bump. Only
-    /// the mode may change freely, so that a rule can be silenced at once.
-    pub fn edited_without_bump<'a>(&self, next: &'a RuleBook) -> Vec<&'a RuleSource> {
-        let edited = |new: &&RuleSource| {
-            self.rule(&new.id).is_some_and(|old| {
-                old.mode == Mode::Live && old.version == new.version && RuleSource { mode: Mode::Live, ..(*new).clone() } != *old
-            })
-        };
-        next.rules().filter(edited).collect()
+    /// Each rule with a hash of what it says, its mode aside: what may not change under the version of a rule that was live. The mode
+    /// may, so that a rule can be silenced at once.
+    pub fn contents(&self) -> impl Iterator<Item = (&RuleSource, u64)> {
+        self.rules().map(|rule| (rule, canonical::rule_content(rule)))
     }
 
     /// Runs every rule that is not off. `evidence.windows` must be parallel to [`RuleBook::windows`].

@@ -233,10 +233,10 @@ impl<'a> Checker<'a> {
 
     fn list_params(&self) -> String {
         if self.context.source.params.is_empty() {
-            return "this rule has no parameters; the features are listed in docs/rules.md".into();
+            return "this rule has no parameters; the features are listed in docs/rule-reference.md".into();
         }
         let names: Vec<&str> = self.context.source.params.keys().map(|name| &**name).collect();
-        format!("the parameters of this rule are {}; the features are listed in docs/rules.md", names.join(", "))
+        format!("the parameters of this rule are {}; the features are listed in docs/rule-reference.md", names.join(", "))
     }
 
     fn call(&mut self, at: &'a IdedExpr, call: &'a CallExpr) -> Maybe<Typed> {

@@ -16,5 +16,7 @@ mod words;
 
 pub use book::{Evaluation, LiveHit, RuleBook, RuleFault, ShadowHit};
 pub use condition::Fault;
-pub use source::{Bands, BookSource, List, Mode, ParamSource, ParamValue, Part, Problem, RuleSource, Scoring, SourceError};
+pub use source::{
+    Bands, BookSource, List, Mode, ParamSource, ParamValue, Part, Problem, RuleSource, SHADOW_BOOK, Scoring, SourceError,
+};
 pub use words::Words;

@@ -16,6 +16,9 @@ pub struct BookSource {
     pub scoring: Scoring,
 }
 
+/// Before the ids of the rules, and the names of the lists, of a second book that runs in shadow beside the live one.
+pub const SHADOW_BOOK: &str = "shadow/";
+
 /// How live matches become a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scoring {

@@ -71,11 +71,11 @@ impl Instance {
     }
 
     /// Posts JSON; status and body.
-    pub fn post(&self, path: &str, body: &str) -> Option<(u16, String)> {
+    pub fn post(&self, path: &str, json: &str) -> Option<(u16, String)> {
         self.ask(&format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
+             content-length: {}\r\n\r\n{json}",
+            json.len()
         ))
     }
 

@@ -30,6 +30,16 @@ pub enum ControlRecord {
     },
     /// What people decided about a case: the record of `contract::ruling`. The first one with an id counts.
     Ruling { ruling: serde_json::Value },
+    /// A rule book that waits for the approval of a second person, as the one of this version.
+    Proposal {
+        /// Canonical source.
+        source: String,
+        version: u32,
+        /// 16 hex digits.
+        hash: String,
+        /// Who proposes it.
+        by: String,
+    },
     /// Its offset is the epoch of the ownership.
     Claim { partition: i32, instance: String },
     #[serde(other)]
@@ -42,6 +52,7 @@ impl ControlRecord {
             ControlRecord::Log { .. } => "log".to_owned(),
             ControlRecord::Book { .. } => "book".to_owned(),
             ControlRecord::Ruling { ruling } => format!("ruling/{}", ruling["ruling_id"].as_str().unwrap_or_default()),
+            ControlRecord::Proposal { hash, .. } => format!("proposal/{hash}"),
             ControlRecord::Claim { partition, .. } => format!("claim/{partition}"),
             ControlRecord::Unknown => "unknown".to_owned(),
         }
@@ -68,7 +79,10 @@ mod tests {
         let book = ControlRecord::Book { source: "[]".into(), version: 1, hash: "00ff".into(), by: Some("anna".into()) };
         let claim = ControlRecord::Claim { partition: 3, instance: "i".into() };
         let ruling = ControlRecord::Ruling { ruling: serde_json::json!({"ruling_id": "r-1", "kind": "of a later release"}) };
-        for (record, key) in [(log, "log"), (book, "book"), (claim, "claim/3"), (ruling, "ruling/r-1")] {
+        let proposal = ControlRecord::Proposal { source: "[]".into(), version: 2, hash: "00fe".into(), by: "boris".into() };
+        let cases =
+            [(log, "log"), (book, "book"), (proposal, "proposal/00fe"), (claim, "claim/3"), (ruling, "ruling/r-1")];
+        for (record, key) in cases {
             assert_eq!(record.key(), key);
             assert_eq!(ControlRecord::parse(&record.to_json()), Some(record));
         }

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::matching::Matching;
-use crate::engine::rules::source::{Bands, BookSource, ParamSource, ParamValue, RuleSource, Scoring};
+use crate::engine::rules::source::{Bands, BookSource, Mode, ParamSource, ParamValue, RuleSource, Scoring};
 
 /// Before a part that only some books have. No length is as great, so no other content gives the same bytes; a book without such
 /// parts hashes as it did before there were any.
@@ -36,6 +36,13 @@ pub fn hash(source: &BookSource) -> u64 {
             hasher.update(&bound.to_bits().to_le_bytes());
         }
     }
+    hasher.digest()
+}
+
+/// What one rule says, its mode aside.
+pub fn rule_content(source: &RuleSource) -> u64 {
+    let mut hasher = Xxh3::new();
+    rule(&mut hasher, &RuleSource { mode: Mode::Live, ..source.clone() });
     hasher.digest()
 }
 

@@ -229,20 +229,14 @@ fn the_hash_follows_the_content_alone() {
 }
 
 #[test]
-fn a_live_rule_is_edited_under_a_new_version() {
-    let book = |rules: Vec<RuleSource>| RuleBook::build(1, rules).expect("valid");
-    let old = |mode| book(vec![RuleSource { mode, ..rule("a", &over("24h")) }]);
-    let edited = |version, mode| RuleSource { version, mode, ..rule("a", &over("1h")) };
-    for (before, after, expected) in [
-        (Mode::Live, edited(1, Mode::Live), vec!["a"]),
-        (Mode::Live, edited(1, Mode::Off), vec!["a"]),
-        (Mode::Live, edited(2, Mode::Live), vec![]),
-        (Mode::Shadow, edited(1, Mode::Live), vec![]),
-        (Mode::Live, RuleSource { mode: Mode::Off, ..rule("a", &over("24h")) }, vec![]),
-        (Mode::Live, rule("b", &over("1h")), vec![]),
-    ] {
-        let next = book(vec![after]);
-        assert_eq!(ids(old(before).edited_without_bump(&next).into_iter()), expected, "{before:?} {:?}", next.rule("a"));
+fn what_a_rule_says_changes_with_all_but_its_mode() {
+    let content = |rule: RuleSource| RuleBook::build(1, vec![rule]).expect("valid").contents().next().expect("a rule").1;
+    let before = content(rule("a", &over("24h")));
+    for mode in Mode::ALL {
+        assert_eq!(content(RuleSource { mode, ..rule("a", &over("24h")) }), before, "{mode:?}");
+    }
+    for changed in [rule("a", &over("1h")), RuleSource { priority: 9, ..rule("a", &over("24h")) }] {
+        assert_ne!(content(changed.clone()), before, "{changed:?}");
     }
 }
 

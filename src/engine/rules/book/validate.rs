@@ -6,7 +6,7 @@ use crate::engine::decision::Verdict;
 use crate::engine::evidence::CATALOGUE;
 use crate::engine::limits;
 use crate::engine::rules::source::ParamValue;
-use crate::engine::rules::source::{BookSource, ParamSource, Part, Problem, RuleSource, Scoring, SourceError};
+use crate::engine::rules::source::{BookSource, Mode, ParamSource, Part, Problem, RuleSource, SHADOW_BOOK, Scoring, SourceError};
 
 /// Words of the language that a parameter may not take.
 const RESERVED: [&str; 9] = ["duration", "double", "int", "list", "size", "in", "true", "false", "null"];
@@ -47,7 +47,9 @@ pub fn rule(source: &RuleSource) -> Vec<Problem> {
     let made_of = |text: &str, also: &dyn Fn(u8) -> bool| {
         (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || also(byte))
     };
-    let id = made_of(&source.id, &|byte| byte.is_ascii_lowercase() || byte == b'-');
+    // A rule of the second book is none that decides.
+    let own = source.id.strip_prefix(SHADOW_BOOK).filter(|_| source.mode != Mode::Live);
+    let id = made_of(own.unwrap_or(&source.id), &|byte| byte.is_ascii_lowercase() || byte == b'-');
     require(id, "id", "an id has 1 to 64 of a-z, 0-9 and -");
     require(source.version >= 1, "version", "versions count from 1");
     require(text_fits(&source.title), "title", "a title has 1 to 1024 bytes");

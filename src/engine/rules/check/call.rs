@@ -10,6 +10,7 @@ use crate::engine::limits;
 use crate::engine::quote::ChannelKind;
 use crate::engine::rules::condition::{Arithmetic, Bool, Comparison, Double, Fault, Int, Text};
 use crate::engine::rules::duration;
+use crate::engine::rules::source::SHADOW_BOOK;
 use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::time::SECOND;
 
@@ -202,7 +203,9 @@ impl<'a> Checker<'a> {
             other => return self.problem(left, format!("a list holds strings, and this is {}", other.with_article()), None),
         };
         let lists = self.context.lists;
-        match lists.get(name.inner()) {
+        // The second book has lists of its own.
+        let own = self.context.source.id.starts_with(SHADOW_BOOK).then(|| format!("{SHADOW_BOOK}{}", name.inner()));
+        match own.and_then(|own| lists.get(&*own)).or_else(|| lists.get(name.inner())) {
             Some(list) => Some(build::listed(text, name.inner(), list)),
             None => {
                 let help = did_you_mean(name.inner(), lists.keys().map(|name| &**name));
@@ -233,7 +236,8 @@ impl<'a> Checker<'a> {
                 Some(spec) => self.feature_call(at, spec, &call.args),
                 None => {
                     let known = CATALOGUE.iter().map(|spec| spec.name).chain(CONVERSIONS);
-                    let help = did_you_mean(name, known).unwrap_or_else(|| "the features are listed in docs/rules.md".into());
+                    let help =
+                        did_you_mean(name, known).unwrap_or_else(|| "the features are listed in docs/rule-reference.md".into());
                     self.problem(at, format!("unknown feature `{name}`"), Some(help))
                 }
             },

@@ -1,11 +1,10 @@
-//! `quoteguard rules diff OLD NEW`: what one book says otherwise than another, a line each.
+//! What one book says otherwise than another, a line each: `rules diff`, and a proposal before it is approved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
-use super::explain::dial;
-use super::sentence;
 use crate::engine::matching::Matching;
-use crate::engine::rules::{BookSource, List, RuleBook, RuleSource, Scoring};
+use crate::engine::rules::{BookSource, List, ParamSource, ParamValue, RuleBook, RuleSource, Scoring, duration};
 
 /// Values of a list that are named; the rest is counted.
 const VALUES_SHOWN_MAX: usize = 8;
@@ -115,4 +114,33 @@ fn scoring(scoring: Scoring) -> String {
         Scoring::FirstMatch => "first-match".into(),
         Scoring::Sum(bands) => format!("sum, flag from {}, refer from {}", bands.flag, bands.refer),
     }
+}
+
+/// A parameter's value, its bounds and what a backtest tries.
+pub fn dial(param: &ParamSource) -> String {
+    let mut out = value(param.value);
+    let _ = match (param.min, param.max) {
+        (Some(min), Some(max)) => write!(out, ", from {} to {}", value(min), value(max)),
+        (Some(min), None) => write!(out, ", at least {}", value(min)),
+        (None, Some(max)) => write!(out, ", at most {}", value(max)),
+        (None, None) => Ok(()),
+    };
+    if !param.sweep.is_empty() {
+        let tried: Vec<String> = param.sweep.iter().map(|tried| value(*tried)).collect();
+        let _ = write!(out, "; a backtest tries {}", tried.join(", "));
+    }
+    out
+}
+
+fn value(value: ParamValue) -> String {
+    match value {
+        ParamValue::Int(value) => value.to_string(),
+        ParamValue::Double(value) => value.to_string(),
+        ParamValue::Duration(micros) => duration::format(micros),
+    }
+}
+
+/// A text that may span lines in its file, on one.
+pub fn sentence(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
