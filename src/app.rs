@@ -2,6 +2,7 @@
 
 mod backtest;
 mod commands;
+mod desk;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod logs;

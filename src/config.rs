@@ -1,12 +1,14 @@
 //! One typed configuration: defaults < file < environment (`QUOTEGUARD__HTTP__LISTEN`) < flags. Bad values and unknown keys
 //! are refused with the offending key.
 
+mod desk;
 mod kafka;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use desk::Desk;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 
 use figment::Figment;
@@ -38,6 +40,7 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub redis: Redis,
+    pub desk: Desk,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -395,6 +398,7 @@ impl Config {
             instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
         }
         self.kafka.check()?;
+        self.desk.check()?;
         if self.redis.url.contains('@') {
             return Err(wrong(
                 "redis.url",
@@ -582,6 +586,10 @@ mod tests {
                  key_sha256 = 'F39DAC6CBABA535E2C207CD0CD8F154974223C848F727F98B3564CEA569B41CF'",
                 "http.keys.1: the same key as in http.keys.0",
             ),
+            ("[desk]\nurl = 'mysql://h/d'", "desk.url: must be postgres://"),
+            ("[desk]\nurl = 'postgres://u:p@h/d'", "desk.url: must hold no password"),
+            ("[desk]\nurl = 'postgres://u@h/d?password=p'", "desk.url: must hold no password"),
+            ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);

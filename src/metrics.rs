@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::engine::decision::{Decision, RuleBookRef, Verdict};
@@ -62,6 +62,10 @@ pub struct Metrics {
     lag_seconds: GaugeVec,
     partition_up: IntGaugeVec,
     degraded: IntCounterVec,
+    desk_records: IntCounter,
+    desk_seconds: HistogramVec,
+    desk_lag_records: IntGauge,
+    desk_lag_seconds: Gauge,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
 }
@@ -122,6 +126,10 @@ impl Metrics {
             lag_seconds: gauges(&r, "kafka_consumer_lag_seconds", "Age of the last record while others wait.", &["partition"])?,
             partition_up: int_gauges(&r, "partition_up", "1 decided here, 0 stopped by an error.", &["partition"])?,
             degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
+            desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
+            desk_seconds: seconds(&r, "desk_projection_seconds", "One transaction of the desk's sink.", &[])?,
+            desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
+            desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
             partitions: Mutex::default(),
             registry: r,
         })
@@ -280,6 +288,22 @@ impl Metrics {
         }
     }
 
+    /// Whether the desk's store answers.
+    pub fn desk_up(&self, is_up: bool) {
+        self.store_up("desk", is_up);
+    }
+
+    pub fn desk_projected(&self, records: usize, took: Duration) {
+        self.desk_records.inc_by(records as u64);
+        self.desk_seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
+    /// `records` wait; the newest that is there needed so many microseconds since its arrival.
+    pub fn desk_lag(&self, records: u64, micros: i64) {
+        self.desk_lag_records.set(records.cast_signed());
+        self.desk_lag_seconds.set(micros.max(0) as f64 / SECOND as f64);
+    }
+
     fn store_up(&self, store: &str, is_up: bool) {
         self.store_up.with_label_values(&[store]).set(i64::from(is_up));
     }
@@ -367,6 +391,12 @@ fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<Int
 
 fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     let gauge = IntGauge::new(name, help)?;
+    r.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn float_gauge(r: &Registry, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+    let gauge = Gauge::new(name, help)?;
     r.register(Box::new(gauge.clone()))?;
     Ok(gauge)
 }

@@ -1,5 +1,6 @@
 //! The outside world, behind the pipeline's traits.
 
+pub mod desk;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;

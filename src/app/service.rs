@@ -12,10 +12,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::rules_breaker;
 use super::rules_folder::{RulesFolder, Watching};
+use super::{desk, rules_breaker};
+use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
-use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
+use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
 use crate::config::Config;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
@@ -25,6 +26,7 @@ use crate::http::{Shared, router};
 use crate::metrics::Metrics;
 use crate::pipeline::books::{BookVersion, Books, Shelf};
 use crate::pipeline::clock::SystemClock;
+use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Recovered, recover};
@@ -47,10 +49,12 @@ pub struct Service {
     shutdown_timeout: Duration,
     health: Arc<Health>,
     reader: Reader,
+    desk: DeskStore,
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
-    rules: Vec<Watching>,
+    /// The rules' folder and breaker, and the desk's sink.
+    beside: Vec<Watching>,
     /// `None` once its end is known.
     writer: Option<oneshot::Receiver<Result<()>>>,
 }
@@ -66,6 +70,8 @@ impl Service {
         let path = &config.storage.path;
         let Opened { store, reader, settings, files } = open(path, config.settings()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
+        let desk = desk::open(config).await?;
+        let feed = LogFeed::open(path, store.committed()).await.map_err(|error| error.at(path))?;
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
         let (shelf, fates) = (Arc::new(Shelf::default()), queue.fates());
@@ -75,26 +81,18 @@ impl Service {
             queue: queue.clone(),
             books: books.clone(),
             decisions: Arc::new(reader.clone()),
+            desk: Arc::new(desk.clone()),
             metrics: metrics.clone(),
             health: health.clone(),
         };
         let (http, stop_http) = start_http(listener, config, parts);
-        let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
+        let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
+        beside.push(desk::start_sink(desk.clone(), feed, metrics.clone())?);
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
         let writer = start_writer(Parts { store, settings, rules, four_eyes: config.rules.four_eyes, shared, jobs })?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
-        Ok(Service {
-            addr,
-            shutdown_timeout,
-            health,
-            reader,
-            http,
-            stop_http,
-            watch,
-            rules: rules_watchers,
-            writer: Some(writer),
-        })
+        Ok(Service { addr, shutdown_timeout, health, reader, desk, http, stop_http, watch, beside, writer: Some(writer) })
     }
 
     /// Ends when the writer does, which it does by itself only on an error.
@@ -122,7 +120,7 @@ impl Service {
         self.health.set(Readiness::Stopping);
         let _ = self.stop_http.send(http_deadline);
         let watched = async {
-            for (thread, stop) in self.watch.into_iter().chain(self.rules) {
+            for (thread, stop) in self.watch.into_iter().chain(self.beside) {
                 drop(stop);
                 let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
             }
@@ -130,6 +128,7 @@ impl Service {
         let answered = async {
             let answered = timeout_at(deadline, self.http).await;
             let _ = timeout_at(deadline, self.reader.close()).await;
+            let _ = timeout_at(deadline, self.desk.close()).await;
             matches!(answered, Ok(Ok(true)))
         };
         // The last queue is gone with the folder and HTTP: the writer drains what is left, folds the WAL back and ends.
@@ -154,6 +153,7 @@ pub(super) struct HttpParts {
     pub queue: Queue,
     pub books: Arc<Books>,
     pub decisions: Arc<dyn Decisions>,
+    pub desk: SharedDesk,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
 }
@@ -164,12 +164,13 @@ pub(super) fn start_http(
     config: &Config,
     parts: HttpParts,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
-    let HttpParts { queue, books, decisions, metrics, health } = parts;
+    let HttpParts { queue, books, decisions, desk, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         books,
         retention_secs: config.time.retention_secs,
         decisions,
+        desk,
         metrics,
         health,
         keys: Keys::new(&config.http.keys, config.limits.queue_client_max),

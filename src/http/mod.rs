@@ -6,6 +6,7 @@ mod decisions;
 mod envelope;
 pub mod openapi;
 mod ops;
+mod referrals;
 mod reply;
 mod rules;
 pub mod server;
@@ -23,6 +24,7 @@ use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
 use crate::pipeline::Decisions;
 use crate::pipeline::books::Books;
+use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::Health;
 use crate::pipeline::queue::Queue;
 use auth::Keys;
@@ -35,6 +37,7 @@ pub struct Shared {
     /// How long quotes are kept: no rule may look back further. Seconds.
     pub retention_secs: i64,
     pub decisions: Arc<dyn Decisions>,
+    pub desk: SharedDesk,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub keys: Keys,
@@ -52,6 +55,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/quotes/check", post(check::check))
         .route("/v1/decisions/{quote_id}", get(decisions::decision))
+        .route("/v1/referrals/{referral_id}", get(referrals::referral))
         .route("/v1/rules", get(rules::current))
         .route("/v1/rules/check", post(rules::check))
         .route("/v1/rules/activate", post(rules::activate))

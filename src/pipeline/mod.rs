@@ -8,6 +8,8 @@ pub mod books;
 pub mod breaker;
 pub mod checkpoint;
 pub mod clock;
+pub mod committed;
+pub mod desk;
 pub mod fate;
 pub mod fixed;
 pub mod health;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -42,7 +43,7 @@ pub async fn open(path: &Path, settings: Settings) -> Result<Opened, StoreError>
 /// [`open`]; a file that is created gets the given log id, or else a random one.
 pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<&str>) -> Result<Opened, StoreError> {
     let (lock, _) = claim(path).await?;
-    private().open(path).map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    make_private(path)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -61,8 +62,14 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
     let runtime = Handle::current();
     let path = path.to_owned();
     let (oldest, is_suspect) = (None, false);
-    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, checkpointer, _lock: lock };
+    let committed = Arc::default();
+    let store = SqliteStore { connection, options, is_suspect, runtime, path, oldest, checkpointer, committed, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
+}
+
+/// Creates the file unless it is there.
+pub(in crate::adapters) fn make_private(path: &Path) -> Result<(), StoreError> {
+    private().open(path).map(drop).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))
 }
 
 /// A file that holds people's papers is its owner's alone; SQLite gives its companions the same mode.

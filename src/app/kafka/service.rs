@@ -32,6 +32,7 @@ use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
+use super::super::desk;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
 
@@ -73,6 +74,7 @@ impl KafkaService {
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
+        let desk = desk::open(config).await?;
         let (queue, jobs) = bounded_before_log(config.limits.queue_max);
         let (tell_failed, told) = channel();
         let decisions = Arc::new(LateDecisions::default());
@@ -82,6 +84,7 @@ impl KafkaService {
             queue,
             books: books.clone(),
             decisions: decisions.clone(),
+            desk: Arc::new(desk.clone()),
             metrics: metrics.clone(),
             health: health.clone(),
         };
