@@ -43,7 +43,7 @@ fn fresh() -> (State, Books) {
     let mut books = Books::default();
     let book = Arc::new(shipped());
     let position = Position { partition: 0, offset: 0 };
-    let input = Input::RuleBook { position, book: book.reference() };
+    let input = Input::Control { position, book: Some(book.reference()), rulings: Vec::new() };
     books.add(book);
     state.apply(&decide(&state, &input, &books).expect("no book is needed").delta).expect("the first delta fits");
     (state, books)

@@ -18,4 +18,5 @@ pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, repl
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use rebuild::{RebuildArgs, rebuild};
+pub use rules_remote::{EraseArgs, erase};
 pub use service::{Service, StopReport};

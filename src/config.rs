@@ -84,6 +84,8 @@ pub enum Permission {
     Checks,
     /// The rules, which are those of every tenant.
     Rules,
+    /// Rulings on cases of its tenant, snoozes and erasures.
+    Rulings,
 }
 
 /// Who else brings rule books, as the history names them.

@@ -1,7 +1,6 @@
 use clap::{Parser, Subcommand};
-use quoteguard::app::{self, BacktestArgs, ConfigCommand, RebuildArgs, ReplayArgs, RulesCommand};
-
-/// A quote is many small allocations that cross threads: a replay is 1.4 times as fast as with the system allocator.
+use quoteguard::app::{self, BacktestArgs, ConfigCommand, EraseArgs, RebuildArgs, ReplayArgs, RulesCommand};
+/// A quote is many small allocations that cross threads: a replay is 1.4 times as fast as with the system's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -12,7 +11,6 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
 #[derive(Subcommand)]
 enum Command {
     /// Run the service: HTTP, the watched folder, one SQLite file
@@ -30,6 +28,8 @@ enum Command {
     /// Check and test rule files, and put them in force in a running service
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Take quotes out of every later computation of a running service
+    Erase(EraseArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -44,6 +44,7 @@ fn main() -> std::process::ExitCode {
         #[cfg(feature = "kafka")]
         Command::Topics(command) => app::topics(&command),
         Command::Rules(command) => app::rules(&command),
+        Command::Erase(args) => app::erase(&args),
         Command::Config(command) => app::config(&command),
     })
 }

@@ -27,17 +27,19 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 
 use crate::adapters::kafka::{
-    Control, ControlBook, CreateOptions, Created, Fetched, Finding, KafkaConfig, LogInfo, Needs, Password, Producer, Sasl,
-    Security, Severity, TopicNames, check, create,
+    Control, ControlBook, ControlRuling, CreateOptions, Created, Fetched, Finding, KafkaConfig, LogInfo, Needs, Password,
+    Producer, Sasl, Security, Severity, TopicNames, check, create,
 };
 use crate::config::{self, Config, Flags};
 use crate::contract::rule_file::from_canonical;
 use crate::engine::rules::RuleBook;
+use crate::engine::rulings::Ruling;
 use crate::engine::step::ArrivalClock;
 use crate::pipeline::books::Shelf;
 use crate::pipeline::fixed;
 use crate::pipeline::partition::owner::ControlError;
 use crate::pipeline::partition::prepare;
+use crate::pipeline::rulings;
 
 use super::commands::rule_book;
 
@@ -127,6 +129,19 @@ fn create_topics(args: &CreateArgs) -> Result<ExitCode> {
 /// The rule book of a control record.
 fn compiled(book: &ControlBook) -> Result<RuleBook, ControlError> {
     from_canonical(&book.source).map_err(|_| ControlError::Unreadable(book.version))
+}
+
+/// The ruling of a control record.
+fn ruling(record: &ControlRuling) -> Result<Arc<Ruling>, ControlError> {
+    let read = rulings::read(record.offset, &record.json);
+    read.map(|(_, ruling)| ruling).map_err(|_| ControlError::UnreadableRuling(record.offset))
+}
+
+/// The ruling whose record is at this offset, if this version can read it.
+#[cfg(feature = "redis")]
+fn ruling_at(control: &Control, offset: u64) -> Option<Ruling> {
+    let record = control.rulings_between(offset.checked_sub(1), offset).pop()?;
+    ruling(&record).ok().map(Arc::unwrap_or_clone)
 }
 
 /// The rule book with this hash (16 hex digits), if the control topic has brought it and this version can read it.

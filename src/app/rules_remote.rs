@@ -1,4 +1,4 @@
-//! `quoteguard rules activate|rollback|approve|status`: the rules of a running service, over its HTTP API.
+//! `quoteguard rules activate|rollback|approve|status|snooze` and `quoteguard erase`: a running service, over its HTTP API.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +11,13 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::contract::problem::Problem;
 use crate::contract::rule_books::{
     ActivateV1, ApproveV1, BookV1, ChangeStatus, ChangedV1, ReloadState, RollbackV1, RuleHitsV1, RuleV1, RulesV1,
 };
+use crate::contract::ruling::{RuledV1, RulingRequestV1};
 use crate::rule_commands::read_folder;
 
 /// The service waits as long for its log.
@@ -54,6 +56,45 @@ pub enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Let a rule be silent for one applicant until a time
+    Snooze {
+        /// The rule's id
+        #[arg(long, value_name = "ID")]
+        rule: String,
+        /// The referral
+        #[arg(long, value_name = "R-…")]
+        case: String,
+        /// A quote of the case; quotes linked to one of them are meant. Repeat it
+        #[arg(long = "quote", value_name = "ID", required = true)]
+        quotes: Vec<String>,
+        /// RFC 3339, by the time of the quotes [default: in 90 days]
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        #[command(flatten)]
+        ruling: RulingArgs,
+    },
+}
+
+/// What every ruling may say.
+#[derive(Args)]
+pub struct RulingArgs {
+    /// Tenant of the quotes [default: the API key's, else `default`]
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// Sent again under the same id it counts once [default: a random one]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Args)]
+pub struct EraseArgs {
+    /// The quotes
+    #[arg(value_name = "QUOTE_ID", required = true)]
+    quotes: Vec<String>,
+    #[command(flatten)]
+    ruling: RulingArgs,
 }
 
 #[derive(Args)]
@@ -61,7 +102,7 @@ pub struct Remote {
     /// Where the service listens
     #[arg(long, value_name = "URL", env = "QUOTEGUARD_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// File that holds an API key with `may = ["rules"]` [default: no key]
+    /// File that holds an API key that may do it [default: no key]
     #[arg(long, value_name = "FILE", env = "QUOTEGUARD_KEY_FILE")]
     key_file: Option<PathBuf>,
 }
@@ -78,8 +119,43 @@ pub fn remote(command: &RemoteCommand) -> Result<ExitCode> {
         RemoteCommand::Approve { hash, remote } => {
             changed(&remote.post("/v1/rules/approve", &ApproveV1 { hash: hash.clone() })?)?;
         }
+        RemoteCommand::Snooze { rule, case, quotes, until, ruling } => {
+            let [kind, rule, case] = ["snooze", rule, case].map(given);
+            ruling.send(RulingRequestV1 { kind, rule, case, until: until.as_ref().map(value), ..about(quotes) })?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes quotes out of every later computation, and empties the service's copies of them.
+pub fn erase(args: &EraseArgs) -> Result<ExitCode> {
+    args.ruling.send(RulingRequestV1 { kind: given("erased"), ..about(&args.quotes) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn value(text: impl AsRef<str>) -> Value {
+    Value::from(text.as_ref())
+}
+
+fn given(text: impl AsRef<str>) -> Option<Value> {
+    Some(value(text))
+}
+
+fn about(quotes: &[String]) -> RulingRequestV1 {
+    RulingRequestV1 { quote_ids: Some(Value::from(quotes)), ..RulingRequestV1::default() }
+}
+
+impl RulingArgs {
+    fn send(&self, request: RulingRequestV1) -> Result<()> {
+        let (tenant, ruling_id) = (self.tenant.as_ref().map(value), self.id.as_ref().map(value));
+        let ruled: RuledV1 = self.remote.post("/v1/rulings", &RulingRequestV1 { tenant, ruling_id, ..request })?;
+        let RuledV1 { ruling_id, position, control_offset } = ruled;
+        match (position, control_offset) {
+            (Some(at), _) => writeln!(stdout(), "ruling {ruling_id} is in the log at offset {at}")?,
+            (None, at) => writeln!(stdout(), "ruling {ruling_id} is in the control topic at offset {}", at.unwrap_or_default())?,
+        }
+        Ok(())
+    }
 }
 
 /// By their names within the folder.

@@ -29,7 +29,8 @@ use crate::pipeline::clock::SystemClock;
 use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
-use crate::pipeline::recover::{Recovered, recover};
+use crate::pipeline::recover::{Logged, Recovered, recover};
+use crate::pipeline::rulings::Rulings;
 use crate::pipeline::writer::{self, Writer};
 use crate::pipeline::{Decisions, FilePosition, StoreError};
 
@@ -80,6 +81,7 @@ impl Service {
         let parts = HttpParts {
             queue: queue.clone(),
             books: books.clone(),
+            rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
             desk: Arc::new(desk.clone()),
             metrics: metrics.clone(),
@@ -152,6 +154,7 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
 pub(super) struct HttpParts {
     pub queue: Queue,
     pub books: Arc<Books>,
+    pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
     pub desk: SharedDesk,
     pub metrics: Arc<Metrics>,
@@ -164,10 +167,11 @@ pub(super) fn start_http(
     config: &Config,
     parts: HttpParts,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
-    let HttpParts { queue, books, decisions, desk, metrics, health } = parts;
+    let HttpParts { queue, books, rulings, decisions, desk, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         books,
+        rulings,
         retention_secs: config.time.retention_secs,
         decisions,
         desk,
@@ -229,7 +233,8 @@ struct Parts {
 }
 
 fn load(store: &mut SqliteStore, settings: &Settings) -> Result<Recovered, StoreError> {
-    recover(store.rule_books()?, store, settings)
+    let logged = Logged { books: store.rule_books()?, rulings: store.rulings()? };
+    recover(logged, store, settings)
 }
 
 /// Loads the window and runs the loop on a thread of its own; the receiver gets its end.

@@ -11,3 +11,4 @@ pub mod quote;
 pub mod rule_books;
 pub mod rule_file;
 pub mod rule_test;
+pub mod ruling;

@@ -83,6 +83,11 @@ impl Problem {
         )
     }
 
+    /// 409: the ruling id was used for another ruling.
+    pub fn ruling_id_reused(detail: impl Into<String>) -> Problem {
+        Problem::new(409, "ruling-id-reused", "The ruling id was used before", detail)
+    }
+
     /// 409: another change came first.
     pub fn overtaken(detail: impl Into<String>) -> Problem {
         Problem::new(409, "overtaken", "Another version came first", detail)
@@ -107,6 +112,12 @@ impl Problem {
     /// 422
     pub fn invalid_rules(detail: impl Into<String>, errors: Vec<FieldError>) -> Problem {
         Problem { errors, ..Problem::new(422, "invalid-rules", "The rules cannot be put in force", detail) }
+    }
+
+    /// 422
+    pub fn invalid_ruling(errors: Vec<FieldError>) -> Problem {
+        let detail = errors.first().map_or_else(String::new, ToString::to_string);
+        Problem { errors, ..Problem::new(422, "invalid-ruling", "The ruling has invalid fields", detail) }
     }
 
     /// 422: the event time is out of reach of the window.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::decide::Subject;
 use super::decision::Verdict;
-use super::evaluate::evidence;
+use super::evaluate::{confirmed, evidence};
 use super::gather::{Gathered, Reach};
 use super::rules::{LiveHit, RuleBook};
 use super::state::{Attempt, State};
@@ -128,14 +128,15 @@ impl Group {
 
     pub(super) fn judge(&self, subject: &Subject, gathered: &Gathered, mut tell: impl FnMut(usize, Trial)) {
         let mut evidence = evidence(subject.attempt, subject.now(), gathered, &self.windows);
+        let confirmed = confirmed(gathered, &evidence);
         let all = std::mem::take(&mut evidence.windows);
         for Tried { number, book, windows } in &self.tried {
             evidence.windows.clear();
             evidence.windows.extend(windows.iter().map(|at| all[*at].clone()));
-            let evaluation = book.evaluate(&evidence);
+            let evaluation = book.evaluate_without(&gathered.ruled.snoozed, &evidence);
             let reported = &evidence.windows[book.reported_window(&evaluation)];
             let trial = Trial {
-                verdict: evaluation.verdict,
+                verdict: confirmed.map_or(evaluation.verdict, |confirmed| confirmed.verdict().max(evaluation.verdict)),
                 attempts: reported.attempts,
                 suspicious_attempts: reported.suspicious_attempts,
                 suspicion: reported.suspicion,

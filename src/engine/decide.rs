@@ -14,6 +14,7 @@ use super::later::Later;
 use super::quote::{Position, Quote};
 use super::rules::RuleBook;
 use super::rules::source::ApplicantText;
+use super::rulings::Ruling;
 use super::state::{Attempt, Standing, State, id_hash};
 use super::step::{ArrivalClock, Gauges, Input, LoggedQuote, Outcome, Step};
 use super::time::{Arrivals, EventTime, SECOND};
@@ -103,9 +104,10 @@ pub fn decide_beside(
 ) -> Result<(Step, Beside), MissingBook> {
     let step = match input {
         Input::Quote(logged) => return decide_quote(state, logged, books, candidates),
-        Input::RuleBook { position, book } => {
+        Input::Control { position, book, rulings } => {
             let mut step = unchanged(state, position.offset, Outcome::Applied);
-            step.delta.rule_book = Some(book.clone());
+            step.delta.rule_book = book.clone();
+            step.delta.rulings = new_rulings(state, rulings);
             step
         }
         Input::Skipped { position } => unchanged(state, position.offset, Outcome::Applied),
@@ -130,6 +132,18 @@ pub fn restate(state: &State, books: &Books, tenant: &str, quote_id: &str) -> Re
     }
     let decision = judged.decision(state, attempt, standing, book, state.cause(slot).cloned());
     Ok(Some(Decision { verdict: standing.verdict, ..decision }))
+}
+
+/// Each id once, and not again while it is held.
+fn new_rulings(state: &State, rulings: &[Arc<Ruling>]) -> Vec<Arc<Ruling>> {
+    let mut new: Vec<Arc<Ruling>> = Vec::new();
+    for ruling in rulings {
+        let same = |other: &Arc<Ruling>| other.id == ruling.id && other.tenant == ruling.tenant;
+        if state.rulings().find(&ruling.tenant, &ruling.id).is_none() && !new.iter().any(same) {
+            new.push(ruling.clone());
+        }
+    }
+    new
 }
 
 /// A step that only moves the position.
@@ -291,7 +305,7 @@ fn view<'a>(state: &'a State, extra: Option<&'a Extra>) -> View<'a> {
 struct Judged {
     evaluated: Evaluated,
     flags: Flags,
-    /// The case of the newest linked referred attempt.
+    /// Of the open cases of linked referred attempts, that of the oldest attempt.
     case: Option<ReferralId>,
     candidates: u32,
     comparisons: u32,
@@ -332,7 +346,9 @@ impl<'a> Subject<'a> {
     }
 
     fn gather_since(&self, since: EventTime, book: &RuleBook) -> Gathered<'a> {
-        view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, since, book.matching())
+        let mut gathered = view(self.state, self.extra).gather(self.attempt, self.keys, self.reach, since, book.matching());
+        gathered.ruled = self.state.rulings().of(self.attempt, self.now(), &gathered.links);
+        gathered
     }
 
     fn judge(&self, book: &RuleBook) -> Judged {
@@ -347,7 +363,7 @@ impl<'a> Subject<'a> {
 
     fn judge_on(&self, gathered: &Gathered, book: &RuleBook) -> Judged {
         let (state, since) = (self.state, self.since(book.longest_live()));
-        let case = newest_case(state, gathered);
+        let case = oldest_open_case(state, self.attempt, gathered);
         let further = (book.longest() > book.longest_live()).then(|| self.gather_since(self.since(book.longest()), book));
         let evaluated = evaluate(self.attempt, self.now(), gathered, further.as_ref(), book);
         let mut flags = evaluated.flags;
@@ -367,15 +383,16 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn newest_case(state: &State, gathered: &Gathered) -> Option<ReferralId> {
-    gathered.links.iter().rev().find_map(|link| {
+fn oldest_open_case(state: &State, attempt: &Attempt, gathered: &Gathered) -> Option<ReferralId> {
+    gathered.links.iter().find_map(|link| {
         let standing = state.standing(link.slot?);
-        standing.referral.filter(|_| standing.verdict.max(standing.answer) == Verdict::Refer)
+        let case = standing.referral.filter(|_| standing.verdict.max(standing.answer) == Verdict::Refer);
+        case.filter(|case| state.rulings().is_open(attempt.print.tenant(), *case, attempt.offset))
     })
 }
 
 impl Judged {
-    /// A referral joins the case of its newest linked referred attempt, or opens one.
+    /// A referral joins an open case, the oldest of several, or opens one.
     fn referral(&self, state: &State, offset: u64) -> Option<ReferralId> {
         let opened = || state.decision_id(offset).referral();
         (self.evaluated.verdict == Verdict::Refer).then(|| self.case.unwrap_or_else(opened))

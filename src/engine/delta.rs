@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::blocking::{KEYS_MAX, Key, derive};
 use super::codec::{Reader, put_bytes};
 use super::decision::{Cause, Flags, ReferralId, RuleBookRef, Verdict};
-use super::quote::Position;
+use super::fingerprint::Fingerprint;
+use super::quote::{Position, Quote};
 use super::rules::book::LiveHit;
+use super::rulings::Ruling;
 use super::state::{Attempt, Standing, id_hash};
 use super::time::{Arrivals, EventTime};
 
@@ -21,6 +23,8 @@ pub struct Delta {
     pub arrivals: Arrivals,
     /// A rule book in force from `from`.
     pub rule_book: Option<RuleBookRef>,
+    /// In force from `from`, in this order.
+    pub rulings: Vec<Arc<Ruling>>,
     pub insert: Option<(Arc<Attempt>, Standing)>,
     /// Keys of the inserted attempt before they are placed: derived again when a delta is read, never stored.
     pub keys: Arc<[Key]>,
@@ -52,11 +56,23 @@ const HAS_INSERT: u8 = 4;
 const HAS_EVENT_ARRIVAL: u8 = 8;
 const HAS_EVICTED: u8 = 16;
 const HAS_CAUSE: u8 = 32;
+const HAS_RULINGS: u8 = 64;
 
 /// Stored for a rule where none is told; a book holds fewer.
 const NOTHING_TOLD: u16 = u16::MAX;
 
 impl Delta {
+    /// Leaves of an inserted attempt who it is and when: what is stored of a quote that was erased since. Loading goes on from it to
+    /// the erasure, which takes it out.
+    pub fn empty_form(&mut self) {
+        let Some((attempt, _)) = &mut self.insert else { return };
+        let (quote_id, tenant) = (attempt.print.quote_id().into(), attempt.print.tenant().into());
+        let print = Fingerprint::new(&Quote { quote_id, tenant, ..Quote::default() });
+        let Attempt { event_time, offset, id_hash, .. } = **attempt;
+        *attempt = Arc::new(Attempt { print, event_time, offset, body_hash: 0, id_hash });
+        self.keys = Arc::default();
+    }
+
     /// Appends the stored form.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flags = (u8::from(self.arrivals.log.is_some()) * HAS_LOG_ARRIVAL)
@@ -64,7 +80,8 @@ impl Delta {
             | (u8::from(self.rule_book.is_some()) * HAS_BOOK)
             | (u8::from(self.insert.is_some()) * HAS_INSERT)
             | (u8::from(self.evicted.is_some()) * HAS_EVICTED)
-            | (u8::from(self.cause.is_some()) * HAS_CAUSE);
+            | (u8::from(self.cause.is_some()) * HAS_CAUSE)
+            | (u8::from(!self.rulings.is_empty()) * HAS_RULINGS);
         out.push(flags);
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.to.to_le_bytes());
@@ -82,6 +99,10 @@ impl Delta {
         if let Some(book) = &self.rule_book {
             out.extend_from_slice(&book.version.to_le_bytes());
             out.extend_from_slice(&book.hash.to_le_bytes());
+        }
+        if !self.rulings.is_empty() {
+            out.extend_from_slice(&(self.rulings.len() as u32).to_le_bytes());
+            self.rulings.iter().for_each(|ruling| ruling.encode(out));
         }
         if let Some((attempt, standing)) = &self.insert {
             put_standing(out, standing);
@@ -115,6 +136,8 @@ impl Delta {
         let cause = if flags & HAS_CAUSE != 0 { Some(read_cause(reader)?) } else { None };
         let rule_book =
             if flags & HAS_BOOK != 0 { Some(RuleBookRef { version: reader.u32()?, hash: reader.u64()? }) } else { None };
+        let count = if flags & HAS_RULINGS != 0 { reader.u32()? } else { 0 };
+        let rulings = (0..count).map(|_| Ruling::decode(reader).map(Arc::new)).collect::<Result<_, _>>()?;
         let insert = if flags & HAS_INSERT != 0 { Some(read_insert(reader)?) } else { None };
         let count = reader.u32()?;
         let mut keys = Vec::new();
@@ -126,7 +149,7 @@ impl Delta {
         for _ in 0..count {
             amended.push(Amended { offset: reader.u64()?, id_hash: reader.u64()?, standing: read_standing(reader)? });
         }
-        Ok(Delta { from, to, arrivals, rule_book, insert, keys: keys.into(), amended, cause, evicted })
+        Ok(Delta { from, to, arrivals, rule_book, rulings, insert, keys: keys.into(), amended, cause, evicted })
     }
 }
 
@@ -141,7 +164,7 @@ fn read_insert(reader: &mut Reader) -> Result<(Arc<Attempt>, Standing), CorruptD
     let event_time = EventTime(reader.u64()? as i64);
     let offset = reader.u64()?;
     let body_hash = reader.u128()?;
-    let print = super::fingerprint::Fingerprint::decode(reader)?;
+    let print = Fingerprint::decode(reader)?;
     let id_hash = id_hash(print.tenant(), print.quote_id());
     Ok((Arc::new(Attempt { print, event_time, offset, body_hash, id_hash }), standing))
 }

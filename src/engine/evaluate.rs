@@ -11,7 +11,8 @@ use super::limits::{LINKED_SHOWN_MAX, LINKED_WALK_MAX, VARIANTS_COMPARED_MAX};
 use super::normalise::hash64;
 use super::owner::rightful;
 use super::rules::book::LiveHit;
-use super::rules::{Fault, RuleBook, Scoring};
+use super::rules::{Evaluation, Fault, RuleBook, Scoring};
+use super::rulings::Confirmed;
 use super::state::Attempt;
 use super::time::EventTime;
 
@@ -45,14 +46,18 @@ pub(super) fn evaluate(
     further: Option<&Gathered>,
     book: &RuleBook,
 ) -> Evaluated {
-    let in_shadow = further.map(|further| book.evaluate(&evidence(attempt, now, further, book.windows())).shadow);
+    let in_shadow = further.map(|further| {
+        let evidence = evidence(attempt, now, further, book.windows());
+        book.evaluate_without(&further.ruled.snoozed, &evidence).shadow
+    });
     let evidence = evidence(attempt, now, gathered, book.windows());
-    let evaluation = book.evaluate(&evidence);
+    let evaluation = book.evaluate_without(&gathered.ruled.snoozed, &evidence);
+    let confirmed = confirmed(gathered, &evidence);
     let in_shadow = in_shadow.as_ref().unwrap_or(&evaluation.shadow);
     let reported = &evidence.windows[book.reported_window(&evaluation)];
     let mut evaluated = Evaluated {
-        verdict: evaluation.verdict,
-        reasons: evaluation.live.iter().map(|hit| book.reason(*hit, &evidence)).collect(),
+        verdict: confirmed.map_or(evaluation.verdict, |confirmed| confirmed.verdict().max(evaluation.verdict)),
+        reasons: reasons(book, &evaluation, &evidence, confirmed),
         attempts: reported.attempts,
         suspicious_attempts: reported.suspicious_attempts,
         suspicion: reported.suspicion,
@@ -60,13 +65,28 @@ pub(super) fn evaluate(
         linked: gathered.links.iter().rev().take(LINKED_SHOWN_MAX).map(linked).collect(),
         linked_total: gathered.links.len() as u32,
         flags: flags(attempt, gathered, &evidence),
-        told: evaluation.live.first().copied(),
+        told: evaluation.live.first().copied().filter(|_| confirmed.is_none_or(|c| c.verdict() <= evaluation.verdict)),
         shadow: in_shadow.iter().map(|hit| book.shadow_rule(*hit).id.clone()).collect(),
         faults: evaluation.faults.iter().map(|fault| (book.faulty_rule(*fault).id.clone(), fault.fault)).collect(),
         content: 0,
     };
     evaluated.content = content(&evaluated, gathered);
     evaluated
+}
+
+/// What a confirmed case among the links says of the quote: its form is looked for over the longest window.
+pub(super) fn confirmed(gathered: &Gathered, evidence: &Evidence) -> Option<Confirmed> {
+    gathered.ruled.confirmed(evidence.windows.last().is_some_and(|longest| longest.known_form))
+}
+
+/// Strictest first.
+fn reasons(book: &RuleBook, evaluation: &Evaluation, evidence: &Evidence, confirmed: Option<Confirmed>) -> Vec<Reason> {
+    let mut reasons: Vec<Reason> = evaluation.live.iter().map(|hit| book.reason(*hit, evidence)).collect();
+    if let Some(confirmed) = confirmed {
+        let at = evaluation.live.partition_point(|hit| book.live_rule(*hit).then >= confirmed.verdict());
+        reasons.insert(at, confirmed.reason());
+    }
+    reasons
 }
 
 fn flags(attempt: &Attempt, gathered: &Gathered, evidence: &Evidence) -> Flags {
@@ -77,8 +97,7 @@ fn flags(attempt: &Attempt, gathered: &Gathered, evidence: &Evidence) -> Flags {
     if gathered.links.iter().any(|link| link.pair.levels.contains(&Level::Disguised)) {
         flags.set(Flag::Disguised);
     }
-    let changed = |window: &WindowEvidence| window.suspicious_attempts.max(window.same_source_suspicious) as usize;
-    let uncompared = evidence.windows.iter().any(|window| changed(window) >= VARIANTS_COMPARED_MAX);
+    let uncompared = evidence.windows.iter().any(|window| window.variants as usize > VARIANTS_COMPARED_MAX);
     if gathered.links.len() > LINKED_WALK_MAX || uncompared {
         flags.set(Flag::Truncated);
     }
@@ -98,7 +117,7 @@ pub(super) fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, w
         // Most quotes have the same linked attempts in every window: walk them once.
         let mut window = match found.last() {
             Some(shorter) if links.len() == walked => shorter.clone(),
-            _ => linked_evidence(attempt, now, links),
+            _ => linked_evidence(attempt, now, links, gathered.ruled.cleared.get(from..).unwrap_or_default()),
         };
         walked = links.len();
         count_applicants(&mut window, attempt, gathered, since);
@@ -116,22 +135,33 @@ pub(super) fn evidence(attempt: &Attempt, now: EventTime, gathered: &Gathered, w
 
 /// What the linked attempts of one window say. A late quote seen as the newest stands at the end of the walk,
 /// at the time of the newest.
-fn linked_evidence(attempt: &Attempt, now: EventTime, links: &[Link]) -> WindowEvidence {
+/// `cleared` is parallel to the links, or empty.
+fn linked_evidence<'a>(attempt: &'a Attempt, now: EventTime, links: &[Link<'a>], cleared: &[u32]) -> WindowEvidence {
     let print = &attempt.print;
     if links.is_empty() {
-        return WindowEvidence { attempts: 1, distinct: super::facts::given(print), ..WindowEvidence::default() };
+        return WindowEvidence { attempts: 1, variants: 1, distinct: super::facts::given(print), ..WindowEvidence::default() };
     }
-    let own = Step { at: now, print };
-    let steps: Vec<Step> = links.iter().map(step_of).chain([own]).collect();
+    let own = Step { at: now, print, cleared: 0 };
+    let step_of = |(i, link): (usize, &Link<'a>)| Step {
+        at: link.attempt.event_time,
+        print: &link.attempt.print,
+        cleared: cleared.get(i).copied().unwrap_or(0),
+    };
+    let steps: Vec<Step> = links.iter().enumerate().map(step_of).chain([own]).collect();
     let prints: Vec<&Fingerprint> = steps.iter().map(|step| step.print).collect();
     let sources = number_sources(&prints);
     let mut window = walk(&steps);
-    let same: Vec<Step> = links.iter().filter(|link| same_source(print, &link.attempt.print)).map(step_of).chain([own]).collect();
+    let same: Vec<Step> =
+        steps.iter().filter(|step| std::ptr::eq(step.print, print) || same_source(print, step.print)).copied().collect();
     window.same_source_attempts = same.len() as u32 - 1;
     window.same_source_suspicious = match same.len() {
         1 => 0,
         all if all == steps.len() => window.suspicious_attempts,
-        _ => walk(&same).suspicious_attempts,
+        _ => {
+            let same = walk(&same);
+            window.variants = window.variants.max(same.variants);
+            same.suspicious_attempts
+        }
     };
     window.fresh_source = same.len() == 1 && has_source(print);
     let mut given: Vec<usize> = (0..links.len()).filter(|i| has_source(prints[*i])).map(|i| sources[i]).collect();
@@ -140,10 +170,6 @@ fn linked_evidence(attempt: &Attempt, now: EventTime, links: &[Link]) -> WindowE
     window.sources = given.len() as u32;
     window.rightful_owner = rightful(&steps, &sources, &window);
     window
-}
-
-fn step_of<'a>(link: &Link<'a>) -> Step<'a> {
-    Step { at: link.attempt.event_time, print: &link.attempt.print }
 }
 
 fn count_applicants(window: &mut WindowEvidence, attempt: &Attempt, gathered: &Gathered, since: EventTime) {

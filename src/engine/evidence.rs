@@ -22,7 +22,10 @@ pub struct Evidence {
 pub struct WindowEvidence {
     /// Linked attempts and this one.
     pub attempts: u32,
-    /// Variants less one.
+    /// Versions told apart, those that were cleared as one included, over all attempts or over those from this source, whichever are
+    /// more.
+    pub variants: u32,
+    /// Variants less one; those that were cleared together are one.
     pub suspicious_attempts: u32,
     /// Weighted kind, favour, speed and direction of the changes; 1 is one plain deliberate tweak.
     pub suspicion: f64,

@@ -17,6 +17,8 @@ const UNKNOWN: u16 = u16::MAX;
 pub struct Step<'a> {
     pub at: EventTime,
     pub print: &'a Fingerprint,
+    /// Bit for each clearing that names the attempt: the versions it opens or joins are one with those of the others named.
+    pub cleared: u32,
 }
 
 /// A version of the facts: for each fact, the attempt that gave it.
@@ -45,14 +47,16 @@ struct Opening {
 
 /// Walks the attempts, which are in (event time, id) order with the quote last, and counts what they say.
 pub fn walk(steps: &[Step]) -> WindowEvidence {
-    let mut walk = Walk { steps, variants: Vec::with_capacity(4), openings: Vec::new(), joined: Vec::with_capacity(steps.len()) };
-    let mut oscillations = 0;
-    for i in 0..steps.len() {
-        walk.take(i);
-        let opened = usize::from(walk.variants[walk.joined[i]].opened) == i;
-        oscillations += u32::from(i > 0 && !opened && walk.joined[i] != walk.joined[i - 1]);
-    }
-    walk.evidence(oscillations)
+    let mut walk = Walk {
+        steps,
+        variants: Vec::with_capacity(4),
+        openings: Vec::new(),
+        joined: Vec::with_capacity(steps.len()),
+        first_of: Vec::new(),
+    };
+    (0..steps.len()).for_each(|i| walk.take(i));
+    walk.merge();
+    walk.evidence()
 }
 
 struct Walk<'a> {
@@ -61,6 +65,8 @@ struct Walk<'a> {
     openings: Vec<Opening>,
     /// The variant of each attempt so far.
     joined: Vec<usize>,
+    /// The first variant of each one's group, which together count as that one; empty while each is a group of its own.
+    first_of: Vec<usize>,
 }
 
 impl Walk<'_> {
@@ -210,21 +216,55 @@ impl Walk<'_> {
         Some(seen.len())
     }
 
-    fn evidence(&self, oscillations: u32) -> WindowEvidence {
+    /// Groups the variants of attempts that a clearing names.
+    fn merge(&mut self) {
+        let clearings = self.steps.iter().fold(0, |bits, step| bits | step.cleared);
+        if clearings == 0 {
+            return;
+        }
+        self.first_of = (0..self.variants.len()).collect();
+        for bit in (0..u32::BITS).filter(|bit| clearings >> bit & 1 == 1) {
+            let named = self.steps.iter().zip(&self.joined).filter(|(step, _)| step.cleared >> bit & 1 == 1);
+            let groups: Vec<usize> = named.map(|(_, variant)| self.first_of[*variant]).collect();
+            let first = groups.iter().copied().min().unwrap_or(0);
+            self.first_of.iter_mut().filter(|group| groups.contains(group)).for_each(|group| *group = first);
+        }
+    }
+
+    fn group(&self, variant: usize) -> usize {
+        self.first_of.get(variant).copied().unwrap_or(variant)
+    }
+
+    /// Whether the variant counts: it is the first of its group.
+    fn counts(&self, variant: usize) -> bool {
+        self.group(variant) == variant
+    }
+
+    fn oscillations(&self) -> u32 {
+        let returned = |i: &usize| {
+            let (variant, before) = (self.joined[*i], self.joined[*i - 1]);
+            usize::from(self.variants[variant].opened) != *i && self.group(variant) != self.group(before)
+        };
+        (1..self.steps.len()).filter(returned).count() as u32
+    }
+
+    fn evidence(&self) -> WindowEvidence {
         let steps = self.steps;
         let last = steps.len() - 1;
-        let changed = self.openings.iter().fold(0u32, |bits, opening| {
+        let openings = || self.openings.iter().filter(|opening| self.counts(self.joined[opening.attempt]));
+        let changed = openings().fold(0u32, |bits, opening| {
             bits | (0..FACTS).filter(|f| opening.against.levels[*f] != Level::Missing).fold(0, |b, f| b | 1 << f)
         });
-        let disguises = self.openings.iter().filter(|opening| only_disguised(&opening.against)).count() as u32;
+        let disguises = openings().filter(|opening| only_disguised(&opening.against)).count() as u32;
         WindowEvidence {
             attempts: steps.len() as u32,
-            suspicious_attempts: self.variants.len() as u32 - 1,
-            suspicion: round(self.openings.iter().map(|opening| self.settled(opening)).sum()),
+            variants: self.variants.len() as u32,
+            suspicious_attempts: (0..self.variants.len()).filter(|variant| self.counts(*variant)).count() as u32 - 1,
+            suspicion: round(openings().map(|opening| self.settled(opening)).sum()),
             distinct: std::array::from_fn(|fact| self.distinct(fact)),
             changed,
             premium_drop_pct: round(premium_drop(steps)),
-            oscillations,
+            oscillations: self.oscillations(),
             disguises,
             seconds_since_first: ((steps[last].at.0 - steps[0].at.0) / 1_000_000) as f64,
             known_form: last > 0 && usize::from(self.variants[self.joined[last]].opened) != last,
@@ -243,7 +283,7 @@ impl Walk<'_> {
             return 0;
         }
         let mut seen: Vec<u64> = Vec::with_capacity(self.variants.len());
-        for variant in &self.variants {
+        for (_, variant) in self.variants.iter().enumerate().filter(|(number, _)| self.counts(*number)) {
             let giver = variant.givers[fact];
             if giver != UNKNOWN {
                 let value = identity(Field::ALL[fact], self.steps[usize::from(giver)].print);

@@ -8,6 +8,7 @@ use super::index::Slot;
 use super::limits::{BLOCK_NEWEST_MAX, COMPARISONS_MAX};
 use super::link::{Hubs, Pair, judge};
 use super::matching::Matching;
+use super::rulings::Ruled;
 use super::state::{Attempt, State};
 use super::time::EventTime;
 
@@ -55,6 +56,8 @@ pub(super) struct Gathered<'a> {
     /// In (event time, id) order.
     pub links: Vec<Link<'a>>,
     pub shared: Vec<Shared>,
+    /// What the rulings in force say of it.
+    pub ruled: Ruled<'a>,
     pub candidates: u32,
     pub comparisons: u32,
     pub saturated: u32,

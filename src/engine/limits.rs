@@ -35,6 +35,15 @@ pub const REDECIDED_MAX: usize = 4096;
 /// Bytes of one normalised value kept for comparison; the hash of the whole tells longer ones apart.
 pub const NORMALISED_BYTES_MAX: usize = 96;
 
+/// Attempts that one ruling names. Beyond: the ruling is refused.
+pub const RULING_ATTEMPTS_MAX: usize = 256;
+/// Characters of a ruling's id. Beyond: the ruling is refused.
+pub const RULING_ID_CHARS_MAX: usize = 64;
+/// Rulings of one log that have not ended. Beyond: a new one is refused until some have, but for erasures.
+pub const RULINGS_MAX: usize = 16_384;
+/// Clearings that count for one quote, newest first: one bit each. Beyond: the older ones do not.
+pub const CLEARINGS_AT_ONCE_MAX: u32 = 32;
+
 /// Rules of one book. Beyond: the book is refused.
 pub const RULES_MAX: usize = 1000;
 /// Nodes of one rule's condition. Beyond: the rule is refused.

@@ -26,6 +26,7 @@ pub mod normalise;
 mod owner;
 pub mod quote;
 pub mod rules;
+pub mod rulings;
 pub mod state;
 pub mod step;
 pub mod time;

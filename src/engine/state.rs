@@ -17,6 +17,7 @@ use super::index::{Index, Slot};
 use super::normalise::hash64;
 use super::quote::Position;
 use super::rules::book::LiveHit;
+use super::rulings::{Place, Ruling, RulingKind, Rulings};
 use super::step::Current;
 use super::time::{Arrivals, EventTime, MINUTE, SECOND};
 
@@ -137,6 +138,7 @@ pub struct State {
     tenants: BTreeMap<u64, Tenant>,
     /// Rule books by the offset from which they are in force.
     books: Vec<(u64, RuleBookRef)>,
+    rulings: Rulings,
     next_offset: u64,
     arrivals: Arrivals,
     /// Newest event time that the cap evicted.
@@ -191,6 +193,7 @@ impl State {
             calendar: BTreeMap::new(),
             tenants: BTreeMap::new(),
             books: Vec::new(),
+            rulings: Rulings::default(),
             next_offset: 0,
             arrivals: Arrivals::default(),
             evicted: None,
@@ -358,7 +361,7 @@ impl State {
     }
 
     /// [`State::apply`] for stored deltas, in order, where earlier ones may have been dropped with what they held: gaps are
-    /// accepted, amendments of attempts no longer held are ignored, as are rule books that were restored, and nothing expires until
+    /// accepted, amendments of attempts no longer held are ignored, as are books and rulings that were restored, and nothing expires until
     /// [`State::loaded`].
     pub fn load(&mut self, delta: &Delta) {
         self.next_offset = delta.to;
@@ -369,6 +372,12 @@ impl State {
             if self.books.last().is_none_or(|(from, _)| *from < delta.from) {
                 self.books.push((delta.from, book.clone()));
             }
+        }
+        for (number, ruling) in (0..).zip(&delta.rulings) {
+            if ruling.kind == RulingKind::Erased {
+                self.erase(ruling, delta.from);
+            }
+            self.rulings.enter((delta.from, number), ruling);
         }
         if let Some((attempt, standing)) = &delta.insert {
             let slot = self.insert(attempt, *standing, &delta.keys);
@@ -421,13 +430,23 @@ impl State {
         self.books = books;
     }
 
+    /// Sets the rulings that outlive the window. Nothing is erased again: that has happened.
+    pub fn restore_rulings(&mut self, rulings: impl IntoIterator<Item = (Place, Arc<Ruling>)>) {
+        rulings.into_iter().for_each(|(place, ruling)| self.rulings.enter(place, &ruling));
+    }
+
     /// What is held, as deltas that make an equal state of a fresh one: load them after [`State::restore`] has brought the
-    /// arrivals and the books. Takes no part in what happens to this state later.
+    /// arrivals and the books, and [`State::restore_rulings`] the rulings. Takes no part in what happens to this state later.
     pub fn export(&self) -> Export {
         let held = (0..).zip(self.slab.attempts.iter().zip(&self.slab.standings));
         let held = held.filter_map(|(slot, (attempt, standing))| Some((attempt.clone()?, *standing, self.cause(slot).cloned())));
         let held = held.collect();
         Export::new(held, self.next_offset, self.arrivals, self.evicted)
+    }
+
+    /// The rulings that may still matter.
+    pub fn rulings(&self) -> &Rulings {
+        &self.rulings
     }
 
     /// Rule books by the offset from which each is in force, oldest first.
@@ -509,8 +528,32 @@ impl State {
                 self.remove(slot);
             }
         }
+        self.rulings.sweep(EventTime(horizon * MINUTE));
         while self.is_over_cap() {
             self.evict_oldest();
+        }
+    }
+
+    /// Takes the attempts out that an erasure names, of those before it in the log.
+    fn erase(&mut self, erasure: &Ruling, before: u64) {
+        for id_hash in &erasure.attempts {
+            let named = |slot: &Slot| self.attempt(*slot).is_some_and(|a| a.id_hash == *id_hash && a.offset < before);
+            let Some(slot) = self.ids.find(*id_hash, named).copied() else { continue };
+            let minute = self.hot(slot).event_time.0.div_euclid(MINUTE);
+            if let Some(slots) = self.calendar.get_mut(&minute) {
+                slots.retain(|other| *other != slot);
+                if slots.is_empty() {
+                    self.calendar.remove(&minute);
+                }
+            }
+            self.remove(slot);
+        }
+        let key = hash64(erasure.tenant.as_bytes());
+        let of_tenant = |slot: &Slot| self.attempt(*slot).is_some_and(|a| a.print.tenant() == &*erasure.tenant);
+        let newest = self.calendar.values().rev().find_map(|minute| minute.iter().rev().find(|slot| of_tenant(slot)));
+        let newest = newest.map(|slot| self.hot(*slot).event_time);
+        if let (Some(tenant), Some(newest)) = (self.tenants.get_mut(&key), newest) {
+            tenant.newest = newest;
         }
     }
 

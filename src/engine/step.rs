@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::decide::Prepared;
-use super::decision::{Decision, DecisionId, ReferralId, Verdict};
+use super::decision::{Decision, DecisionId, ReferralId, RuleBookRef, Verdict};
 use super::delta::Delta;
 use super::quote::Position;
 use super::rules::Fault;
+use super::rulings::Ruling;
 use super::time::ArrivalTime;
 
 /// How a source tells when a record arrived, and how late it may be. Stored with the record, so replay judges alike.
@@ -25,10 +26,12 @@ pub enum ArrivalClock {
 #[derive(Clone, Debug)]
 pub enum Input {
     Quote(LoggedQuote),
-    /// A rule book takes effect at this position.
-    RuleBook {
+    /// Control records take effect at this position.
+    Control {
         position: Position,
-        book: super::decision::RuleBookRef,
+        book: Option<RuleBookRef>,
+        /// One pointer may bring several. One whose id is held is passed over.
+        rulings: Vec<Arc<Ruling>>,
     },
     /// A record that could not be decoded: it takes its place in the log and changes nothing.
     Skipped {

@@ -9,6 +9,7 @@ mod ops;
 mod referrals;
 mod reply;
 mod rules;
+mod rulings;
 pub mod server;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::pipeline::books::Books;
 use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::Health;
 use crate::pipeline::queue::Queue;
+use crate::pipeline::rulings::Rulings;
 use auth::Keys;
 use reply::problem;
 
@@ -34,6 +36,7 @@ use reply::problem;
 pub struct Shared {
     pub queue: Queue,
     pub books: Arc<Books>,
+    pub rulings: Arc<dyn Rulings>,
     /// How long quotes are kept: no rule may look back further. Seconds.
     pub retention_secs: i64,
     pub decisions: Arc<dyn Decisions>,
@@ -63,6 +66,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/rules/rollback", post(rules::rollback))
         .route("/v1/rules/versions", get(rules::versions))
         .route("/v1/rules/versions/{version}", get(rules::version))
+        .route("/v1/rulings", post(rulings::rule))
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

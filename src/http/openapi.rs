@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{check, decisions, ops, referrals, rules};
+use super::{check, decisions, ops, referrals, rules, rulings};
 use crate::contract::check::CheckAnswer;
 use crate::contract::decision::DecisionV1;
 use crate::contract::problem::Problem;
@@ -27,6 +27,7 @@ use crate::contract::quote::QuoteV1;
         rules::activate,
         rules::rollback,
         rules::approve,
+        rulings::rule,
         ops::livez,
         ops::readyz,
         ops::metrics,
@@ -37,6 +38,7 @@ use crate::contract::quote::QuoteV1;
     tags(
         (name = "quotes", description = "For the insurer's site"),
         (name = "rules", description = "For fraud analysts"),
+        (name = "rulings", description = "For underwriters"),
         (name = "operations", description = "For operators"),
     ),
 )]

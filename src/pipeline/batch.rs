@@ -20,6 +20,7 @@ pub fn open(state: &State) -> Batch {
         segment: Segment::empty(from),
         files: Vec::new(),
         forgotten: Vec::new(),
+        erasures: Vec::new(),
         horizon: kept_from(state),
     }
 }

@@ -3,6 +3,7 @@
 use super::{Segment, StoreError};
 use crate::engine::decision::RuleBookRef;
 use crate::engine::delta::Delta;
+use crate::engine::rulings::Place;
 use crate::engine::time::{Arrivals, EventTime};
 
 /// Bytes of deltas that make a segment: one is closed when it has that many.
@@ -23,6 +24,8 @@ pub struct Manifest {
     pub arrivals: Arrivals,
     /// Rule books by the offset from which each is in force, oldest first.
     pub books: Vec<(u64, RuleBookRef)>,
+    /// Where each ruling took effect, and the offset of its record in the control topic.
+    pub rulings: Vec<(Place, u64)>,
     /// Control records up to here (inclusive) are in force; `None` before the first pointer.
     pub control_applied: Option<u64>,
     /// The record before `next_offset`: tells this log from another one, or from a shorter copy.

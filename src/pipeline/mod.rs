@@ -18,11 +18,14 @@ pub mod partitioner;
 pub mod queue;
 pub mod rebuild;
 pub mod recover;
+pub mod rulings;
 pub mod writer;
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+
+use rulings::Erasure;
 
 use crate::engine::decide::MissingBook;
 use crate::engine::delta::{CorruptDelta, Delta};
@@ -73,11 +76,14 @@ pub enum RecordKind {
     RuleBook = 1,
     /// A record that was no quote: it keeps its place, its bytes are with the dead letters.
     Skipped = 2,
+    /// What people decided about a case: the record of `contract::ruling`.
+    Ruling = 3,
 }
 
 impl RecordKind {
     pub fn from_code(code: i64) -> Option<RecordKind> {
-        [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped].into_iter().find(|kind| *kind as i64 == code)
+        let kinds = [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped, RecordKind::Ruling];
+        kinds.into_iter().find(|kind| *kind as i64 == code)
     }
 }
 
@@ -93,7 +99,7 @@ pub struct LogRecord {
     pub tenant: Box<str>,
     /// Name of the API key, when one was used.
     pub client: Option<Box<str>>,
-    /// A quote as it came; the canonical source of a rule book; empty when skipped.
+    /// A quote as it came; the canonical source of a rule book; a ruling's JSON; empty when skipped, as an erased quote is.
     pub body: Vec<u8>,
 }
 
@@ -182,6 +188,8 @@ pub struct Batch {
     pub files: Vec<FilePosition>,
     /// Names of watched files whose positions go; before `files`, should one have come back.
     pub forgotten: Vec<Box<str>>,
+    /// Quotes whose copies are emptied, those of this batch included.
+    pub erasures: Vec<Erasure>,
     /// Segments with nothing newer than this may be dropped, oldest first.
     pub horizon: EventTime,
 }

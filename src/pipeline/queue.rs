@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::fate::{Fate, Fates, Mark};
+use super::rulings::NewRuling;
 use super::{DeadLetter, FilePosition, Source};
 use crate::engine::decide::Prepared;
 use crate::engine::decision::Decision;
@@ -62,6 +63,8 @@ pub enum Payload {
     Forget(Box<str>),
     /// A rule book to put in force from here on.
     RuleBook(NumberedBook),
+    /// What people decided about a case.
+    Ruling(NewRuling),
 }
 
 /// A rule book with the number it is to have. It takes effect if that is still the next.

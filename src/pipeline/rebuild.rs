@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batch::{self, dead_letter};
 use super::recover::compile;
+use super::rulings;
 use super::writer::WriterError;
 use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, DeadLetter, Log, LogRecord, LoggedBook, RecordKind, Store, StoreError};
 use crate::contract::quote::decode;
@@ -73,7 +74,12 @@ fn input(record: &LogRecord, state: &State, books: &mut Books, batch: &mut Batch
             }
             let reference = book.reference();
             books.add(book);
-            Ok(Input::RuleBook { position, book: reference })
+            Ok(Input::Control { position, book: Some(reference), rulings: Vec::new() })
+        }
+        // What was erased is empty in the log already.
+        RecordKind::Ruling => {
+            let (_, ruling) = rulings::read(record.offset, &record.body)?;
+            Ok(Input::Control { position, book: None, rulings: vec![ruling] })
         }
         RecordKind::Quote if state.rule_book().is_none() => Err(lacks_book(next_version, record.offset)),
         RecordKind::Quote => match decode(&record.body, Some(&record.tenant)) {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use super::books::BookVersion;
+use super::rulings::{self, LoggedRuling};
 use super::{CheckpointStore, LoggedBook, Segment, StoreError};
 use crate::contract::rule_file::from_canonical;
 use crate::engine::decide::MissingBook;
 use crate::engine::delta::Delta;
+use crate::engine::rulings::{Place, Ruling};
 use crate::engine::state::{Settings, State};
 use crate::engine::time::{ArrivalTime, Arrivals};
 
@@ -19,15 +21,24 @@ pub struct Recovered {
     pub arrival: ArrivalTime,
 }
 
-/// Applies the kept segments in order. `books` are all those of the log, oldest first.
+/// Every control record of a log, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Logged {
+    pub books: Vec<LoggedBook>,
+    pub rulings: Vec<LoggedRuling>,
+}
+
+/// Applies the kept segments in order.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] for a gap, a delta that does not decode, a rule book that no longer compiles, or a log and
+/// [`StoreError::Damaged`] for a gap, a delta that does not decode, a rule book that no longer compiles, a ruling that cannot be read, or a log and
 /// checkpoint that disagree: nothing is guessed.
-pub fn recover(books: Vec<LoggedBook>, store: &mut dyn CheckpointStore, settings: &Settings) -> Result<Recovered, StoreError> {
-    let books = books.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+pub fn recover(logged: Logged, store: &mut dyn CheckpointStore, settings: &Settings) -> Result<Recovered, StoreError> {
+    let books = logged.books.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+    let ruling = |logged: &LoggedRuling| Ok(((logged.offset, 0), rulings::read(logged.offset, &logged.json)?.1));
+    let rulings = logged.rulings.iter().map(ruling).collect::<Result<Vec<_>, StoreError>>()?;
     let (next_offset, arrival) = store.position()?;
-    let mut state = load_segments(store, settings, &books)?;
+    let mut state = load_segments(store, settings, &books, &rulings)?;
     state.loaded();
     if state.next_offset() != next_offset {
         return Err(StoreError::Damaged(format!(
@@ -36,6 +47,7 @@ pub fn recover(books: Vec<LoggedBook>, store: &mut dyn CheckpointStore, settings
         )));
     }
     check_books(&state, &books)?;
+    check_rulings(&state, &rulings)?;
     Ok(Recovered { state, books, arrival })
 }
 
@@ -50,7 +62,12 @@ struct Decoded {
 const DECODED_WAITING_MAX: usize = 64;
 
 /// Reads and decodes on this thread, builds the state on another.
-fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[BookVersion]) -> Result<State, StoreError> {
+fn load_segments(
+    store: &mut dyn CheckpointStore,
+    settings: &Settings,
+    books: &[BookVersion],
+    rulings: &[(Place, Arc<Ruling>)],
+) -> Result<State, StoreError> {
     let (sender, receiver) = sync_channel::<Decoded>(DECODED_WAITING_MAX);
     std::thread::scope(|scope| {
         let builder = scope.spawn(move || {
@@ -64,6 +81,7 @@ fn load_segments(store: &mut dyn CheckpointStore, settings: &Settings, books: &[
                         Arrivals::default(),
                         before.map(|version| (version.offset, version.book.reference())).collect(),
                     );
+                    state.restore_rulings(rulings.iter().filter(|((at, _), _)| *at < segment.from).cloned());
                 }
                 load(&mut state, &segment)?;
             }
@@ -131,6 +149,19 @@ fn check_books(state: &State, books: &[BookVersion]) -> Result<(), StoreError> {
     Err(StoreError::Damaged("a rule book is missing in the log or in its checkpoint; run `quoteguard rebuild`".to_owned()))
 }
 
+/// Those that the checkpoint has brought must be the log's.
+fn check_rulings(state: &State, rulings: &[(Place, Arc<Ruling>)]) -> Result<(), StoreError> {
+    let is_logged = |place: Place, held: &Arc<Ruling>| {
+        rulings.binary_search_by_key(&place, |(place, _)| *place).is_ok_and(|at| rulings[at].1 == *held)
+    };
+    match state.rulings().iter().find(|(place, held)| !is_logged(*place, held)) {
+        None => Ok(()),
+        Some(((at, _), _)) => Err(StoreError::Damaged(format!(
+            "the log has not the ruling of its checkpoint at offset {at}; run `quoteguard rebuild`"
+        ))),
+    }
+}
+
 fn damaged(from: u64, reason: &str) -> StoreError {
     StoreError::Damaged(format!("segment at offset {from}: {reason}; run `quoteguard rebuild` to compute it from the log again"))
 }
@@ -165,7 +196,8 @@ mod tests {
         let (mut state, mut deltas, mut logged) = (State::new(Settings::default()), Vec::new(), Vec::new());
         for (offset, rules) in (0..).zip([rules[..1].to_vec(), rules]) {
             let book = RuleBook::build(offset as u32 + 1, rules).expect("a book");
-            let input = Input::RuleBook { position: Position { partition: 0, offset }, book: book.reference() };
+            let input =
+                Input::Control { position: Position { partition: 0, offset }, book: Some(book.reference()), rulings: Vec::new() };
             let step = decide(&state, &input, &Books::default()).expect("needs no book");
             step.delta.encode(&mut deltas);
             state.apply(&step.delta).expect("fits");
@@ -175,22 +207,26 @@ mod tests {
         (logged, One(Segment { from: 0, to: 2, max_event_time: EventTime(0), deltas }))
     }
 
+    fn only(books: Vec<LoggedBook>) -> Logged {
+        Logged { books, rulings: Vec::new() }
+    }
+
     #[test]
     fn the_checkpoint_and_the_log_have_the_same_rule_books() {
         let (logged, mut store) = two_books();
-        let recovered = recover(logged.clone(), &mut store, &Settings::default()).expect("they agree");
+        let recovered = recover(only(logged.clone()), &mut store, &Settings::default()).expect("they agree");
         assert_eq!(recovered.books.len(), 2);
         let moved = LoggedBook { offset: 1, ..logged[0].clone() };
         for books in [vec![], logged[..1].to_vec(), logged[1..].to_vec(), vec![moved, logged[1].clone()]] {
             let offsets: Vec<u64> = books.iter().map(|book| book.offset).collect();
-            let refused = recover(books, &mut store, &Settings::default()).map(|_| ()).expect_err("one is missing");
+            let refused = recover(only(books), &mut store, &Settings::default()).map(|_| ()).expect_err("one is missing");
             assert!(
                 matches!(&refused, StoreError::Damaged(text) if text.contains("run `quoteguard rebuild`")),
                 "{offsets:?}: {refused}"
             );
         }
         let more = [logged.clone(), vec![LoggedBook { offset: 2, ..logged[0].clone() }]].concat();
-        let refused = recover(more, &mut store, &Settings::default()).map(|_| ()).expect_err("one too many");
+        let refused = recover(only(more), &mut store, &Settings::default()).map(|_| ()).expect_err("one too many");
         assert!(matches!(&refused, StoreError::Damaged(text) if text.contains("run `quoteguard rebuild`")), "{refused}");
     }
 }

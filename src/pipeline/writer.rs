@@ -11,6 +11,7 @@ use super::fate::Fates;
 use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, NumberedBook, Payload, Reply};
 use super::recover::Recovered;
+use super::rulings::{self, Erasure, NewRuling, NotRuled};
 use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, RecordKind, Source, Store, StoreError};
 use crate::contract::rule_file::canonical_source;
 use crate::engine::decide::Books;
@@ -78,6 +79,8 @@ struct Open {
     batch: Batch,
     waiting: Vec<Waiting>,
     books: Vec<Incoming>,
+    /// Each with its offset; one that came before in the same batch has that one's.
+    rulings: Vec<(oneshot::Sender<Result<u64, NotRuled>>, u64)>,
 }
 
 impl<S: Store, C: Clock> Writer<S, C> {
@@ -137,7 +140,28 @@ impl<S: Store, C: Clock> Writer<S, C> {
         self.books.add(book.clone());
         let version = BookVersion { book, offset: position.offset, since: self.arrival, by };
         open.books.push(Incoming { version, reply });
-        Some(Input::RuleBook { position, book: reference })
+        Some(Input::Control { position, book: Some(reference), rulings: Vec::new() })
+    }
+
+    /// The record of a ruling, unless the log has it.
+    fn ruling(&mut self, open: &mut Open, new: NewRuling) -> Option<Input> {
+        let NewRuling { mut ruling, record, reply } = new;
+        match rulings::admit(&self.state, &ruling) {
+            Ok(Some(at)) => open.rulings.push((reply, at)),
+            Err(refused) => {
+                let _ = reply.send(Err(refused));
+            }
+            Ok(None) => {
+                let position = self.next_position();
+                ruling.record = position.offset;
+                let (by, json) = (Some(record.by.as_str().into()), record.to_json());
+                open.batch.records.push(self.record(RecordKind::Ruling, ArrivalClock::Log, Source::Control, "", by, json));
+                open.batch.erasures.extend(Erasure::of(&record, &ruling));
+                open.rulings.push((reply, position.offset));
+                return Some(Input::Control { position, book: None, rulings: vec![Arc::from(ruling)] });
+            }
+        }
+        None
     }
 
     /// Runs until every [`super::queue::Queue`] is dropped and the queue is empty; gives the store back.
@@ -193,6 +217,10 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 Some(input) => input,
                 None => return Ok(()),
             },
+            Payload::Ruling(new) => match self.ruling(open, new) {
+                Some(input) => input,
+                None => return Ok(()),
+            },
         };
         let mut step = batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
         self.metrics.step(source, product, &step);
@@ -224,7 +252,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
     }
 
     fn open(&self) -> Open {
-        Open { batch: batch::open(&self.state), waiting: Vec::new(), books: Vec::new() }
+        Open { batch: batch::open(&self.state), waiting: Vec::new(), books: Vec::new(), rulings: Vec::new() }
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
@@ -232,13 +260,15 @@ impl<S: Store, C: Clock> Writer<S, C> {
     /// # Errors
     /// One of the store's that does not pass.
     fn commit(&mut self, open: Open) -> Result<(), StoreError> {
-        if open.batch.records.is_empty() && open.batch.forgotten.is_empty() {
-            return Ok(());
+        if !open.batch.records.is_empty() || !open.batch.forgotten.is_empty() {
+            let began = Instant::now();
+            self.make_durable(&open.batch)?;
+            self.health.set(Readiness::Ready);
+            self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
         }
-        let began = Instant::now();
-        self.make_durable(&open.batch)?;
-        self.health.set(Readiness::Ready);
-        self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
+        for (reply, at) in open.rulings {
+            let _ = reply.send(Ok(at));
+        }
         for Incoming { version, reply } in open.books {
             self.metrics.rule_book(&version.book.reference());
             self.shelf.put(version);

@@ -44,6 +44,8 @@ pub enum ReadyRecord {
     Quote(Arc<Prepared>),
     /// A rule book of a recorded log.
     RuleBook,
+    /// A ruling of a recorded log.
+    Ruling,
     /// Not a quote; `None` where the recorded log has the dead letter already.
     Skipped(Option<Box<Reject>>),
     /// Measured only up to here.

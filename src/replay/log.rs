@@ -1,4 +1,4 @@
-//! A log that is decided again: its state, its rule books, and each of its records as the engine's input.
+//! A log that is decided again: its state, its rule books, its rulings, and each of its records as the engine's input.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::engine::state::{Settings, State};
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::{ArrivalTime, Arrivals};
 use crate::pipeline::recover::join;
+use crate::pipeline::rulings;
 
 pub struct Replayed {
     pub state: State,
@@ -44,7 +45,7 @@ impl Replayed {
     /// Record `i` of the chunk, at the next offset.
     ///
     /// # Errors
-    /// A rule book of the log that cannot be read.
+    /// A rule book or a ruling of the log that cannot be read.
     pub fn input(&mut self, chunk: &Chunk, i: usize, record: &ReadyRecord) -> Result<Input> {
         let position = Position { partition: self.state.settings().partition, offset: self.state.next_offset() };
         Ok(match record {
@@ -60,7 +61,11 @@ impl Replayed {
                 let at = position.offset;
                 let text = std::str::from_utf8(chunk.raw(i))?;
                 let book = from_canonical(text).map_err(|errors| anyhow!("the rule book at offset {at}: {}", join(&errors)))?;
-                Input::RuleBook { position, book: self.add_book(book) }
+                Input::Control { position, book: Some(self.add_book(book)), rulings: Vec::new() }
+            }
+            ReadyRecord::Ruling => {
+                let (_, ruling) = rulings::read(position.offset, chunk.raw(i))?;
+                Input::Control { position, book: None, rulings: vec![ruling] }
             }
             ReadyRecord::Skipped(_) | ReadyRecord::Counted => Input::Skipped { position },
         })

@@ -36,6 +36,7 @@ fn record(chunk: &Chunk, i: usize, depth: Depth) -> ReadyRecord {
         Chunk::Lines(lines) => read_quote(lines.raw(i), lines.columns.as_deref()).map(|(quote, _)| quote),
         Chunk::Log(records) => match records[i].kind {
             RecordKind::RuleBook => return ReadyRecord::RuleBook,
+            RecordKind::Ruling => return ReadyRecord::Ruling,
             RecordKind::Skipped => return ReadyRecord::Skipped(None),
             RecordKind::Quote => match decode(&records[i].body, Some(&records[i].tenant)) {
                 Ok(decoded) => Ok(decoded.quote),

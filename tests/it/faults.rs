@@ -9,7 +9,7 @@ mod clock;
 pub mod cluster;
 mod group;
 mod input;
-mod instance;
+pub mod instance;
 mod kill;
 mod log;
 mod network;

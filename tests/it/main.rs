@@ -18,6 +18,8 @@ mod kafka_adapter;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
+mod kafka_rulings;
+#[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
 mod oracle;
 mod overload;
@@ -30,6 +32,7 @@ mod quotes;
 mod rebuild;
 mod restart;
 mod rules_live;
+mod rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
 mod tidy;

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use quoteguard::adapters::redis::{Options, RedisCheckpoints};
 use quoteguard::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
-use quoteguard::engine::rules::RuleBook;
 use quoteguard::engine::state::Settings;
 use quoteguard::metrics::Metrics;
 use quoteguard::pipeline::StoreError;
 use quoteguard::pipeline::checkpoint::{Checkpoints, cut};
 use quoteguard::pipeline::partition::frontier::Frontier;
-use quoteguard::pipeline::partition::load::{Loaded, load};
-use quoteguard::pipeline::partition::owner::{Control, ControlError, Cut, Emit, Outgoing, OutgoingKind, Owner};
+use quoteguard::pipeline::partition::load::{Find, Loaded, load};
+use quoteguard::pipeline::partition::owner::{Brought, Control, ControlError, Cut, Emit, Outgoing, OutgoingKind, Owner};
 use quoteguard::pipeline::partition::prepare::{Fetched, Place, Ready, prepare};
 use quoteguard::pipeline::partition::saver::Save;
 use quoteguard::pipeline::partition::waiters::Waiters;
@@ -66,7 +65,7 @@ impl Emit for Sink {
 struct NoBooks;
 
 impl Control for NoBooks {
-    fn book_up_to(&self, _offset: u64, _wait: Duration) -> Result<Option<RuleBook>, ControlError> {
+    fn up_to(&self, _applied: Option<u64>, _offset: u64, _wait: Duration) -> Result<Brought, ControlError> {
         Err(ControlError::Impossible)
     }
 }
@@ -108,7 +107,7 @@ impl Partition {
     }
 
     fn load(&self, epoch: u64) -> Result<Loaded, StoreError> {
-        load(&mut self.store(), &self.settings, 1, epoch, |_| None)
+        load(&mut self.store(), &self.settings, 1, epoch, Find { book: |_: &_| None, ruling: |_| None })
     }
 
     fn owner(&self, epoch: u64) -> Owner<Sink> {

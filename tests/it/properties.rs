@@ -3,6 +3,7 @@
 mod beside;
 mod hostile;
 mod resume;
+mod rulings;
 mod time;
 mod volume;
 
@@ -70,7 +71,7 @@ fn a_new_rule_book_rules_from_its_position_on() {
             run.books.add(new.clone());
             for (n, i) in order.iter().enumerate() {
                 if n == change {
-                    run.step(&Input::RuleBook { position: run.next(), book: new.reference() });
+                    run.step(&Input::Control { position: run.next(), book: Some(new.reference()), rulings: Vec::new() });
                 }
                 run.submit(&quotes[*i]);
             }

@@ -51,6 +51,14 @@ pub struct ControlBook {
     pub source: Arc<str>,
 }
 
+/// A ruling, whatever release wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRuling {
+    /// Of its record in the control topic.
+    pub offset: u64,
+    pub json: Arc<[u8]>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
     Accepted(ControlBook),
@@ -65,6 +73,8 @@ struct Seen {
     log: Option<LogInfo>,
     /// In order of offset, versions 1, 2, ...
     books: Vec<ControlBook>,
+    /// In order of offset.
+    rulings: Vec<ControlRuling>,
     /// Why nothing more is read.
     failed: Option<String>,
 }
@@ -78,6 +88,9 @@ impl Seen {
             }
             Some(ControlRecord::Book { source, version, hash, by }) if version == self.last_version() + 1 => {
                 self.books.push(ControlBook { offset, version, hash, by, appended_ms, source: source.into() });
+            }
+            Some(ControlRecord::Ruling { ruling }) => {
+                self.rulings.push(ControlRuling { offset, json: ruling.to_string().into_bytes().into() });
             }
             Some(
                 ControlRecord::Log { .. } | ControlRecord::Book { .. } | ControlRecord::Claim { .. } | ControlRecord::Unknown,
@@ -97,6 +110,8 @@ pub struct ControlCopy {
     pub log: LogInfo,
     /// In order of offset, versions 1, 2, ...
     pub books: Vec<ControlBook>,
+    /// In order of offset.
+    pub rulings: Vec<ControlRuling>,
     /// Offsets before it are there and were read.
     pub next: u64,
 }
@@ -111,7 +126,7 @@ impl ControlCopy {
             ControlFlow::Continue(())
         })?;
         let log = seen.log.ok_or_else(|| no_log(&config.topics.control))?;
-        Ok(ControlCopy { log, books: seen.books, next: end.next })
+        Ok(ControlCopy { log, books: seen.books, rulings: seen.rulings, next: end.next })
     }
 }
 
@@ -142,8 +157,8 @@ impl Control {
     /// # Errors
     /// No brokers, no topic, or one that `topics create` has not written to.
     pub fn start(config: &KafkaConfig, producer: Arc<Producer>) -> Result<Control, KafkaError> {
-        let ControlCopy { log, books, next } = ControlCopy::read(config)?;
-        let seen = Seen { next, log: Some(log.clone()), books, failed: None };
+        let ControlCopy { log, books, rulings, next } = ControlCopy::read(config)?;
+        let seen = Seen { next, log: Some(log.clone()), books, rulings, failed: None };
         let shared = Arc::new(Shared { seen: Mutex::new(seen), ..Shared::default() });
         let (following, config) = (shared.clone(), config.clone());
         let thread = thread::Builder::new().name("kafka-control".to_owned()).spawn(move || follow(&config, &following));
@@ -176,6 +191,11 @@ impl Control {
         self.shared.seen().books.iter().take_while(|book| book.offset <= offset).cloned().collect()
     }
 
+    /// The rulings whose records are after `after` (`None`: from the first) and at `offset` or before it, oldest first.
+    pub fn rulings_between(&self, after: Option<u64>, offset: u64) -> Vec<ControlRuling> {
+        between(&self.shared.seen().rulings, after, offset).to_vec()
+    }
+
     pub fn last_book(&self) -> Option<ControlBook> {
         self.shared.seen().books.last().cloned()
     }
@@ -206,6 +226,19 @@ impl Control {
                 seen.last_version()
             ))),
         }
+    }
+
+    /// Publishes a ruling and waits until it was read back: its offset.
+    ///
+    /// # Errors
+    /// After [`KafkaError::Unavailable`] it is not known whether the ruling is there.
+    pub fn publish_ruling(&self, ruling: serde_json::Value) -> Result<u64, KafkaError> {
+        let Delivered { offset, .. } = self.publish(&ControlRecord::Ruling { ruling })?;
+        let offset = offset.ok_or_else(|| KafkaError::Unavailable("kafka did not tell where the ruling is".into()))?;
+        if !self.wait_for(offset, PUBLISH_PATIENCE)? {
+            return Err(KafkaError::Unavailable(format!("the control topic was not read up to {offset} in time")));
+        }
+        Ok(offset)
     }
 
     /// Claims a partition. The epoch: higher than that of every earlier claim.
@@ -243,6 +276,13 @@ impl Drop for Control {
             tracing::error!("the control thread has panicked");
         }
     }
+}
+
+/// Those of the rulings, which are in order, that lie so.
+pub fn between(rulings: &[ControlRuling], after: Option<u64>, offset: u64) -> &[ControlRuling] {
+    let from = after.map_or(0, |after| rulings.partition_point(|ruling| ruling.offset <= after));
+    let to = rulings.partition_point(|ruling| ruling.offset <= offset);
+    &rulings[from.min(to)..to]
 }
 
 /// The pointer record itself, for those who send it along with others.

@@ -14,7 +14,7 @@ mod topics;
 
 pub use client::RawRecord;
 pub use consumer::{Assignment, Command, Commands, ConsumerHandle, Event, Fetched, PartitionError, Release, StartAt, start};
-pub use control::{Control, ControlBook, ControlCopy, ControlRecord, LogInfo, Published, pointer};
+pub use control::{Control, ControlBook, ControlCopy, ControlRecord, ControlRuling, LogInfo, Published, between, pointer};
 pub use decisions::{DecisionsTail, PublishedDecision, Told};
 pub use error::KafkaError;
 pub use producer::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Unsent};

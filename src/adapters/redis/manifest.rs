@@ -33,6 +33,9 @@ struct Wire {
     arrival_log: Option<i64>,
     arrival_event: Option<i64>,
     books: Vec<WireBook>,
+    /// Offset and number in the log, offset in the control topic.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rulings: Vec<(u64, u32, u64)>,
     control_applied: Option<u64>,
     last: Option<WireLast>,
     digest: String,
@@ -68,6 +71,7 @@ pub fn encode(manifest: &Manifest, listed: Listed) -> Result<String, StoreError>
         arrival_log: m.arrivals.log,
         arrival_event: m.arrivals.event,
         books: m.books.into_iter().map(book).collect(),
+        rulings: m.rulings.into_iter().map(|((from, number), record)| (from, number, record)).collect(),
         control_applied: m.control_applied,
         last: m.last.map(|LastRecord { offset, arrival, crc }| WireLast { offset, arrival, crc }),
         digest: hex(m.digest),
@@ -109,6 +113,7 @@ fn manifest(wire: Wire) -> Result<(Manifest, Listed), std::num::ParseIntError> {
         partitions: wire.partitions,
         arrivals: Arrivals { log: wire.arrival_log, event: wire.arrival_event },
         books: wire.books.into_iter().map(book).collect::<Result<_, _>>()?,
+        rulings: wire.rulings.into_iter().map(|(from, number, record)| ((from, number), record)).collect(),
         control_applied: wire.control_applied,
         last: wire.last.map(|WireLast { offset, arrival, crc }| LastRecord { offset, arrival, crc }),
         digest: unhex(&wire.digest)?,
@@ -143,6 +148,7 @@ mod tests {
             partitions: 4,
             arrivals: Arrivals { log: Some(1_793_491_200_000_000), event: None },
             books: vec![(0, RuleBookRef { version: 1, hash: u64::MAX }), (512, RuleBookRef { version: 2, hash: 0 })],
+            rulings: vec![((600, 0), 9), ((600, 1), 10)],
             control_applied: Some(11),
             last: Some(LastRecord { offset: 812, arrival: -1, crc: u32::MAX }),
             digest: 0x0123_4567_89ab_cdef,

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Error, Row};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::erase;
 use super::fault::fault;
 use super::rows::Insert;
 use super::{SqliteStore, from_sql, to_sql};
@@ -65,6 +66,9 @@ async fn write(
     oldest: Option<EventTime>,
     expire: bool,
 ) -> Result<Option<EventTime>, StoreError> {
+    if !batch.erasures.is_empty() {
+        erase::overwrite_freed(connection, true).await?;
+    }
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     for name in &batch.forgotten {
         sqlx::query(FORGET).bind(name.clone()).execute(&mut *tx).await.map_err(fault)?;
@@ -77,7 +81,13 @@ async fn write(
         return Ok(None);
     }
     let oldest = write_rows(&mut tx, batch, oldest, expire).await.map_err(fault)?;
+    for erasure in &batch.erasures {
+        erase::erase(&mut tx, erasure).await?;
+    }
     tx.commit().await.map_err(fault)?;
+    if !batch.erasures.is_empty() {
+        erase::overwrite_freed(connection, false).await?;
+    }
     Ok(Some(oldest))
 }
 

@@ -8,6 +8,7 @@ use super::commit::checksum;
 use super::fault::fault;
 use super::{SqliteStore, from_sql};
 use crate::engine::time::{ArrivalTime, EventTime};
+use crate::pipeline::rulings::LoggedRuling;
 use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError};
 
 /// What to do about what the log can give back, and about what it cannot.
@@ -15,6 +16,7 @@ pub(super) const REBUILD: &str = "run `quoteguard rebuild` to compute it from th
 const RESTORE: &str = "restore a whole copy of the file";
 
 const RULE_BOOKS: &str = "SELECT offset, arrival, client, body FROM log WHERE kind = 1 ORDER BY offset";
+const RULINGS: &str = "SELECT offset, body FROM log WHERE kind = 3 ORDER BY offset";
 const SEGMENTS: &str = "SELECT from_offset, to_offset, max_event_time, checksum, deltas FROM segments ORDER BY from_offset";
 const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
                         coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
@@ -35,6 +37,13 @@ impl SqliteStore {
             })
         };
         rows.iter().map(book).collect::<Result<_, sqlx::Error>>().map_err(fault)
+    }
+
+    /// Every ruling of the log, in order.
+    pub fn rulings(&mut self) -> Result<Vec<LoggedRuling>, StoreError> {
+        let rows = self.runtime.block_on(sqlx::query(RULINGS).fetch_all(&mut self.connection)).map_err(fault)?;
+        let ruling = |row: &SqliteRow| Ok(LoggedRuling { offset: from_sql(row.try_get(0)?), json: row.try_get(1)? });
+        rows.iter().map(ruling).collect::<Result<_, sqlx::Error>>().map_err(fault)
     }
 }
 
@@ -98,7 +107,7 @@ pub(super) async fn file_positions(connection: &mut SqliteConnection) -> Result<
     rows.iter().map(position).collect::<Result<_, sqlx::Error>>().map_err(fault)
 }
 
-fn segment(row: &SqliteRow) -> Result<Segment, StoreError> {
+pub(super) fn segment(row: &SqliteRow) -> Result<Segment, StoreError> {
     let read = || {
         let (from, to) = (from_sql(row.try_get(0)?), from_sql(row.try_get(1)?));
         let segment = Segment { from, to, max_event_time: EventTime(row.try_get(2)?), deltas: row.try_get(4)? };

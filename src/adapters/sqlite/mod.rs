@@ -2,9 +2,10 @@
 //!
 //! WAL with `synchronous=FULL`: a commit is an fdatasync. One connection writes, on the writer's thread; a small read-only
 //! pool serves lookups; a third connection checkpoints the WAL in the background so that no commit pays for it.
-//! Nothing is pruned from `log` and `decisions`; segments go once they are out of the live window.
+//! Nothing is pruned from `log` and `decisions`, but for what is erased; segments go once they are out of the live window.
 
 mod commit;
+mod erase;
 mod fault;
 mod feed;
 mod load;

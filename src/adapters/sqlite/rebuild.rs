@@ -27,6 +27,9 @@ const COPY: [&str; 3] = [
     "UPDATE rejects SET file = o.file, line = o.line FROM old.rejects o WHERE o.offset = rejects.offset",
     "INSERT INTO file_positions SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM old.file_positions",
 ];
+/// Of quotes that were erased since. Not where the table cannot be read: it is what a rebuild is for.
+const COPY_DECISIONS: &str = "INSERT INTO decisions SELECT o.tenant, o.quote_id, o.offset, o.revision, o.json \
+     FROM old.decisions o JOIN main.log l ON l.offset = o.offset WHERE l.kind = 2";
 const DIFFERING: &str = "SELECT \
     (SELECT count(*) FROM old.decisions o LEFT JOIN main.decisions n USING (tenant, quote_id, offset, revision) \
      WHERE n.json IS NOT o.json) + \
@@ -134,6 +137,9 @@ async fn copy(connection: &mut SqliteConnection, old: &Path) -> Result<Option<u6
     attach.execute(&mut *connection).await.map_err(fault)?;
     for sql in COPY {
         sqlx::query(sql).execute(&mut *connection).await.map_err(fault)?;
+    }
+    if let Err(error) = sqlx::query(COPY_DECISIONS).execute(&mut *connection).await {
+        tracing::warn!(%error, "the decisions on quotes that were erased since cannot be read");
     }
     let differing = sqlx::query(DIFFERING).fetch_one(&mut *connection).await.and_then(|row| row.try_get::<i64, _>(0));
     sqlx::query("DETACH DATABASE old").execute(connection).await.map_err(fault)?;

@@ -56,6 +56,7 @@ fn batch(from: u64, to: u64, event_time: i64, horizon: i64) -> Batch {
         segment: Segment { from, to, max_event_time: EventTime(event_time), deltas: vec![1, 2, 3] },
         files: vec![FilePosition { name: "a.jsonl".into(), ident, byte_offset: to * 10, lines: to }],
         forgotten: Vec::new(),
+        erasures: Vec::new(),
         horizon: EventTime(horizon),
     }
 }

@@ -1,13 +1,21 @@
-//! Rule books of a log in Kafka: bodies in the control topic, in force by a pointer in each partition.
+//! Rule books and rulings of a log in Kafka: bodies in the control topic, in force by a pointer in each partition that they concern.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use super::compiled;
+use super::{compiled, ruling};
 use crate::adapters::kafka::{Control, KafkaError, Published};
 use crate::contract::rule_file::canonical_source;
+use crate::contract::ruling::RulingV1;
+use crate::engine::limits::RULINGS_MAX;
 use crate::engine::rules::RuleBook;
+use crate::engine::rulings::{Ruling, RulingKind};
 use crate::engine::time::ArrivalTime;
+use crate::pipeline::Clock;
 use crate::pipeline::books::{BookVersion, Change, NotActivated, Publish, Shelf};
+use crate::pipeline::clock::SystemClock;
+use crate::pipeline::partitioner::partition_of;
+use crate::pipeline::rulings::{NotRuled, Ruled, Rulings, is_same};
 
 /// The control topic, once it is reached.
 #[derive(Default)]
@@ -53,6 +61,47 @@ impl Publish for ControlLog {
     fn remind(&self, last: &BookVersion) -> Result<(), NotActivated> {
         point(self.control()?, last.offset)
     }
+}
+
+impl Rulings for ControlLog {
+    fn rule(&self, record: &RulingV1) -> Result<Ruled, NotRuled> {
+        let control = self.0.get().ok_or_else(|| NotRuled::Unavailable("kafka was not reached yet".to_owned()))?;
+        let away = |error: KafkaError| NotRuled::Unavailable(error.to_string());
+        let unreadable = |error: String| NotRuled::Unreadable(error);
+        let wanted = record.ruling(0).map_err(|error| unreadable(error.to_string()))?;
+        let offset = match earlier(control, &wanted)? {
+            Some(offset) => offset,
+            None => {
+                let json = serde_json::to_value(record).map_err(|error| unreadable(error.to_string()))?;
+                control.publish_ruling(json).map_err(away)?;
+                // Of two who sent it at once, the first counts.
+                earlier(control, &wanted)?.ok_or_else(|| NotRuled::Unavailable("the ruling was not read back".to_owned()))?
+            }
+        };
+        let partitions = NonZeroU32::new(control.log().partitions);
+        let partition = partitions.map_or(0, |partitions| partition_of(wanted.tenant.as_bytes(), partitions));
+        control.publish_pointer(partition.cast_signed(), offset).map_err(away)?;
+        Ok(Ruled::Control(offset))
+    }
+}
+
+/// Where the ruling is in the control topic, if it is there.
+///
+/// # Errors
+/// Its id is another ruling's, or there is no room for one more.
+fn earlier(control: &Control, wanted: &Ruling) -> Result<Option<u64>, NotRuled> {
+    let now = SystemClock.now().0;
+    let mut in_force = 0;
+    for record in control.rulings_between(None, u64::MAX) {
+        // What a newer release wrote is nothing that we can compare.
+        let Ok(found) = ruling(&record) else { continue };
+        if found.id == wanted.id && found.tenant == wanted.tenant {
+            return if is_same(wanted, &found) { Ok(Some(record.offset)) } else { Err(NotRuled::IdReused) };
+        }
+        in_force += usize::from(found.until.0 > now);
+    }
+    let is_full = in_force >= RULINGS_MAX && wanted.kind != RulingKind::Erased;
+    if is_full { Err(NotRuled::TooMany) } else { Ok(None) }
 }
 
 /// Puts the control topic in force up to `offset` in every partition.

@@ -15,9 +15,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::{adapter, compiled, fetched, refuse_another_clock};
+use super::{adapter, compiled, fetched, refuse_another_clock, ruling};
 use crate::adapters::file::{Reject, RejectsWriter};
-use crate::adapters::kafka::{ControlCopy, Fetched, From, KafkaConfig, Reader, Topic, read};
+use crate::adapters::kafka::{ControlCopy, Fetched, From, KafkaConfig, Reader, Topic, between, read};
 use crate::config::Config;
 use crate::contract::decision::ENGINE_VERSION;
 use crate::contract::instant;
@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::Manifest;
 use crate::pipeline::partition::frontier::Frontier;
 use crate::pipeline::partition::load::Loaded;
-use crate::pipeline::partition::owner::{Control, ControlError, Emit, Outgoing, OutgoingKind, Owner};
+use crate::pipeline::partition::owner::{Brought, Control, ControlError, Emit, Outgoing, OutgoingKind, Owner};
 use crate::pipeline::partition::prepare::{Place, Ready, prepare};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::{StoreError, fixed};
@@ -204,6 +204,11 @@ impl Recorded {
         self.control.next.checked_sub(1)
     }
 
+    /// The JSON of each.
+    pub(super) fn rulings_between(&self, after: Option<u64>, offset: u64) -> impl Iterator<Item = Vec<u8>> {
+        between(&self.control.rulings, after, offset).iter().map(|record| record.json.to_vec())
+    }
+
     fn decide(self: &Arc<Self>, stretch: Stretch, files: &mut Files, progress: &ProgressBar) -> Result<PartitionReport> {
         let before = (files.decisions_count, files.rejects_count);
         let metrics = Arc::new(Metrics::new()?);
@@ -237,7 +242,8 @@ impl Recorded {
             state.restore(0, Arrivals::default(), vec![(0, book.reference())]);
             books.add(Arc::new(book.clone()));
         }
-        let manifest = Manifest { engine_version: ENGINE_VERSION.into(), ..Manifest::default() };
+        let partitions = self.partitions.get();
+        let manifest = Manifest { engine_version: ENGINE_VERSION.into(), partitions, ..Manifest::default() };
         Loaded { state, books, manifest, base: None }
     }
 
@@ -268,15 +274,14 @@ impl Recorded {
 }
 
 impl Control for Recorded {
-    fn book_up_to(&self, offset: u64, _wait: Duration) -> Result<Option<RuleBook>, ControlError> {
+    fn up_to(&self, applied: Option<u64>, offset: u64, _wait: Duration) -> Result<Brought, ControlError> {
         if offset >= self.control.next {
             return Err(ControlError::Impossible);
         }
-        if self.rules.is_some() {
-            return Ok(None);
-        }
-        let book = self.control.books.iter().take_while(|book| book.offset <= offset).last();
-        book.map(compiled).transpose()
+        let books = self.control.books.iter().take_while(|book| book.offset <= offset);
+        let book = books.last().filter(|_| self.rules.is_none()).map(compiled).transpose()?;
+        let rulings = between(&self.control.rulings, applied, offset).iter().map(ruling).collect::<Result<_, _>>()?;
+        Ok(Brought { book, rulings })
     }
 }
 

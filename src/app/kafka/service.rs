@@ -83,6 +83,7 @@ impl KafkaService {
         let parts = HttpParts {
             queue,
             books: books.clone(),
+            rulings: log.clone(),
             decisions: decisions.clone(),
             desk: Arc::new(desk.clone()),
             metrics: metrics.clone(),

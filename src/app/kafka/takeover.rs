@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use super::emit::KafkaEmit;
 use super::partitions::Shared;
-use super::{book_by_hash, compiled};
-use crate::adapters::kafka::{Control, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
+use super::{book_by_hash, compiled, ruling, ruling_at};
+use crate::adapters::kafka::{Control, ControlRuling, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
 use crate::adapters::redis::{self, RedisCheckpoints};
 use crate::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
 use crate::engine::decision::RuleBookRef;
-use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::fault;
 use crate::pipeline::StoreError;
 use crate::pipeline::checkpoint::{CheckpointError, Manifest};
 use crate::pipeline::partition::frontier::Frontier;
-use crate::pipeline::partition::load::{Loaded, load};
-use crate::pipeline::partition::owner::{Control as Controls, ControlError, Owner};
+use crate::pipeline::partition::load::{Find, Loaded, load};
+use crate::pipeline::partition::owner::{Brought, Control as Controls, ControlError, Owner};
 use crate::pipeline::partition::prepare::Fetched;
 use crate::pipeline::partition::run::PartitionError;
 use crate::pipeline::partition::saver::Saver;
+use crate::pipeline::partitioner::partition_of;
 use crate::pipeline::writer::WriterError;
 
 /// A partition ready to be decided.
@@ -88,7 +88,7 @@ struct TopicControl {
 }
 
 impl Controls for TopicControl {
-    fn book_up_to(&self, offset: u64, wait: Duration) -> Result<Option<RuleBook>, ControlError> {
+    fn up_to(&self, applied: Option<u64>, offset: u64, wait: Duration) -> Result<Brought, ControlError> {
         if self.control.next_offset() <= offset {
             // The topic itself says what it lacks: we may only be slow to read it.
             let end = Reader::open(&self.config, Topic::Control).and_then(|reader| reader.range(0));
@@ -100,7 +100,9 @@ impl Controls for TopicControl {
                 return Err(ControlError::NotYet);
             }
         }
-        self.control.books_up_to(offset).last().map(compiled).transpose()
+        let book = self.control.books_up_to(offset).last().map(compiled).transpose()?;
+        let rulings = self.control.rulings_between(applied, offset);
+        Ok(Brought { book, rulings: rulings.iter().map(ruling).collect::<Result<_, _>>()? })
     }
 }
 
@@ -116,7 +118,10 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
     redis::check(&shared.redis)?;
     let settings = Settings { partition: number, ..shared.settings.clone() };
     let mut store = RedisCheckpoints::new(&shared.redis, &settings.log_id, number)?;
-    let find = |wanted: &RuleBookRef| book_by_hash(&shared.control, &format!("{:016x}", wanted.hash));
+    let find = Find {
+        book: |wanted: &RuleBookRef| book_by_hash(&shared.control, &format!("{:016x}", wanted.hash)),
+        ruling: |record: u64| ruling_at(&shared.control, record),
+    };
     let (loaded, needs_whole) = match load(&mut store, &settings, shared.partitions.get(), epoch, find) {
         Ok(loaded) => (loaded, false),
         Err(error @ StoreError::Damaged(_)) => {
@@ -146,9 +151,14 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
 
 /// One that its publisher did not come to write.
 fn publish_missing_pointer(shared: &Shared, partition: i32, manifest: &Manifest) -> Result<(), Failure> {
-    let last = shared.control.last_book();
-    if let Some(last) = last.filter(|last| manifest.control_applied.is_none_or(|at| at < last.offset)) {
-        shared.control.publish_pointer(partition, last.offset).map_err(passing)?;
+    let book = shared.control.last_book().map(|book| book.offset);
+    let ruled = shared.control.rulings_between(manifest.control_applied, u64::MAX);
+    let is_ours = |record: &&ControlRuling| {
+        ruling(record).is_ok_and(|ruling| partition_of(ruling.tenant.as_bytes(), shared.partitions) == partition.unsigned_abs())
+    };
+    let last = book.max(ruled.iter().rev().find(is_ours).map(|record| record.offset));
+    if let Some(last) = last.filter(|last| manifest.control_applied.is_none_or(|at| at < *last)) {
+        shared.control.publish_pointer(partition, last).map_err(passing)?;
     }
     Ok(())
 }

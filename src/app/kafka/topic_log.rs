@@ -61,8 +61,8 @@ impl TopicLog {
         Ok(Reading { batches: ready, thread: Some(thread.map_err(|error| StoreError::Unavailable(error.to_string()))?) })
     }
 
-    /// `None` for a pointer that brings nothing new.
-    fn record(&mut self, ready: Ready) -> Result<Option<LogRecord>, StoreError> {
+    /// None for a pointer that brings nothing new, several for one that brings more than one control record.
+    fn records_of(&mut self, ready: Ready) -> Result<Vec<LogRecord>, StoreError> {
         let record = |kind, clock, tenant, body| LogRecord {
             offset: ready.last.offset,
             kind,
@@ -77,29 +77,31 @@ impl TopicLog {
         Ok(match ready.content {
             Content::Quote { clock, raw, .. } => {
                 let tenant = String::from_utf8_lossy(raw.key.as_deref().unwrap_or_default()).into();
-                Some(record(RecordKind::Quote, clock, tenant, raw.value.map(Vec::from).unwrap_or_default()))
+                vec![record(RecordKind::Quote, clock, tenant, raw.value.map(Vec::from).unwrap_or_default())]
             }
             Content::Pointer { control, .. } => {
-                self.book_at(control)?.map(|source| nothing(RecordKind::RuleBook, source.into_bytes()))
+                self.brought_by(control)?.into_iter().map(|(kind, body)| nothing(kind, body)).collect()
             }
-            Content::Dead { .. } => Some(nothing(RecordKind::Skipped, Vec::new())),
+            Content::Dead { .. } => vec![nothing(RecordKind::Skipped, Vec::new())],
         })
     }
 
-    /// The book that a pointer puts in force, if it is another one.
-    fn book_at(&mut self, control: u64) -> Result<Option<String>, StoreError> {
+    /// The book that a pointer puts in force, if it is another one, and the rulings.
+    fn brought_by(&mut self, control: u64) -> Result<Vec<(RecordKind, Vec<u8>)>, StoreError> {
         if self.control_applied.is_some_and(|applied| control <= applied) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let book = match self.recorded.book_up_to(control, Duration::ZERO) {
-            Ok(book) => book,
-            Err(ControlError::Impossible) => return Ok(None),
+        let book = match self.recorded.up_to(self.control_applied, control, Duration::ZERO) {
+            Ok(brought) => brought.book,
+            Err(ControlError::Impossible) => return Ok(Vec::new()),
             Err(error) => return Err(StoreError::Refused(error.to_string())),
         };
+        let rulings = self.recorded.rulings_between(self.control_applied, control);
         self.control_applied = Some(control);
         let new = book.filter(|book| self.in_force != Some(book.hash()));
         self.in_force = new.as_ref().map(|book| book.hash()).or(self.in_force);
-        Ok(new.map(|book| canonical_source(&book)))
+        let book = new.map(|book| (RecordKind::RuleBook, canonical_source(&book).into_bytes()));
+        Ok(book.into_iter().chain(rulings.map(|json| (RecordKind::Ruling, json))).collect())
     }
 }
 
@@ -114,7 +116,8 @@ impl Log for TopicLog {
 
     fn newest_rule_book(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(newest) = self.recorded.newest_control() else { return Ok(None) };
-        let book = self.recorded.book_up_to(newest, Duration::ZERO).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let brought = self.recorded.up_to(Some(newest), newest, Duration::ZERO);
+        let book = brought.map_err(|error| StoreError::Refused(error.to_string()))?.book;
         Ok(book.map(|book| canonical_source(&book).into_bytes()))
     }
 
@@ -129,7 +132,7 @@ impl Log for TopicLog {
             && let Ok(batch) = reading.batches.recv()
         {
             for ready in batch {
-                page.extend(self.record(ready)?);
+                page.extend(self.records_of(ready)?);
             }
         }
         if let Some(thread) = reading.thread.take_if(|_| page.is_empty()) {

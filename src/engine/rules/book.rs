@@ -249,10 +249,15 @@ impl RuleBook {
     /// # }
     /// ```
     pub fn evaluate(&self, evidence: &Evidence) -> Evaluation {
+        self.evaluate_without(&[], evidence)
+    }
+
+    /// [`RuleBook::evaluate`] as if the rules with these ids did not match.
+    pub fn evaluate_without(&self, snoozed: &[&str], evidence: &Evidence) -> Evaluation {
         debug_assert_eq!(evidence.windows.len(), self.windows.len());
         let mut evaluation = Evaluation::default();
         for (number, rule) in (0u16..).zip(&self.rules) {
-            if !rule.concerns(evidence) {
+            if !rule.concerns(evidence) || snoozed.contains(&&*rule.source.id) {
                 continue;
             }
             match rule.condition.eval(evidence) {

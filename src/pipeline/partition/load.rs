@@ -6,6 +6,7 @@ use crate::contract::decision::ENGINE_VERSION;
 use crate::engine::decide::Books;
 use crate::engine::decision::RuleBookRef;
 use crate::engine::rules::RuleBook;
+use crate::engine::rulings::Ruling;
 use crate::engine::state::{Settings, State};
 use crate::pipeline::checkpoint::{Checkpoints, Manifest};
 use crate::pipeline::{Segment, StoreError, fixed};
@@ -31,7 +32,14 @@ fn canonical(settings: &Settings) -> Box<str> {
     fixed::pairs(settings).map(|(key, value)| format!("{key} = {value}")).join("\n").into_boxed_str()
 }
 
-/// Loads the partition's state for the owner that claimed it with `epoch`. `book` finds a rule book among the control records.
+/// Finds what a manifest names among the control records.
+pub struct Find<B, R> {
+    pub book: B,
+    /// By the offset of its record.
+    pub ruling: R,
+}
+
+/// Loads the partition's state for the owner that claimed it with `epoch`.
 ///
 /// # Errors
 /// A store that is away, or a checkpoint that is damaged or made under other settings: nothing is guessed.
@@ -40,7 +48,7 @@ pub fn load(
     settings: &Settings,
     partitions: u32,
     epoch: u64,
-    book: impl Fn(&RuleBookRef) -> Option<RuleBook>,
+    find: Find<impl Fn(&RuleBookRef) -> Option<RuleBook>, impl Fn(u64) -> Option<Ruling>>,
 ) -> Result<Loaded, StoreError> {
     let Some(stored) = store.manifest()? else {
         return Ok(Loaded::fresh(settings, partitions, epoch));
@@ -63,13 +71,19 @@ pub fn load(
         return Err(StoreError::Damaged(text));
     }
     state.restore(stored.next_offset, stored.arrivals, stored.books.clone());
+    let rulings = stored.rulings.iter().map(|(place, record)| {
+        let missing =
+            || StoreError::Damaged(format!("the ruling at offset {record} of the checkpoint is not in the control topic"));
+        (find.ruling)(*record).map(|ruling| (*place, Arc::new(ruling))).ok_or_else(missing)
+    });
+    state.restore_rulings(rulings.collect::<Result<Vec<_>, StoreError>>()?);
     state.loaded();
     if state.held_digest() != stored.digest {
         return Err(StoreError::Damaged("the loaded state has another digest than the manifest".to_owned()));
     }
     let mut books = Books::default();
     for (_, reference) in &stored.books {
-        let found = book(reference).ok_or_else(|| {
+        let found = (find.book)(reference).ok_or_else(|| {
             let RuleBookRef { version, hash } = reference;
             StoreError::Damaged(format!("rule book {version} ({hash:016x}) of the checkpoint is not in the control topic"))
         })?;

@@ -1,5 +1,6 @@
 //! The single writer of one partition: steps its records in order, emits what they decide, and cuts checkpoints.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use crate::engine::decide::{Books, restate};
 use crate::engine::decision::Decision;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
+use crate::engine::rulings::Ruling;
 use crate::engine::state::{State, id_hash};
 use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
 use crate::fault;
 use crate::metrics::Metrics;
 use crate::pipeline::checkpoint::Manifest;
+use crate::pipeline::partitioner::partition_of;
 use crate::pipeline::queue::Answered;
 use crate::pipeline::writer::WriterError;
 use crate::pipeline::{Segment, Source, StoreError, batch};
@@ -58,13 +61,23 @@ pub trait Emit: Send {
     fn decisions_end(&self) -> u64;
 }
 
+/// What a pointer brings.
+#[derive(Clone, Debug, Default)]
+pub struct Brought {
+    /// The newest rule book up to it.
+    pub book: Option<RuleBook>,
+    /// Those since the last pointer, oldest first.
+    pub rulings: Vec<Arc<Ruling>>,
+}
+
 /// The control records that every instance has read.
 pub trait Control: Send + Sync {
-    /// The newest rule book among the control records up to this one, once they have been read.
+    /// The newest rule book among the control records up to this one, and the rulings among those after `applied`, once they have
+    /// been read.
     ///
     /// # Errors
     /// [`ControlError::Impossible`]: there is no such record. [`ControlError::NotYet`]: it was not read in time.
-    fn book_up_to(&self, offset: u64, wait: Duration) -> Result<Option<RuleBook>, ControlError>;
+    fn up_to(&self, applied: Option<u64>, offset: u64, wait: Duration) -> Result<Brought, ControlError>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +89,8 @@ pub enum ControlError {
     /// Perhaps a later version wrote it.
     #[error("rule book {0} of the control topic cannot be read by this version of quoteguard")]
     Unreadable(u32),
+    #[error("the ruling at offset {0} of the control topic cannot be read by this version of quoteguard")]
+    UnreadableRuling(u64),
 }
 
 /// A checkpoint of the state as it stood, to be saved once its emissions are acknowledged.
@@ -233,18 +248,10 @@ impl<E: Emit> Owner<E> {
         let input = if self.manifest.control_applied.is_some_and(|applied| control <= applied) {
             Input::Skipped { position }
         } else {
-            match self.control.book_up_to(control, CONTROL_WAIT) {
-                Ok(book) => {
+            match self.control.up_to(self.manifest.control_applied, control, CONTROL_WAIT) {
+                Ok(brought) => {
                     self.manifest.control_applied = Some(control);
-                    match book.filter(|book| self.state.rule_book().is_none_or(|in_force| in_force.hash != book.hash())) {
-                        Some(book) => {
-                            let reference = book.reference();
-                            self.books.add(Arc::new(book));
-                            self.metrics.rule_book(&reference);
-                            Input::RuleBook { position, book: reference }
-                        }
-                        None => Input::Skipped { position },
-                    }
+                    self.brought(position, brought)
                 }
                 Err(ControlError::Impossible) => {
                     let error = "control_offset names no record of the control topic; only quoteguard writes pointers";
@@ -252,10 +259,33 @@ impl<E: Emit> Owner<E> {
                     Input::Skipped { position }
                 }
                 Err(error @ ControlError::NotYet) => return Err(StoreError::Unavailable(error.to_string()).into()),
-                Err(error @ ControlError::Unreadable(_)) => return Err(StoreError::Refused(error.to_string()).into()),
+                Err(error @ (ControlError::Unreadable(_) | ControlError::UnreadableRuling(_))) => {
+                    return Err(StoreError::Refused(error.to_string()).into());
+                }
             }
         };
         self.step(&input).map(|_| ())
+    }
+
+    fn brought(&mut self, position: Position, brought: Brought) -> Input {
+        let Brought { book, mut rulings } = brought;
+        let book = book.filter(|book| self.state.rule_book().is_none_or(|in_force| in_force.hash != book.hash()));
+        let book = book.map(|book| {
+            let reference = book.reference();
+            self.books.add(Arc::new(book));
+            self.metrics.rule_book(&reference);
+            reference
+        });
+        // Those of tenants that live elsewhere mean nothing here.
+        let partition = position.partition;
+        let lives_here = |tenant: &str| {
+            NonZeroU32::new(self.manifest.partitions).is_none_or(|all| partition_of(tenant.as_bytes(), all) == partition)
+        };
+        rulings.retain(|ruling| lives_here(&ruling.tenant));
+        match (&book, &rulings[..]) {
+            (None, []) => Input::Skipped { position },
+            _ => Input::Control { position, book, rulings },
+        }
     }
 
     fn step(&mut self, input: &Input) -> Result<Step, WriterError> {
@@ -373,6 +403,7 @@ impl<E: Emit> Owner<E> {
             next_offset: self.state.next_offset(),
             arrivals: self.state.arrivals(),
             books: self.state.books().to_vec(),
+            rulings: self.state.rulings().iter().map(|(place, ruling)| (place, ruling.record)).collect(),
             digest: self.state.held_digest(),
             // What is found of later records is compared again, should this owner end before it has passed them.
             emitted_to: if self.frontier.is_passed(self.state.next_offset()) {

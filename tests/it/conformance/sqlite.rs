@@ -68,6 +68,7 @@ impl Subject for Sqlite {
             segment: segment.clone(),
             files: Vec::new(),
             forgotten: Vec::new(),
+            erasures: Vec::new(),
             horizon: EventTime(horizon),
         };
         self.open()?.commit(&batch)

@@ -67,11 +67,15 @@ impl Instance {
 
     /// Posts a form; status and body.
     pub fn check(&self, form: &[u8]) -> Option<(u16, String)> {
-        let form = std::str::from_utf8(form).expect("JSON");
+        self.post("/v1/quotes/check", std::str::from_utf8(form).expect("JSON"))
+    }
+
+    /// Posts JSON; status and body.
+    pub fn post(&self, path: &str, body: &str) -> Option<(u16, String)> {
         self.ask(&format!(
-            "POST /v1/quotes/check HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{form}",
-            form.len()
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
         ))
     }
 

@@ -16,6 +16,7 @@ use quoteguard::engine::time::EventTime;
 
 use super::levels::level;
 use super::owner::rightful;
+use super::rulings::{Ruled, add_reason, cleared, confirmed, is_erased, met, snoozed};
 use super::run::Id;
 use super::walk::{Step, gives, walk};
 
@@ -26,6 +27,8 @@ const HUB_NEWEST: usize = 64;
 pub struct Logged {
     pub print: Fingerprint,
     pub time: i64,
+    /// In the log; of no meaning where nobody rules.
+    pub offset: u64,
     keys: BTreeSet<(u64, Family)>,
 }
 
@@ -46,7 +49,7 @@ impl Logged {
         let print = Fingerprint::new(quote);
         let mut found = Vec::new();
         keys(&print, seed("file"), &mut found);
-        Logged { time: quote.submitted_at.0, keys: found.iter().map(|key| (key.hash, key.family)).collect(), print }
+        Logged { time: quote.submitted_at.0, offset: 0, keys: found.iter().map(|key| (key.hash, key.family)).collect(), print }
     }
 
     pub fn id(&self) -> Id {
@@ -71,8 +74,13 @@ pub fn judge_all(quotes: &[Logged], book: &RuleBook) -> BTreeMap<Id, Final> {
 }
 
 pub fn judge_earlier(subject: &Logged, quotes: &[Logged], book: &RuleBook) -> Final {
-    let earlier = quotes.iter().filter(|other| other.order() < subject.order()).collect();
-    judge_one(subject, subject.time, earlier, book)
+    judge_under(subject, quotes, book, &[])
+}
+
+/// As [`judge_earlier`], under what people ruled.
+pub fn judge_under(subject: &Logged, quotes: &[Logged], book: &RuleBook, rulings: &[Ruled]) -> Final {
+    let earlier = quotes.iter().filter(|other| other.order() < subject.order() && !is_erased(other, subject, rulings)).collect();
+    judge_one(subject, subject.time, earlier, book, rulings)
 }
 
 /// What the quote would get as the newest of all these.
@@ -80,10 +88,10 @@ pub fn judge_newest(subject: &Logged, quotes: &[Logged], book: &RuleBook) -> Fin
     let others: Vec<&Logged> = quotes.iter().filter(|other| other.id() != subject.id()).collect();
     let same_tenant = others.iter().filter(|other| other.print.tenant() == subject.print.tenant());
     let now = same_tenant.map(|other| other.time).max().unwrap_or(subject.time).max(subject.time);
-    judge_one(subject, now, others, book)
+    judge_one(subject, now, others, book, &[])
 }
 
-fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBook) -> Final {
+fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBook, rulings: &[Ruled]) -> Final {
     others.retain(|other| other.print.tenant() == subject.print.tenant() && other.time > now - book.longest_live());
     others.sort_by_key(|other| other.order());
     let hubs = hubs(subject, &others, book.matching());
@@ -95,7 +103,11 @@ fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBo
         assert_eq!(judge(&subject.print, &other.print, &hubs, book.matching()), pair, "{:?}", (subject.id(), other.id()));
         links.extend(pair.map(|pair| (*other, pair)));
     }
-    let windows = book.windows().iter().map(|length| window(subject, now, now - length, &links, &others)).collect();
+    let linked_to: Vec<&Logged> = links.iter().map(|(other, _)| *other).collect();
+    let met = met(subject, now, &linked_to, rulings);
+    let as_one = cleared(&met);
+    let walked = |length: &i64| window(subject, now, now - length, (&links, &as_one), &others);
+    let windows = book.windows().iter().map(walked).collect();
     let evidence = Evidence {
         windows,
         channel: subject.print.channel,
@@ -104,11 +116,18 @@ fn judge_one(subject: &Logged, now: i64, mut others: Vec<&Logged>, book: &RuleBo
         tenant: subject.print.tenant().into(),
         premium: subject.print.premium.max(0.0),
     };
-    let evaluation = book.evaluate(&evidence);
+    let evaluation = book.evaluate_without(&snoozed(&met), &evidence);
+    let is_new_form = evidence.windows.last().is_some_and(|longest| !longest.known_form);
+    let confirmed = confirmed(subject, &met).filter(|_| is_new_form);
+    let mut reasons = evaluation.live.iter().map(|hit| book.reason(*hit, &evidence)).collect();
+    if let Some(confirmed) = confirmed {
+        let verdicts: Vec<Verdict> = evaluation.live.iter().map(|hit| book.live_rule(*hit).then).collect();
+        add_reason(&mut reasons, &verdicts, confirmed);
+    }
     let reported = &evidence.windows[book.reported_window(&evaluation)];
     Final {
-        verdict: evaluation.verdict,
-        reasons: evaluation.live.iter().map(|hit| book.reason(*hit, &evidence)).collect(),
+        verdict: evaluation.verdict.max(confirmed.unwrap_or_default()),
+        reasons,
         attempts: reported.attempts,
         suspicious_attempts: reported.suspicious_attempts,
         suspicion: reported.suspicion,
@@ -152,19 +171,26 @@ fn hubs(subject: &Logged, others: &[&Logged], matching: &Matching) -> Hubs {
     }
 }
 
-fn window(subject: &Logged, now: i64, since: i64, links: &[(&Logged, Pair)], others: &[&Logged]) -> WindowEvidence {
+/// `links`: the attempts linked to it, and which of them were cleared as one, by offset.
+fn window(
+    subject: &Logged,
+    now: i64,
+    since: i64,
+    (links, as_one): (&[(&Logged, Pair)], &[BTreeSet<u64>]),
+    others: &[&Logged],
+) -> WindowEvidence {
     let print = &subject.print;
     let links: Vec<&Logged> = links.iter().map(|(other, _)| *other).filter(|other| other.time > since).collect();
     let links = links[links.len().saturating_sub(LINKED_WALK_MAX)..].to_vec();
     let own: Step = (now, print);
     let same_source: Vec<&Logged> = links.iter().copied().filter(|other| from_one_source(print, &other.print)).collect();
-    let mut window = walk(&steps(&links, own));
+    let mut window = walk(&steps(&links, own), &places(&links, as_one));
     let sources = sources(&links.iter().map(|other| &other.print).chain([print]).collect::<Vec<_>>());
     if links.is_empty() {
         window.distinct = Field::ALL.map(|field| u16::from(gives(print, field)));
     }
     window.same_source_attempts = same_source.len() as u32;
-    window.same_source_suspicious = walk(&steps(&same_source, own)).suspicious_attempts;
+    window.same_source_suspicious = walk(&steps(&same_source, own), &places(&same_source, as_one)).suspicious_attempts;
     window.fresh_source = !links.is_empty() && same_source.is_empty() && has_source(print);
     let told = links.iter().zip(&sources).filter(|(other, _)| has_source(&other.print));
     window.sources = told.map(|(_, source)| source).collect::<BTreeSet<_>>().len() as u32;
@@ -181,7 +207,12 @@ fn steps<'a>(links: &[&'a Logged], own: Step<'a>) -> Vec<Step<'a>> {
     links.iter().map(|other| (other.time, &other.print)).chain([own]).collect()
 }
 
-fn from_one_source(a: &Fingerprint, b: &Fingerprint) -> bool {
+/// Where in the walk the attempts of each set are.
+fn places(links: &[&Logged], as_one: &[BTreeSet<u64>]) -> Vec<BTreeSet<usize>> {
+    as_one.iter().map(|set| (0..links.len()).filter(|i| set.contains(&links[*i].offset)).collect()).collect()
+}
+
+pub fn from_one_source(a: &Fingerprint, b: &Fingerprint) -> bool {
     let agent = !a.text(Text::Agent).is_empty() && a.text(Text::Agent) == b.text(Text::Agent);
     let ip = a.ip != 0 && a.ip == b.ip;
     agent || ip || shares(Family::Device, a, b) || shares(Family::Session, a, b)

@@ -5,6 +5,7 @@ pub mod judge;
 mod levels;
 mod owner;
 pub mod random;
+pub mod rulings;
 pub mod run;
 mod walk;
 

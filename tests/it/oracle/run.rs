@@ -84,7 +84,7 @@ impl Run {
         let mut books = Books::default();
         books.add(book);
         let mut run = Run { state: State::new(settings), books, finals: BTreeMap::new() };
-        run.step(&Input::RuleBook { position: run.next(), book: reference });
+        run.step(&Input::Control { position: run.next(), book: Some(reference), rulings: Vec::new() });
         run
     }
 

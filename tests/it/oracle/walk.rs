@@ -94,12 +94,27 @@ fn contradictions(steps: &[Step], i: usize, variant: &Variant) -> Contradictions
     found
 }
 
-/// What the attempts say.
-pub fn walk(steps: &[Step]) -> WindowEvidence {
+/// The number that each variant counts as: the lowest of those it was cleared with, directly or through others.
+fn numbers(variants: usize, joined: &[usize], as_one: &[BTreeSet<usize>]) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (0..variants).collect();
+    loop {
+        let before = numbers.clone();
+        for set in as_one {
+            let lowest = set.iter().map(|i| numbers[joined[*i]]).min();
+            set.iter().for_each(|i| numbers[joined[*i]] = lowest.unwrap_or(numbers[joined[*i]]));
+        }
+        if numbers == before {
+            return numbers;
+        }
+    }
+}
+
+/// What the attempts say. Each set of `as_one` was cleared.
+pub fn walk(steps: &[Step], as_one: &[BTreeSet<usize>]) -> WindowEvidence {
     let mut variants: Vec<Variant> = Vec::new();
     let mut openings: Vec<Opening> = Vec::new();
     let mut joined: Vec<usize> = Vec::new();
-    let mut oscillations = 0;
+    let mut returns: Vec<usize> = Vec::new();
     for (i, (_, print)) in steps.iter().enumerate() {
         let against: Vec<Contradictions> = variants.iter().map(|variant| contradictions(steps, i, variant)).collect();
         let given = facts().filter(|field| gives(print, *field));
@@ -111,8 +126,8 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
                 }
             }
             variants[newest].last = i;
-            oscillations += u32::from(joined[i - 1] != newest);
             joined.push(newest);
+            returns.push(i);
             continue;
         }
         // Of the nearest the newest.
@@ -124,21 +139,27 @@ pub fn walk(steps: &[Step]) -> WindowEvidence {
         joined.push(variants.len());
         variants.push(Variant { facts: given.map(|field| (field, i)).collect(), last: i });
     }
+    let numbers = numbers(variants.len(), &joined, as_one);
+    let oscillations = returns.iter().filter(|i| numbers[joined[**i]] != numbers[joined[**i - 1]]).count() as u32;
+    let counts = |variant: usize| numbers[variant] == variant;
+    let counted: Vec<&Variant> = (0..variants.len()).filter(|v| counts(*v)).map(|v| &variants[v]).collect();
     let own = openings.last().filter(|opening| opening.attempt == steps.len() - 1);
+    let is_new_form = own.is_some();
+    openings.retain(|opening| counts(joined[opening.attempt]));
     let changed =
         openings.iter().flat_map(|opening| opening.contradictions.keys()).fold(0, |bits, field| bits | 1 << *field as u32);
     let disguises = openings.iter().filter(|o| o.contradictions.values().all(|level| *level == Level::Disguised)).count();
     WindowEvidence {
         attempts: steps.len() as u32,
-        suspicious_attempts: variants.len() as u32 - 1,
+        suspicious_attempts: counted.len() as u32 - 1,
         suspicion: round(openings.iter().map(|opening| settled(&joined, opening)).sum()),
-        distinct: distinct(steps, &variants),
+        distinct: distinct(steps, &counted),
         changed,
         premium_drop_pct: round(premium_drop(steps)),
         oscillations,
         disguises: disguises as u32,
         seconds_since_first: ((steps[steps.len() - 1].0 - steps[0].0) / 1_000_000) as f64,
-        known_form: steps.len() > 1 && own.is_none(),
+        known_form: steps.len() > 1 && !is_new_form,
         ..WindowEvidence::default()
     }
 }
@@ -249,7 +270,7 @@ fn premium_drop(steps: &[Step]) -> f64 {
     most
 }
 
-fn distinct(steps: &[Step], variants: &[Variant]) -> [u16; Field::COUNT] {
+fn distinct(steps: &[Step], variants: &[&Variant]) -> [u16; Field::COUNT] {
     Field::ALL.map(|field| {
         let givers = variants.iter().filter_map(|variant| variant.facts.get(&field));
         givers.map(|giver| value(field, steps[*giver].1)).collect::<BTreeSet<u64>>().len() as u16

@@ -7,11 +7,14 @@ use quoteguard::engine::beside::{Beside, Candidates, Trial};
 use quoteguard::engine::decide::{Prepared, decide_beside};
 use quoteguard::engine::decision::{Decision, Verdict};
 use quoteguard::engine::rules::{RuleBook, RuleSource};
+use quoteguard::engine::rulings::RulingKind;
 use quoteguard::engine::step::{ArrivalClock, Input, LoggedQuote};
 use quoteguard::engine::time::ArrivalTime;
 
 use super::LATE;
+use super::rulings::{control, rulings};
 use crate::oracle::history::{arrivals, history};
+use crate::oracle::random::Random;
 use crate::oracle::run::{Run, book, book_within};
 
 /// Verdict, rules, attempts, suspicious attempts, suspicion.
@@ -56,7 +59,18 @@ fn a_candidate_says_what_a_run_under_it_alone_decides() {
         let mut plain = Run::new(book_within("96h"));
         let alone = |book: &Arc<RuleBook>| Alone { book: book.clone(), run: Run::new(book.clone()), beside: BTreeMap::new() };
         let mut alone: Vec<Alone> = books.iter().map(alone).collect();
-        for i in arrivals(seed, &quotes, LATE) {
+        let random = &mut Random::new(seed);
+        for (n, i) in arrivals(seed, &quotes, LATE).into_iter().enumerate() {
+            if n % 8 == 7 {
+                // A confirmed case has a reason of its own, which is no rule's.
+                let mut ruled = rulings(&plain, n, random);
+                ruled.retain(|ruling| ruling.kind != RulingKind::Confirmed);
+                let input = control(main.next(), ruled);
+                let delta = decide_beside(&main.state, &input, &main.books, &together).expect("needs no book").0.delta;
+                main.state.apply(&delta).expect("a delta fits");
+                plain.step(&input);
+                alone.iter_mut().for_each(|one| drop(one.run.step(&input)));
+            }
             let prepared = Arc::new(Prepared::new(&quotes[i]));
             let position = main.next();
             let input = Input::Quote(LoggedQuote { position, arrival: ArrivalTime(0), clock: ArrivalClock::Event, prepared });

@@ -109,7 +109,7 @@ fn a_state_loaded_from_an_export_goes_on_as_if_it_were_the_one_exported() {
             offset += random.below(4) as u64;
             let position = Position { partition: 0, offset };
             let input = if n == 20 {
-                Input::RuleBook { position, book: book().reference() }
+                Input::Control { position, book: Some(book().reference()), rulings: Vec::new() }
             } else {
                 let prepared = Arc::new(Prepared::new(&quotes[i]));
                 Input::Quote(LoggedQuote { position, arrival: ArrivalTime(0), clock: ArrivalClock::Event, prepared })

@@ -28,6 +28,8 @@ pub enum ControlRecord {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
+    /// What people decided about a case: the record of `contract::ruling`. The first one with an id counts.
+    Ruling { ruling: serde_json::Value },
     /// Its offset is the epoch of the ownership.
     Claim { partition: i32, instance: String },
     #[serde(other)]
@@ -39,6 +41,7 @@ impl ControlRecord {
         match self {
             ControlRecord::Log { .. } => "log".to_owned(),
             ControlRecord::Book { .. } => "book".to_owned(),
+            ControlRecord::Ruling { ruling } => format!("ruling/{}", ruling["ruling_id"].as_str().unwrap_or_default()),
             ControlRecord::Claim { partition, .. } => format!("claim/{partition}"),
             ControlRecord::Unknown => "unknown".to_owned(),
         }
@@ -64,7 +67,8 @@ mod tests {
             ControlRecord::Log { log_id: "0".repeat(32), partitions: 4, settings: BTreeMap::from([("a".into(), "1".into())]) };
         let book = ControlRecord::Book { source: "[]".into(), version: 1, hash: "00ff".into(), by: Some("anna".into()) };
         let claim = ControlRecord::Claim { partition: 3, instance: "i".into() };
-        for (record, key) in [(log, "log"), (book, "book"), (claim, "claim/3")] {
+        let ruling = ControlRecord::Ruling { ruling: serde_json::json!({"ruling_id": "r-1", "kind": "of a later release"}) };
+        for (record, key) in [(log, "log"), (book, "book"), (claim, "claim/3"), (ruling, "ruling/r-1")] {
             assert_eq!(record.key(), key);
             assert_eq!(ControlRecord::parse(&record.to_json()), Some(record));
         }
