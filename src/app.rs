@@ -2,6 +2,7 @@
 
 mod backtest;
 mod commands;
+mod console;
 mod desk;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -1,6 +1,7 @@
 //! One typed configuration: defaults < file < environment (`QUOTEGUARD__HTTP__LISTEN`) < flags. Bad values and unknown keys
 //! are refused with the offending key.
 
+mod console;
 mod desk;
 mod kafka;
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use console::Console;
 pub use desk::Desk;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 
@@ -41,6 +43,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub redis: Redis,
     pub desk: Desk,
+    pub console: Console,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -401,6 +404,7 @@ impl Config {
         }
         self.kafka.check()?;
         self.desk.check()?;
+        self.console.check()?;
         if self.redis.url.contains('@') {
             return Err(wrong(
                 "redis.url",
@@ -591,6 +595,9 @@ mod tests {
             ("[desk]\nurl = 'mysql://h/d'", "desk.url: must be postgres://"),
             ("[desk]\nurl = 'postgres://u:p@h/d'", "desk.url: must hold no password"),
             ("[desk]\nurl = 'postgres://u@h/d?password=p'", "desk.url: must hold no password"),
+            ("[console]\nutc_offset = 'MSK'", "console.utc_offset: must be like +03:00"),
+            ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
+            ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
             ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
             ("not toml", "TOML parse error"),
         ] {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -68,6 +70,15 @@ pub struct Metrics {
     desk_lag_seconds: Gauge,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
+}
+
+/// One series. Of a histogram `value` is the sum and `count` the number of what was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
+    pub count: u64,
 }
 
 /// Of one partition, as last told.
@@ -141,6 +152,52 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+
+    /// Every series as a number, for pages that show some of them.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.show_partitions();
+        let families = self.registry.gather();
+        let of = |family: &MetricFamily| {
+            let name = family.name().to_owned();
+            let sample = |metric: &Metric| {
+                let labels = metric.get_label().iter().map(|label| (label.name().to_owned(), label.value().to_owned())).collect();
+                let (value, count) = match family.get_field_type() {
+                    MetricType::COUNTER => (metric.get_counter().get_value(), 0),
+                    MetricType::GAUGE => (metric.get_gauge().get_value(), 0),
+                    _ => (metric.get_histogram().get_sample_sum(), metric.get_histogram().get_sample_count()),
+                };
+                Sample { name: name.clone(), labels, value, count }
+            };
+            family.get_metric().iter().map(sample).collect::<Vec<_>>()
+        };
+        families.iter().flat_map(of).collect()
+    }
+
+    /// Seconds within which this share of the checks was answered since the start, between the bounds of its bucket; `None` before
+    /// the first.
+    pub fn check_quantile(&self, share: f64) -> Option<f64> {
+        let mut below: BTreeMap<usize, (f64, u64)> = BTreeMap::new();
+        let mut total = 0;
+        for metric in self.check_seconds.collect().iter().flat_map(|family| family.get_metric()) {
+            let histogram = metric.get_histogram();
+            total += histogram.get_sample_count();
+            for (i, bucket) in histogram.get_bucket().iter().enumerate() {
+                let entry = below.entry(i).or_insert((bucket.upper_bound(), 0));
+                entry.1 += bucket.cumulative_count();
+            }
+        }
+        let wanted = share * total as f64;
+        let mut last = (0.0, 0);
+        for (bound, count) in below.into_values() {
+            if count as f64 >= wanted && count > 0 {
+                let within = (wanted - last.1 as f64) / (count - last.1).max(1) as f64;
+                return Some(last.0 + (bound - last.0) * within.clamp(0.0, 1.0));
+            }
+            last = (bound, count);
+        }
+        // Beyond the last bound nothing is known but that.
+        (total > 0).then_some(last.0)
     }
 
     pub fn http_request(&self, method: &str, route: &str, code: u16) {

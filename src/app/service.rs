@@ -8,12 +8,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::rules_folder::{RulesFolder, Watching};
-use super::{desk, rules_breaker};
+use super::{console, desk, rules_breaker};
 use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
@@ -78,12 +79,20 @@ impl Service {
         let (shelf, fates) = (Arc::new(Shelf::default()), queue.fates());
         let log = Arc::new(queue.clone());
         let books = Arc::new(Books { shelf: shelf.clone(), log, four_eyes: config.rules.four_eyes });
+        let beside = console::Beside {
+            rulings: Arc::new(queue.clone()),
+            books: books.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+        let pages = console::pages(config, &desk, beside).await?;
         let parts = HttpParts {
             queue: queue.clone(),
             books: books.clone(),
             rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
             desk: Arc::new(desk.clone()),
+            pages,
             metrics: metrics.clone(),
             health: health.clone(),
         };
@@ -157,6 +166,7 @@ pub(super) struct HttpParts {
     pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
     pub desk: SharedDesk,
+    pub pages: Router,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
 }
@@ -167,7 +177,7 @@ pub(super) fn start_http(
     config: &Config,
     parts: HttpParts,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
-    let HttpParts { queue, books, rulings, decisions, desk, metrics, health } = parts;
+    let HttpParts { queue, books, rulings, decisions, desk, pages, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         books,
@@ -187,7 +197,7 @@ pub(super) fn start_http(
     let (stop, stopped) = oneshot::channel();
     // A service that was dropped has no time to give.
     let stopping = async { stopped.await.unwrap_or_else(|_| Instant::now()) };
-    (tokio::spawn(serve(listener, router(shared), bounds(config), stopping)), stop)
+    (tokio::spawn(serve(listener, router(shared, pages), bounds(config), stopping)), stop)
 }
 
 fn bounds(config: &Config) -> Bounds {

@@ -53,7 +53,8 @@ pub struct Shared {
     pub answer_timeout: Duration,
 }
 
-pub fn router(shared: Arc<Shared>) -> Router {
+/// `pages` are for people: they are served beside the API.
+pub fn router(shared: Arc<Shared>, pages: Router) -> Router {
     let metrics = shared.metrics.clone();
     Router::new()
         .route("/v1/quotes/check", post(check::check))
@@ -73,6 +74,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/openapi.json", get(ops::openapi))
         .with_state(shared)
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::new(["/openapi.json"])))
+        .merge(pages)
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(envelope::method_not_allowed)
         .layer(CatchPanicLayer::custom(envelope::panicked))

@@ -3,6 +3,7 @@
 //! A source prepares quotes in parallel and submits them to a bounded [`queue`]; the single [`writer`] takes whatever is
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
+pub mod access;
 pub mod batch;
 pub mod books;
 pub mod breaker;

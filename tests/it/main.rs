@@ -5,6 +5,7 @@ mod app;
 mod backtest;
 mod commands;
 mod conformance;
+mod console;
 mod contract;
 mod damage;
 mod demo;

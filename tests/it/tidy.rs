@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault"]),
     ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics"]),
     ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
+    ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
     ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine"]),
 ];

@@ -2,6 +2,7 @@
 //!
 //! `project` and `cases` write what the log says; `queue`, `case`, `explore` and `overview` read; `work` and `audit` are what people do.
 
+mod access;
 mod audit;
 mod case;
 mod cases;

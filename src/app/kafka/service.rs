@@ -86,6 +86,7 @@ impl KafkaService {
             rulings: log.clone(),
             decisions: decisions.clone(),
             desk: Arc::new(desk.clone()),
+            pages: axum::Router::new(),
             metrics: metrics.clone(),
             health: health.clone(),
         };
