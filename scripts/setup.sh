@@ -100,6 +100,21 @@ need_curl() {
     fi
 }
 
+# A browser for the console's suite, a font worth looking at, and what drives it.
+need_browser() {
+    local missing=()
+    has chromium || missing+=(chromium)
+    has node || missing+=(nodejs)
+    has npm || missing+=(npm)
+    [ -d /usr/share/fonts/opentype/inter ] || missing+=(fonts-inter)
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+    if [ ! -d tests/browser/node_modules/playwright-core ]; then
+        npm --prefix tests/browser ci --silent --no-audit --no-fund
+    fi
+}
+
 need_deny() {
     if ! has cargo-deny; then
         need_compiler

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::guard::Ctx;
@@ -13,6 +13,8 @@ use crate::console::failure::Failure;
 
 /// A comment of 10,000 characters, each of six bytes when it is encoded, and room. Beyond: the form is refused.
 pub const FORM_BYTES_MAX: usize = 1024 * 1024;
+/// Beyond: the connection breaks off.
+const HEARD_BYTES_MAX: usize = 16 * FORM_BYTES_MAX;
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Names and values in their order; the first of a name counts.
@@ -67,11 +69,24 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 /// # Errors
 /// A form that is too large, too slow or breaks off.
 pub async fn read(body: Body) -> Result<Fields, Failure> {
-    match timeout(READ_WITHIN, Limited::new(body, FORM_BYTES_MAX).collect()).await {
-        Ok(Ok(body)) => Ok(Fields::parse(&Bytes::from(body.to_bytes()))),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
-        Ok(Err(_)) | Err(_) => Err(Failure::BadForm),
+    let bytes = timeout(READ_WITHIN, collect(body)).await.map_err(|_| Failure::BadForm)??;
+    Ok(Fields::parse(&bytes))
+}
+
+/// What is too large is read on for a while: a browser hears an answer only once it has sent its form.
+async fn collect(mut body: Body) -> Result<Vec<u8>, Failure> {
+    let (mut kept, mut bytes) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Failure::BadForm)?.into_data() else { continue };
+        bytes += data.len();
+        if bytes > HEARD_BYTES_MAX {
+            return Err(Failure::TooLarge);
+        }
+        if bytes <= FORM_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        }
     }
+    if bytes > FORM_BYTES_MAX { Err(Failure::TooLarge) } else { Ok(kept) }
 }
 
 

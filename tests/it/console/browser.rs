@@ -170,7 +170,10 @@ pub async fn plant_with(app: &TestApp, person: u64, tenant: &str, change: impl F
     referral
 }
 
-/// One column of the desk's database, as text.
+/// One column of the desk's database, texts or whole numbers, as text.
 pub async fn desk(app: &TestApp, sql: &'static str) -> Vec<String> {
-    crate::app::column(&app.dir.path().join("quoteguard-desk.db"), sql).await
+    let file = app.dir.path().join("quoteguard-desk.db");
+    let rows = sqlx::query(sql).fetch_all(&mut connect(&file).await).await.expect("reads");
+    let text = |row: &sqlx::sqlite::SqliteRow| row.try_get(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string());
+    rows.iter().map(text).collect()
 }

@@ -1,16 +1,17 @@
 //! Decisions found, counted and exported.
 
+use time::OffsetDateTime;
+
 use super::browser::{Browser, CONFIG, plant};
 use crate::app::TestApp;
-use crate::quotes::quote;
+use crate::quotes::quote_at;
 
 #[tokio::test]
 async fn decisions_are_found_and_exported_as_the_filter_says() {
     let app = TestApp::start(CONFIG).await;
     let referral = plant(&app, 12, "default").await;
     for i in 0..60 {
-        let mut other = quote(&format!("other-{i}"));
-        other["policyholder"]["last_name"] = format!("Другой{i}").into();
+        let other = quote_at(&format!("other-{i}"), OffsetDateTime::now_utc(), 1_000 + i);
         assert_eq!(app.check(&other).await.expect("answers").status, 200);
     }
     let mut olga = Browser::admin(&app).await;
