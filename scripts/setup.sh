@@ -78,6 +78,12 @@ need_redis() {
     fi
 }
 
+need_postgres() {
+    if ! has psql || { ! has initdb && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }; then
+        install_packages postgresql postgresql-client
+    fi
+}
+
 # A Kafka reader that is not ours.
 need_kcat() {
     has kcat || install_packages kcat

@@ -1,6 +1,7 @@
 //! The composition root: it decides who talks to whom.
 
 mod backtest;
+mod cli;
 mod commands;
 mod console;
 mod desk;
@@ -15,7 +16,9 @@ mod rules_remote;
 mod service;
 
 pub use backtest::{BacktestArgs, backtest};
+pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
+pub use desk::{AuditCommand, MigrateArgs, audit, migrate};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use rebuild::{RebuildArgs, rebuild};

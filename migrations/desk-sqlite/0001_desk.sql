@@ -84,6 +84,7 @@ CREATE TABLE cases (
 ) STRICT;
 CREATE INDEX cases_queue ON cases (status, opened_at, referral_id);
 CREATE INDEX cases_tenant ON cases (tenant, status, opened_at, referral_id);
+CREATE INDEX cases_waiting ON cases (opened_at, referral_id) WHERE status IN ('open', 'proof_requested');
 CREATE INDEX cases_assignee ON cases (assignee, status, opened_at, referral_id) WHERE assignee IS NOT NULL;
 CREATE INDEX cases_rule ON cases (rule, status);
 CREATE INDEX cases_opened ON cases (opened_at);

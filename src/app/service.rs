@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -98,7 +99,7 @@ impl Service {
         };
         let (http, stop_http) = start_http(listener, config, parts);
         let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
-        beside.push(desk::start_sink(desk.clone(), feed, metrics.clone())?);
+        beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
         let writer = start_writer(Parts { store, settings, rules, four_eyes: config.rules.four_eyes, shared, jobs })?;

@@ -15,7 +15,7 @@ use crate::rules_live::{files, in_force, post, rule};
 use crate::servers::{Kind, Private, kafka, redis, secure, unique};
 
 /// Servers, and what the tests set of `[http]` and `[kafka]` besides.
-struct Place<'a> {
+pub struct Place<'a> {
     kafka: &'a str,
     redis: String,
     http: &'a str,
@@ -31,7 +31,7 @@ impl Default for Place<'_> {
 
 impl Place<'_> {
     /// Topics and a group of its own, made by the command that people use.
-    fn topics(&self) -> (Arc<TempDir>, String) {
+    pub fn topics(&self) -> (Arc<TempDir>, String) {
         let name = unique("service");
         let kinds = [
             ("quotes", "quotes"),
@@ -55,7 +55,7 @@ impl Place<'_> {
     }
 }
 
-async fn tweak(app: &TestApp, number: u32) -> Value {
+pub async fn tweak(app: &TestApp, number: u32) -> Value {
     let mut form = quote(&format!("q-{number}"));
     form["vehicle"]["vin"] = format!("XTA219010K012{number}4{number}6").into();
     let answer = app.check(&form).await.expect("answered");

@@ -9,6 +9,7 @@ mod console;
 mod contract;
 mod damage;
 mod demo;
+mod desk;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;

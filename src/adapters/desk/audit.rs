@@ -43,8 +43,11 @@ pub(super) async fn append(db: &Db, entry: NewAudit) -> Result<(), StoreError> {
         hash.as_str().into(),
     ];
     tx.run(APPEND, values).await?;
-    tx.run(MOVE_HEAD, vec![hash.into()]).await?;
-    tx.commit().await
+    tx.run(MOVE_HEAD, vec![hash.as_str().into()]).await?;
+    tx.commit().await?;
+    // A second place that the end of the chain can be compared with.
+    tracing::info!(seq, hash, "the audit chain has grown");
+    Ok(())
 }
 
 /// Each part with its length before it, so that no two rows are the same bytes.

@@ -118,6 +118,21 @@ fn related_case(row: &Row) -> Result<Related, StoreError> {
     Ok(Related { referral_id: row.get(0)?, status: status(&name)?, opened_at: row.get(2)?, shared: row.get(3)? })
 }
 
+pub(super) async fn unpublished(db: &Db, most: usize) -> Result<Vec<Referral>, DeskError> {
+    let sql = "SELECT referral_id FROM cases WHERE published_revision < revision AND quotes > 0 LIMIT $1";
+    let mut referrals = Vec::new();
+    for row in db.all(sql, vec![limit(most)]).await? {
+        referrals.push(referral(db, &row.get::<String>(0)?, None).await?);
+    }
+    Ok(referrals)
+}
+
+pub(super) async fn published(db: &Db, referral_id: &str, revision: u32) -> Result<(), DeskError> {
+    let sql = "UPDATE cases SET published_revision = $1 WHERE referral_id = $2 AND published_revision < $1";
+    db.run(sql, vec![revision.into(), referral_id.into()]).await?;
+    Ok(())
+}
+
 pub(super) async fn referral(db: &Db, referral_id: &str, tenant: Option<&str>) -> Result<Referral, DeskError> {
     let sql = "SELECT status, revision, opened_at FROM cases WHERE referral_id = $1 AND ($2 IS NULL OR tenant = $2)";
     let row = db.first(sql, vec![referral_id.into(), Value::Text(tenant.map(str::to_owned))]).await?;

@@ -8,11 +8,16 @@ mod case;
 mod cases;
 mod db;
 mod explore;
+mod keep;
+#[cfg(feature = "postgres")]
+mod months;
 mod overview;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod project;
 mod queue;
+#[cfg(feature = "postgres")]
+mod server;
 mod sqlite;
 mod value;
 mod work;
@@ -24,7 +29,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use db::{Db, Relation, Tx};
+pub use keep::Keeping;
 pub use project::Projector;
+#[cfg(feature = "postgres")]
+pub use server::{Schema, ServerOptions};
 pub use value::{Cell, FromCell, Row, Value, ValueKind};
 
 use crate::engine::time::EventTime;
@@ -40,6 +48,9 @@ use crate::pipeline::desk::{
 pub struct DeskStore {
     db: Db,
     seal: Arc<dyn Seal>,
+    keeping: Keeping,
+    #[cfg(feature = "postgres")]
+    server: Option<ServerOptions>,
 }
 
 impl DeskStore {
@@ -47,13 +58,71 @@ impl DeskStore {
     ///
     /// # Errors
     /// [`StoreError::Refused`] for a file of a later version.
-    pub async fn open_file(path: &Path, seal: Arc<dyn Seal>) -> Result<DeskStore, StoreError> {
-        Ok(DeskStore { db: sqlite::open(path).await?, seal })
+    pub async fn open_file(path: &Path, seal: Arc<dyn Seal>, keeping: Keeping) -> Result<DeskStore, StoreError> {
+        Ok(DeskStore {
+            db: sqlite::open(path).await?,
+            seal,
+            keeping,
+            #[cfg(feature = "postgres")]
+            server: None,
+        })
+    }
+
+    /// Of a server that need not be there yet: nothing is asked of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for options that cannot be.
+    #[cfg(feature = "postgres")]
+    pub fn of_server(server: ServerOptions, seal: Arc<dyn Seal>, keeping: Keeping) -> Result<DeskStore, StoreError> {
+        Ok(DeskStore { db: server.pool()?, seal, keeping, server: Some(server) })
+    }
+
+    /// Brings an empty schema up to this version; an SQLite file is so since it was opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a schema of an older version: other instances may stand on it.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        match &self.db {
+            Db::Sqlite { .. } => Ok(()),
+            #[cfg(feature = "postgres")]
+            db @ Db::Postgres(_) => server::prepare(db).await,
+        }
+    }
+
+    /// What the schema of a server needs; `None` for a file.
+    #[cfg(feature = "postgres")]
+    pub async fn schema(&self) -> Result<Option<Schema>, StoreError> {
+        match &self.db {
+            Db::Sqlite { .. } => Ok(None),
+            db @ Db::Postgres(_) => server::schema(db).await.map(Some),
+        }
+    }
+
+    /// Brings the schema of a server up to this version.
+    #[cfg(feature = "postgres")]
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        server::migrate(&self.db).await
     }
 
     /// For further tables of the same database.
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// Forgets what was projected, and keeps what people did: the log is another one under the same id.
+    pub async fn start_over(&self) -> Result<(), StoreError> {
+        project::start_over(&self.db).await
+    }
+
+    /// Cases that have changed since they were last told of, at most so many.
+    pub fn unpublished(&self, limit: usize) -> Answer<Vec<Referral>> {
+        self.spawned(async move |desk| case::unpublished(&desk.db, limit).await)
+    }
+
+    /// The case was told of as it was at this revision.
+    pub fn published(&self, referral_id: &str, revision: u32) -> Answer<()> {
+        let referral_id = referral_id.to_owned();
+        self.spawned(async move |desk| case::published(&desk.db, &referral_id, revision).await)
     }
 
     pub async fn close(&self) {

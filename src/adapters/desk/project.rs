@@ -1,12 +1,17 @@
 //! The log's rows into tables: positions moved by compare-and-set, everything of a page in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::cases;
+#[cfg(feature = "postgres")]
+use super::months::Months;
+#[cfg(feature = "postgres")]
+use super::server::SinkLock;
 use super::value::{Value, ValueKind};
-use super::{DeskStore, Relation, Tx};
+use super::{Db, DeskStore, Relation, Tx};
+use super::{cases, keep};
 use crate::engine::time::MINUTE;
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::feed::{DecisionRecord, Form, Move, Page, Part, Positions};
@@ -39,38 +44,112 @@ const TALLY: &str = "INSERT INTO tallies (minute, tenant, kind, name, count) SEL
 pub struct Projector {
     desk: DeskStore,
     runtime: Handle,
+    tidied: Option<Instant>,
+    #[cfg(feature = "postgres")]
+    lock: Option<SinkLock>,
+    #[cfg(feature = "postgres")]
+    months: Months,
 }
+
+/// How often what is old is dropped.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 impl Projector {
     /// Its methods block the calling thread, which must not be one of the runtime's.
     pub fn new(desk: DeskStore, runtime: Handle) -> Projector {
-        Projector { desk, runtime }
+        Projector {
+            desk,
+            runtime,
+            tidied: None,
+            #[cfg(feature = "postgres")]
+            lock: None,
+            #[cfg(feature = "postgres")]
+            months: Months::default(),
+        }
+    }
+
+    /// Whether it is ours to fill the desk: of several instances over one server one does, for two would do the same work.
+    async fn is_ours(&mut self) -> Result<bool, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let Some(server) = &self.desk.server {
+            self.desk.prepare().await?;
+            // The server may have been away, and the lock with it.
+            if let Some(lock) = &mut self.lock
+                && lock.show_life().await.is_err()
+            {
+                self.lock = None;
+            }
+            if self.lock.is_none() {
+                self.lock = SinkLock::take(server).await?;
+            }
+            return Ok(self.lock.is_some());
+        }
+        Ok(true)
+    }
+
+    async fn read_positions(&mut self, log_id: &str) -> Result<Option<Positions>, StoreError> {
+        if !self.is_ours().await? {
+            return Ok(None);
+        }
+        identify(&self.desk, log_id).await?;
+        let mut positions = Positions::new();
+        for row in &self.desk.db.all(POSITIONS, vec![]).await? {
+            let (name, partition, next) = (row.get::<String>(0)?, row.get(1)?, row.get(2)?);
+            let part = Part::parse(&name)
+                .ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: it reads {name}")))?;
+            positions.insert((part, partition), next);
+        }
+        Ok(Some(positions))
+    }
+
+    async fn look_after(&mut self) -> Result<(), StoreError> {
+        #[cfg(feature = "postgres")]
+        if let Some(lock) = &mut self.lock
+            && let Err(error) = lock.renew().await
+        {
+            self.lock = None;
+            return Err(error);
+        }
+        if self.tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
+            keep::drop_old(&self.desk.db, self.desk.keeping).await?;
+            self.tidied = Some(Instant::now());
+        }
+        Ok(())
     }
 }
 
 impl Projection for Projector {
-    fn positions(&mut self, log_id: &str) -> Result<Positions, StoreError> {
-        self.runtime.block_on(async {
-            identify(&self.desk, log_id).await?;
-            let rows = self.desk.db.all(POSITIONS, vec![]).await?;
-            let mut positions = Positions::new();
-            for row in &rows {
-                let (name, partition, next) = (row.get::<String>(0)?, row.get(1)?, row.get(2)?);
-                let part = Part::parse(&name)
-                    .ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: it reads {name}")))?;
-                positions.insert((part, partition), next);
-            }
-            Ok(positions)
-        })
+    fn positions(&mut self, log_id: &str) -> Result<Option<Positions>, StoreError> {
+        let runtime = self.runtime.clone();
+        runtime.block_on(self.read_positions(log_id))
     }
 
     fn project(&mut self, page: &Page) -> Result<bool, StoreError> {
-        self.runtime.block_on(project(&self.desk, page))
+        let runtime = self.runtime.clone();
+        runtime.block_on(async {
+            #[cfg(feature = "postgres")]
+            if self.desk.server.is_some() {
+                self.months.make_for(&self.desk.db, page).await?;
+            }
+            project(&self.desk, page).await
+        })
     }
 
-    fn tidy(&mut self) -> Result<(), StoreError> {
-        Ok(())
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        let runtime = self.runtime.clone();
+        runtime.block_on(self.look_after())
     }
+}
+
+/// Everything that the log says; what is people's stays. A case that the log does not open again is in no queue.
+pub(super) async fn start_over(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    for table in ["sink_offsets", "decisions", "forms", "case_quotes", "dispositions", "tallies"] {
+        tx.run(&format!("DELETE FROM {table}"), vec![]).await?;
+    }
+    let fresh = "UPDATE cases SET status = 'open', revision = 1, quotes = 0, variants = 0, opened_at = $1, active_at = $2, newest_offset = 0";
+    tx.run(fresh, vec![i64::MAX.into(), i64::MIN.into()]).await?;
+    tx.commit().await
 }
 
 /// A desk is the projection of one log.

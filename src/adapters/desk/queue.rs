@@ -61,6 +61,7 @@ pub(super) fn conditions(filter: &QueueFilter) -> Where {
         Some(status) => wanted.and("c.status = $", status.name()),
         None => wanted.plain(WAITING),
     }
+    wanted.plain("c.quotes > 0");
     wanted.and_maybe("c.tenant = $", filter.tenant.as_deref());
     wanted.and_maybe("c.assignee = $", filter.assignee.as_deref());
     wanted.and_maybe("c.reason = $", filter.reason.as_deref());
@@ -102,6 +103,7 @@ pub(super) async fn page(
 pub(super) async fn counts(db: &Db, tenant: Option<&str>) -> Result<QueueCounts, StoreError> {
     let mut wanted = Where::default();
     wanted.plain(WAITING);
+    wanted.plain("c.quotes > 0");
     wanted.and_maybe("c.tenant = $", tenant);
     let sql = format!("SELECT c.status, count(*), min(c.opened_at) FROM cases c{} GROUP BY c.status", wanted.sql());
     let mut counts = QueueCounts::default();

@@ -17,9 +17,13 @@ use super::books::{ControlLog, install};
 use super::elsewhere::Elsewhere;
 use super::intake::Intake;
 use super::partitions::{Ours, Partitions, Shared};
+use super::referrals;
 use super::takeover::Failure;
 use super::{adapter, needed_secs, refuse_another_clock};
-use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, check, start};
+use crate::adapters::desk::DeskStore;
+use crate::adapters::kafka::{
+    ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, TopicFeed, check, start,
+};
 use crate::adapters::redis;
 use crate::config::Config;
 use crate::engine::rules::RuleBook;
@@ -48,6 +52,7 @@ pub struct KafkaService {
     stop_http: oneshot::Sender<Instant>,
     clients: Arc<Mutex<Option<Clients>>>,
     rules: Vec<Watching>,
+    desk: DeskStore,
     failed: oneshot::Receiver<anyhow::Error>,
 }
 
@@ -56,6 +61,8 @@ struct Clients {
     consumer: ConsumerHandle,
     producer: Arc<Producer>,
     intake: thread::JoinHandle<()>,
+    /// The desk's sink, and who tells of its cases.
+    desk: [Watching; 2],
 }
 
 impl KafkaService {
@@ -102,6 +109,7 @@ impl KafkaService {
             decisions,
             shelf,
             log,
+            desk: desk.clone(),
             runtime: Handle::current(),
             failed: tell_failed.clone(),
         };
@@ -114,7 +122,7 @@ impl KafkaService {
         thread::Builder::new().name("kafka-start".to_owned()).spawn(run)?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         let failed = first_failure(told)?;
-        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_watchers, failed })
+        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_watchers, desk, failed })
     }
 
     /// Ends when the instance cannot go on.
@@ -137,7 +145,11 @@ impl KafkaService {
         let left = deadline.saturating_duration_since(Instant::now());
         let clients = lock(&self.clients).take();
         let ended = tokio::task::spawn_blocking(move || {
-            let Some(Clients { consumer, producer, intake }) = clients else { return true };
+            let Some(Clients { consumer, producer, intake, desk }) = clients else { return true };
+            let desk = desk.map(|(thread, stop)| {
+                drop(stop);
+                thread
+            });
             // HTTP is gone: what was queued is in the producer as soon as the intake ends.
             let until = std::time::Instant::now() + left / 3;
             while !intake.is_finished() && std::time::Instant::now() < until {
@@ -145,9 +157,14 @@ impl KafkaService {
             }
             let has_sent = intake.is_finished() & producer.flush(left / 3).is_ok();
             let has_left = consumer.stop(left / 3);
-            has_sent & has_left & producer.flush(left / 3).is_ok()
+            let is_flushed = producer.flush(left / 3).is_ok();
+            // It looks at its order to stop four times a second, or waits for a database that its own timeouts bound.
+            desk.into_iter().for_each(|thread| drop(thread.join()));
+            has_sent & has_left & is_flushed
         });
-        StopReport { is_complete: answered & ended.await.unwrap_or(false) }
+        let ended = timeout_at(deadline, ended).await;
+        let _ = timeout_at(deadline, self.desk.close()).await;
+        StopReport { is_complete: answered & matches!(ended, Ok(Ok(true))) }
     }
 }
 
@@ -178,6 +195,7 @@ struct Starting {
     decisions: Arc<LateDecisions>,
     shelf: Arc<Shelf>,
     log: Arc<ControlLog>,
+    desk: DeskStore,
     runtime: Handle,
     failed: Sender<anyhow::Error>,
 }
@@ -195,6 +213,7 @@ impl Starting {
     fn run(self, jobs: tokio::sync::mpsc::Receiver<Job>) -> Result<Option<Clients>> {
         let Some(connected) = self.connect_in_time()? else { return Ok(None) };
         let Connected { control, producer, decisions, settings, partitions } = connected;
+        let log_id = settings.log_id.clone();
         let _ = self.decisions.0.set(decisions.clone());
         self.health.partitioned(partitions);
         let mut instance = [0u8; 8];
@@ -232,7 +251,10 @@ impl Starting {
             }
         };
         let intake = thread::Builder::new().name("intake".to_owned()).spawn(run)?;
-        Ok(Some(Clients { consumer, producer, intake }))
+        let feed = TopicFeed::new(&self.kafka, &log_id, partitions.get());
+        let told = referrals::start(self.desk.clone(), producer.clone(), self.runtime.clone())?;
+        let sink = desk::start_sink(self.desk, feed, self.metrics, self.runtime)?;
+        Ok(Some(Clients { consumer, producer, intake, desk: [sink, told] }))
     }
 
     fn connect_in_time(&self) -> Result<Option<Connected>> {

@@ -3,7 +3,7 @@
 //! It stands beside the decisions, never in their way: while its store is away they go on, and it catches up afterwards.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::feed::{Feed, Page, Positions};
@@ -15,6 +15,8 @@ use crate::pipeline::{Clock, StoreError};
 pub const SINK_RECORDS_MAX: usize = 4_096;
 /// How long the feed is waited for before the order to stop is looked at.
 const WAIT: Duration = Duration::from_millis(250);
+/// How often it is asked whether another instance still fills the desk.
+const TURN: Duration = Duration::from_secs(1);
 /// Wait after the first failure; doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -23,22 +25,22 @@ const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(30);
 
 /// Where a log is projected to. Its methods block.
 pub trait Projection: Send {
-    /// How far the log with this id has been projected.
+    /// How far the log with this id has been projected; `None` while another instance does it.
     ///
     /// # Errors
     /// [`StoreError::Refused`] for the projection of another log.
-    fn positions(&mut self, log_id: &str) -> Result<Positions, StoreError>;
+    fn positions(&mut self, log_id: &str) -> Result<Option<Positions>, StoreError>;
 
     /// Projects a page: all of it and the new positions, or nothing. `false` when the positions were not where the page begins:
     /// another sink was faster, or an earlier try has succeeded.
     fn project(&mut self, page: &Page) -> Result<bool, StoreError>;
 
-    /// Drops what is older than it is to be kept; called now and then.
-    fn tidy(&mut self) -> Result<(), StoreError>;
+    /// What has to be done now and then; called often.
+    ///
+    /// # Errors
+    /// Another instance may have taken over: the positions are to be read again.
+    fn upkeep(&mut self) -> Result<(), StoreError>;
 }
-
-/// How often [`Projection::tidy`] is called.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 pub struct Sink<F, P> {
     pub feed: F,
@@ -60,6 +62,7 @@ impl<F: Feed, P: Projection> Sink<F, P> {
     pub fn run(mut self, stop: &Receiver<()>) -> Result<(), StoreError> {
         let (mut wait, mut told) = (RETRY_MIN, None::<Instant>);
         loop {
+            let began = Instant::now();
             let failed = match self.follow(stop) {
                 Ok(()) => return Ok(()),
                 Err(Failed::Feed(error)) => ("the log", error),
@@ -80,37 +83,50 @@ impl<F: Feed, P: Projection> Sink<F, P> {
                 Err(RecvTimeoutError::Timeout) => {}
                 _ => return Ok(()),
             }
-            wait = (wait * 2).min(RETRY_MAX);
+            // What had worked for a while fails for the first time.
+            wait = if began.elapsed() > RETRY_MAX { RETRY_MIN } else { (wait * 2).min(RETRY_MAX) };
         }
     }
 
     /// From where the projection stands, until told to stop or something fails.
     fn follow(&mut self, stop: &Receiver<()>) -> Result<(), Failed> {
-        let mut positions = self.projection.positions(self.feed.log_id()).map_err(Failed::Store)?;
-        self.metrics.desk_up(true);
-        let mut tidied: Option<Instant> = None;
-        while matches!(stop.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
-            if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
-                self.projection.tidy().map_err(Failed::Store)?;
-                tidied = Some(Instant::now());
-            }
+        let Some(mut positions) = self.our_turn(stop)? else { return Ok(()) };
+        while matches!(stop.try_recv(), Err(TryRecvError::Empty)) {
+            self.projection.upkeep().map_err(Failed::Store)?;
             let page = self.feed.next(&positions, SINK_RECORDS_MAX, WAIT).map_err(Failed::Feed)?;
             if page.is_empty() {
                 self.metrics.desk_lag(0, 0);
                 continue;
             }
             let began = Instant::now();
+            crate::fault::point("desk.before-projection");
             if self.projection.project(&page).map_err(Failed::Store)? {
                 for moved in &page.moves {
                     positions.insert((moved.part, moved.partition), moved.to);
                 }
+                crate::fault::point("desk.after-projection");
                 self.metrics.desk_projected(page.records(), began.elapsed());
                 let newest = page.forms.last().map_or(0, |form| SystemClock.now().0 - form.arrival.0);
                 self.metrics.desk_lag(self.feed.behind(), newest);
             } else {
-                positions = self.projection.positions(self.feed.log_id()).map_err(Failed::Store)?;
+                let Some(found) = self.our_turn(stop)? else { return Ok(()) };
+                positions = found;
             }
         }
         Ok(())
+    }
+
+    /// Waits until no other instance projects the log; `None` when told to stop.
+    fn our_turn(&mut self, stop: &Receiver<()>) -> Result<Option<Positions>, Failed> {
+        loop {
+            let positions = self.projection.positions(self.feed.log_id()).map_err(Failed::Store)?;
+            self.metrics.desk_up(true);
+            if positions.is_some() {
+                return Ok(positions);
+            }
+            if !matches!(stop.recv_timeout(TURN), Err(RecvTimeoutError::Timeout)) {
+                return Ok(None);
+            }
+        }
     }
 }

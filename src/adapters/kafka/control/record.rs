@@ -57,6 +57,15 @@ impl ControlRecord {
     }
 }
 
+/// Whether a value is a ruling, which the desk reads itself.
+pub(in crate::adapters::kafka) fn is_ruling(value: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    serde_json::from_slice::<Typed>(value).is_ok_and(|typed| typed.r#type == "ruling")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
