@@ -83,7 +83,7 @@ pub struct RulingRequestV1 {
     #[schema(value_type = Option<String>)]
     pub tenant: Option<Value>,
     /// The quotes it is about, at most 256; `reopened` and `proof_requested` may name none.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Option<Vec<String>>, max_items = 256)]
     pub quote_ids: Option<Value>,
     /// RFC 3339, by event time; at most 366 days from now. Left out: 90 days.
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -90,7 +90,7 @@ impl From<NotRuled> for Problem {
 }
 
 /// 128 random bits, hex.
-fn random_id() -> Result<String, Problem> {
+fn random_id() -> Result<String, Refusal> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|_| Problem::internal())?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))

@@ -129,3 +129,32 @@ pub fn read(offset: u64, json: &[u8]) -> Result<(RulingV1, Arc<Ruling>), StoreEr
     let read = record.and_then(|record| record.ruling(offset).map(|ruling| (record, Arc::new(ruling))));
     read.map_err(|error| StoreError::Damaged(format!("the record at offset {offset}: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::decide::{Books, decide};
+    use crate::engine::quote::Position;
+    use crate::engine::state::Settings;
+    use crate::engine::step::Input;
+    use crate::engine::time::EventTime;
+
+    fn ruling(id: usize, kind: RulingKind) -> Ruling {
+        let (id, tenant) = (format!("r{id}").into(), "default".into());
+        Ruling { id, tenant, case: None, kind, attempts: Box::default(), until: EventTime(7), record: 0 }
+    }
+
+    #[test]
+    fn a_full_log_takes_erasures_only_and_knows_what_it_has() {
+        let mut state = State::new(Settings::default());
+        let rulings = (0..RULINGS_MAX).map(|id| Arc::new(ruling(id, RulingKind::ProofRequested))).collect();
+        let input = Input::Control { position: Position { partition: 0, offset: 3 }, book: None, rulings };
+        let step = decide(&state, &input, &Books::default()).expect("needs no book");
+        state.apply(&step.delta).expect("fits");
+        let again = Ruling { until: EventTime(8), record: 9, ..ruling(0, RulingKind::ProofRequested) };
+        assert_eq!(admit(&state, &again), Ok(Some(3)));
+        assert_eq!(admit(&state, &ruling(0, RulingKind::Cleared)), Err(NotRuled::IdReused));
+        assert_eq!(admit(&state, &ruling(RULINGS_MAX, RulingKind::Cleared)), Err(NotRuled::TooMany));
+        assert_eq!(admit(&state, &ruling(RULINGS_MAX, RulingKind::Erased)), Ok(None));
+    }
+}

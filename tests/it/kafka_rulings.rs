@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::faults::check::check;
-use crate::faults::cluster::{Cluster, Told};
+use crate::faults::cluster::{Cluster, PARTITIONS, Told};
 use crate::faults::instance::Instance;
 use crate::quotes::quote;
 use crate::servers::run;
@@ -48,6 +48,13 @@ fn a_cleared_case_outlives_the_instance_and_redis() {
     ask(&service, "/v1/rulings", &erased);
     assert_eq!(tweak(&service, "after-an-erasure", 3)["decision"], "accept");
     check(&cluster, &Told::default(), &[&service]);
+
+    // The erasure has made a whole checkpoint: its segments hold no ruling, the manifest says where they are.
+    let manifests = (0..PARTITIONS).filter_map(|partition| cluster.manifest(partition));
+    assert_eq!(manifests.map(|manifest| manifest.rulings.len()).sum::<usize>(), 2);
+    service.kill();
+    service = cluster.serve();
+    assert_eq!(tweak(&service, "from-a-whole-checkpoint", 3)["decision"], "accept");
 
     service.kill();
     run(Command::new("redis-cli").args(["-u", &cluster.redis.url(), "flushall"]));

@@ -167,6 +167,25 @@ async fn an_erased_quote_leaves_the_computation_and_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn from_a_terminal() {
+    let app = TestApp::start("[[http.keys]]\nname = 'desk'\ntenant = 'a'\nkey = '0123456789abcdef'\nmay = ['rulings']\n").await;
+    let dir = app.dir.clone();
+    std::fs::write(dir.path().join("key"), "0123456789abcdef\n").expect("written");
+    let url = app.url("");
+    let service = ["--url", url.as_str(), "--key-file", "key"];
+    let snooze = ["rules", "snooze", "--rule", "picking-24h", "--case", "R-00000000000000ab", "--quote", "q-1", "--quote", "q-2"];
+    let said = run(dir.path(), &[&snooze[..], &service, &["--id", "s-1"]].concat()).await;
+    assert_eq!(said, "ruling s-1 is in the log at offset 1\n");
+    let said = run(dir.path(), &[&["erase", "--id", "e-1", "q-1", "q-2"], &service[..]].concat()).await;
+    assert_eq!(said, "ruling e-1 is in the log at offset 2\n");
+    let logged = column(&app.database(), "SELECT CAST(body AS TEXT) FROM log WHERE kind = 3 ORDER BY offset").await;
+    let logged: Vec<Value> = logged.iter().map(|json| serde_json::from_str(json).expect("JSON")).collect();
+    let told = |ruling: &Value| [&ruling["kind"], &ruling["quote_ids"], &ruling["tenant"], &ruling["rule"]].map(Value::clone);
+    assert_eq!(told(&logged[0]), [json!("snooze"), json!(["q-1", "q-2"]), json!("a"), json!("picking-24h")]);
+    assert_eq!(told(&logged[1]), [json!("erased"), json!(["q-1", "q-2"]), json!("a"), Value::Null]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_rule_and_what_is_refused() {
     let keys = "[[http.keys]]\nname = 'desk'\ntenant = 'a'\nkey = '0123456789abcdef'\nmay = ['rulings', 'checks']\n\
                 [[http.keys]]\nname = 'site'\ntenant = 'a'\nkey = 'fedcba9876543210'\n";

@@ -67,7 +67,7 @@ async fn write(
     expire: bool,
 ) -> Result<Option<EventTime>, StoreError> {
     if !batch.erasures.is_empty() {
-        erase::overwrite_freed(connection, true).await?;
+        erase::overwrite_freed_pages(connection, true).await?;
     }
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     for name in &batch.forgotten {
@@ -86,7 +86,7 @@ async fn write(
     }
     tx.commit().await.map_err(fault)?;
     if !batch.erasures.is_empty() {
-        erase::overwrite_freed(connection, false).await?;
+        erase::overwrite_freed_pages(connection, false).await?;
     }
     Ok(Some(oldest))
 }

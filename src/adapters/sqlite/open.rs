@@ -50,6 +50,8 @@ pub(super) async fn open_as(path: &Path, mut settings: Settings, log_id: Option<
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
+        // Within a page nothing stays behind when rows move: what is erased later would still be there.
+        .pragma("secure_delete", "FAST")
         .pragma("wal_autocheckpoint", PAGES_MAX);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(fault)?;
     sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(|e| migration(path, e))?;

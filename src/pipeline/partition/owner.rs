@@ -15,7 +15,7 @@ use crate::engine::decide::{Books, restate};
 use crate::engine::decision::Decision;
 use crate::engine::quote::Position;
 use crate::engine::rules::RuleBook;
-use crate::engine::rulings::Ruling;
+use crate::engine::rulings::{Ruling, RulingKind};
 use crate::engine::state::{State, id_hash};
 use crate::engine::step::{Input, LoggedQuote, Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
@@ -116,6 +116,8 @@ pub struct Owner<E> {
     emitted: u64,
     taken: u64,
     is_beginning_gone: bool,
+    /// Since it was asked last.
+    has_erased: bool,
     diverged: u64,
 }
 
@@ -143,6 +145,7 @@ impl<E: Emit> Owner<E> {
             emitted: 0,
             taken: 0,
             is_beginning_gone: false,
+            has_erased: false,
             diverged: 0,
         }
     }
@@ -177,6 +180,11 @@ impl<E: Emit> Owner<E> {
     /// The log is read from its beginning, and earlier records are gone from it.
     pub fn without_beginning(self) -> Self {
         Owner { is_beginning_gone: true, ..self }
+    }
+
+    /// Whether attempts were erased since this was asked last: what checkpoints hold of them goes when one is written whole.
+    pub fn take_erased(&mut self) -> bool {
+        std::mem::take(&mut self.has_erased)
     }
 
     /// Whether there is a record that a checkpoint can be held against.
@@ -282,6 +290,7 @@ impl<E: Emit> Owner<E> {
             NonZeroU32::new(self.manifest.partitions).is_none_or(|all| partition_of(tenant.as_bytes(), all) == partition)
         };
         rulings.retain(|ruling| lives_here(&ruling.tenant));
+        self.has_erased |= rulings.iter().any(|ruling| ruling.kind == RulingKind::Erased);
         match (&book, &rulings[..]) {
             (None, []) => Input::Skipped { position },
             _ => Input::Control { position, book, rulings },

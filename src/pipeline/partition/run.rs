@@ -106,6 +106,7 @@ impl<E: Emit> Loop<E> {
                     for record in records {
                         self.owner.take(record)?;
                     }
+                    self.needs_whole |= self.owner.take_erased();
                 }
                 Ok(Message::Stop(release)) => {
                     fault::point("revoked");
