@@ -1,23 +1,27 @@
 //! The console of a service: its pages over the desk, and the first account.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
 use time::UtcOffset;
-
-use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 use crate::adapters::desk::DeskStore;
 use crate::config::Config;
 use crate::console::access::cookies::Cookies;
 use crate::console::show::Zone;
-use crate::console::{Console, FirstPassword, Parts, Settings, first_account, router};
+use crate::console::{Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
 use crate::metrics::Metrics;
 use crate::pipeline::access::Lifetime;
 use crate::pipeline::books::Books;
-use crate::pipeline::health::Health;
+use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::rulings::Rulings;
+
+/// A start does not wait longer for a desk that is away, and asks again so often.
+const FIRST_ACCOUNT_WITHIN: Duration = Duration::from_secs(3);
+const FIRST_ACCOUNT_RETRY: Duration = Duration::from_secs(1);
 
 /// What the pages show besides the desk.
 pub(super) struct Beside {
@@ -33,10 +37,31 @@ pub(super) async fn pages(config: &Config, desk: &DeskStore, beside: Beside) -> 
         return Ok(Router::new());
     }
     let tell = config.console.first_password_file.clone().map_or(FirstPassword::Stderr, FirstPassword::File);
-    first_account(desk, &tell).await.context("console")?;
     let Beside { rulings, books, metrics, health } = beside;
+    make_first_account(desk.clone(), tell, health.clone()).await?;
     let parts = Parts { desk: Arc::new(desk.clone()), access: Arc::new(desk.clone()), rulings, books, metrics, health };
     Ok(router(Console::new(parts, settings(config))))
+}
+
+/// A desk that is away holds nothing up: its first account is made when it is back.
+async fn make_first_account(desk: DeskStore, tell: FirstPassword, health: Arc<Health>) -> Result<()> {
+    match timeout(FIRST_ACCOUNT_WITHIN, first_account(&desk, &tell)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(NotMade::Desk(_))) | Err(_) => {}
+        Ok(Err(error)) => return Err(error).context("console"),
+    }
+    tracing::warn!("the desk does not answer yet: nobody can log in to the console before it does");
+    tokio::spawn(async move {
+        while health.get() != Readiness::Stopping {
+            sleep(FIRST_ACCOUNT_RETRY).await;
+            match first_account(&desk, &tell).await {
+                Ok(()) => return,
+                Err(NotMade::Desk(_)) => {}
+                Err(error) => tracing::error!(%error, "the console's first account could not be made"),
+            }
+        }
+    });
+    Ok(())
 }
 
 fn settings(config: &Config) -> Settings {

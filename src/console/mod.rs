@@ -44,7 +44,7 @@ use access::cookies::Cookies;
 use access::guard::guard;
 use access::roles::Right;
 use failure::Failure;
-pub use first::{FirstPassword, first_account};
+pub use first::{FirstPassword, NotMade, first_account};
 use live::Live;
 use once::Once;
 use show::Zone;

@@ -36,7 +36,7 @@ use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
-use super::super::desk;
+use super::super::{console, desk};
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
 
@@ -87,13 +87,20 @@ impl KafkaService {
         let decisions = Arc::new(LateDecisions::default());
         let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
+        let beside = console::Beside {
+            rulings: log.clone(),
+            books: books.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+        let pages = console::pages(config, &desk, beside).await?;
         let parts = HttpParts {
             queue,
             books: books.clone(),
             rulings: log.clone(),
             decisions: decisions.clone(),
             desk: Arc::new(desk.clone()),
-            pages: axum::Router::new(),
+            pages,
             metrics: metrics.clone(),
             health: health.clone(),
         };
