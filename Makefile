@@ -17,16 +17,17 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## Install what a bare Debian machine lacks for all commands below
-	@scripts/setup.sh compiler librdkafka python kafka redis postgres kcat deny shellcheck
+	@scripts/setup.sh compiler librdkafka python kafka redis postgres kcat deny shellcheck browser
 
 run: ## Build, start the service, show a planted tweaker being referred, serve until Ctrl-C (ARGS=--once: end after the demo)
 	@scripts/setup.sh compiler
 	@scripts/run.sh $(ARGS)
 
-test: ## Every test, with a real Kafka, Redis and PostgreSQL started for it, then schemathesis against a running service
-	@scripts/setup.sh compiler librdkafka python kafka redis postgres
+test: ## Every test, with a real Kafka, Redis and PostgreSQL started for it, then schemathesis and a browser against a running service
+	@scripts/setup.sh compiler librdkafka python kafka redis postgres browser
 	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka
 	scripts/schemathesis.sh
+	scripts/browser.sh
 
 test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no C++
 	@scripts/setup.sh compiler

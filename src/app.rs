@@ -14,6 +14,7 @@ mod rules_breaker;
 mod rules_folder;
 mod rules_remote;
 mod service;
+mod webhooks;
 
 pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;

@@ -4,6 +4,7 @@
 mod console;
 mod desk;
 mod kafka;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub use console::Console;
 pub use desk::Desk;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
+
+pub use webhooks::Webhook;
 
 use figment::Figment;
 use figment::error::Kind;
@@ -44,6 +47,7 @@ pub struct Config {
     pub redis: Redis,
     pub desk: Desk,
     pub console: Console,
+    pub webhooks: Vec<Webhook>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -405,6 +409,7 @@ impl Config {
         self.kafka.check()?;
         self.desk.check()?;
         self.console.check()?;
+        webhooks::check(&self.webhooks)?;
         if self.redis.url.contains('@') {
             return Err(wrong(
                 "redis.url",
@@ -595,6 +600,11 @@ mod tests {
             ("[desk]\nurl = 'mysql://h/d'", "desk.url: must be postgres://"),
             ("[desk]\nurl = 'postgres://u:p@h/d'", "desk.url: must hold no password"),
             ("[desk]\nurl = 'postgres://u@h/d?password=p'", "desk.url: must hold no password"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'ftp://h'\nsecret = '0123456789abcdef'", "webhooks.0.url: must be https://"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'https://u:p@h/'\nsecret = '0123456789abcdef'", "webhooks.0.url: must be https://"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'https://h/'", "webhooks.0.secret: give exactly one"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'https://h/'\nsecret = 'short'", "webhooks: a: the secret must have"),
+            ("[[webhooks]]\nname = 'a b'\nurl = 'https://h/'\nsecret = '0123456789abcdef'", "webhooks.0.name: must be"),
             ("[console]\nutc_offset = 'MSK'", "console.utc_offset: must be like +03:00"),
             ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
             ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),

@@ -67,6 +67,7 @@ pub struct Metrics {
     desk_records: IntCounter,
     desk_seconds: HistogramVec,
     desk_lag_records: IntGauge,
+    webhooks: IntCounterVec,
     desk_lag_seconds: Gauge,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
@@ -140,6 +141,7 @@ impl Metrics {
             desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
             desk_seconds: seconds(&r, "desk_projection_seconds", "One transaction of the desk's sink.", &[])?,
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
+            webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
             desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
             partitions: Mutex::default(),
             registry: r,
@@ -343,6 +345,11 @@ impl Metrics {
             // An error says that it was not there.
             None => drop(self.checkpoint_age_seconds.remove_label_values(&[&label])),
         }
+    }
+
+    /// A message was `taken`, has `failed`, or was `given_up`.
+    pub fn webhook(&self, webhook: &str, outcome: &str) {
+        self.webhooks.with_label_values(&[webhook, outcome]).inc();
     }
 
     /// Whether the desk's store answers.

@@ -7,3 +7,4 @@ pub mod kafka;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod sqlite;
+pub mod webhook;

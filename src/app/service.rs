@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::rules_folder::{RulesFolder, Watching};
-use super::{console, desk, rules_breaker};
+use super::{console, desk, rules_breaker, webhooks};
 use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
@@ -99,6 +99,7 @@ impl Service {
         };
         let (http, stop_http) = start_http(listener, config, parts);
         let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
+        beside.extend(webhooks::start(config, &desk, &metrics)?);
         beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };

@@ -43,7 +43,9 @@ impl Default for Console {
 
 impl Console {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        for (key, value) in [("console.session_idle_secs", self.session_idle_secs), ("console.session_max_secs", self.session_max_secs)] {
+        for (key, value) in
+            [("console.session_idle_secs", self.session_idle_secs), ("console.session_max_secs", self.session_max_secs)]
+        {
             if !(60..=30 * 86_400).contains(&value) {
                 return Err(wrong(key, "must lie between 60 and 2592000 (30 days)"));
             }
@@ -77,7 +79,16 @@ mod tests {
 
     #[test]
     fn offsets_are_read() {
-        for (text, expected) in [("+00:00", Some(0)), ("+03:00", Some(10_800)), ("-03:30", Some(-12_600)), ("3", None), ("+3:00", None), ("+15:00", None), ("+-1:00", None), ("", None)] {
+        for (text, expected) in [
+            ("+00:00", Some(0)),
+            ("+03:00", Some(10_800)),
+            ("-03:30", Some(-12_600)),
+            ("3", None),
+            ("+3:00", None),
+            ("+15:00", None),
+            ("+-1:00", None),
+            ("", None),
+        ] {
             let console = Console { utc_offset: text.into(), ..Console::default() };
             assert_eq!(console.offset().map(UtcOffset::whole_seconds), expected, "{text}");
         }

@@ -83,7 +83,11 @@ pub fn is_name(name: &str) -> bool {
 
 fn tenant(form: &Fields) -> Result<Option<String>, Failure> {
     let tenant = form.given("tenant").map(str::to_owned);
-    if tenant.as_ref().is_some_and(|tenant| tenant.chars().count() > TENANT_CHARS_MAX) { Err(Failure::BadForm) } else { Ok(tenant) }
+    if tenant.as_ref().is_some_and(|tenant| tenant.chars().count() > TENANT_CHARS_MAX) {
+        Err(Failure::BadForm)
+    } else {
+        Ok(tenant)
+    }
 }
 
 pub async fn add(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
@@ -111,7 +115,12 @@ pub async fn fresh_password() -> Result<(String, String), Failure> {
 }
 
 /// Role and tenant, active or not, a new password. Whatever changes, the sessions of the account end.
-pub async fn change(State(console): State<Arc<Console>>, ctx: Ctx, Path(name): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn change(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     let t = ctx.look.t;
     let before = console.access.account(&name).await?.ok_or(Failure::NotFound)?;
     let mut fresh = None;

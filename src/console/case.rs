@@ -90,7 +90,12 @@ struct RelatedLine {
     shared: u32,
 }
 
-pub async fn case(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, query: Fields) -> Result<Response<Body>, Failure> {
+pub async fn case(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    query: Fields,
+) -> Result<Response<Body>, Failure> {
     let frame = Frame::of(&console, &ctx, &id, &query);
     let case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
     console.record(&ctx.who.name, "case.view", &id, json!({})).await?;
@@ -100,7 +105,13 @@ pub async fn case(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<
 }
 
 /// The case again, with what is wrong with the form that was sent about it.
-pub async fn with_failure(console: &Console, ctx: &Ctx, id: &str, fields: &Fields, failure: Failure) -> Result<Response<Body>, Failure> {
+pub async fn with_failure(
+    console: &Console,
+    ctx: &Ctx,
+    id: &str,
+    fields: &Fields,
+    failure: Failure,
+) -> Result<Response<Body>, Failure> {
     let is_about_it = matches!(failure, Failure::Stale | Failure::Transition | Failure::Taken(_) | Failure::TooLong { .. });
     if !is_about_it {
         return Err(failure);
@@ -156,13 +167,17 @@ fn view(console: &Console, ctx: &Ctx, frame: Frame, case: &Case, shown: Shown<'_
         matrix: Matrix::new(t, zone, &case.quotes, &row.tenant, &shown.open),
         matrix_hint: t.matrix_hint,
         history: history(t, zone, case),
-        related: case.related.iter().map(|related| RelatedLine {
-            id: related.referral_id.clone(),
-            status: related.status.name(),
-            status_text: t.status(related.status),
-            opened_at: zone.moment(t, related.opened_at),
-            shared: related.shared,
-        }).collect(),
+        related: case
+            .related
+            .iter()
+            .map(|related| RelatedLine {
+                id: related.referral_id.clone(),
+                status: related.status.name(),
+                status_text: t.status(related.status),
+                opened_at: zone.moment(t, related.opened_at),
+                shared: related.shared,
+            })
+            .collect(),
         rules: rules(&case.quotes, &row.rule),
         offers: Offers {
             clear: offers(RulingKind::Cleared),
@@ -188,17 +203,20 @@ fn view(console: &Console, ctx: &Ctx, frame: Frame, case: &Case, shown: Shown<'_
 /// Rules that matched its quotes: what may be snoozed. The case's own first.
 fn rules(quotes: &[CaseQuote], own: &str) -> Vec<String> {
     let decisions = quotes.iter().filter_map(|quote| super::reasons::current(quote));
-    let others: BTreeSet<String> = decisions.flat_map(|decision| decision.reasons).map(|reason| reason.rule).filter(|rule| rule != own).collect();
+    let others: BTreeSet<String> =
+        decisions.flat_map(|decision| decision.reasons).map(|reason| reason.rule).filter(|rule| rule != own).collect();
     std::iter::once(own.to_owned()).filter(|own| !own.is_empty()).chain(others).collect()
 }
 
 /// Newest first.
 fn history(t: &Texts, zone: super::show::Zone, case: &Case) -> Vec<Event> {
     let mut events: Vec<(EventTime, Event)> = Vec::new();
-    let opened = Event { at: String::new(), who: String::new(), what: t.opened.to_owned(), text: String::new(), is_comment: false };
+    let opened =
+        Event { at: String::new(), who: String::new(), what: t.opened.to_owned(), text: String::new(), is_comment: false };
     events.push((case.row.opened_at, opened));
     for done in &case.dispositions {
-        let until = done.until.filter(|_| done.kind == RulingKind::Snooze).map(|until| format!("{} {}", t.until, zone.moment(t, until)));
+        let until =
+            done.until.filter(|_| done.kind == RulingKind::Snooze).map(|until| format!("{} {}", t.until, zone.moment(t, until)));
         let text = [done.rule.clone(), until].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let who = done.by.clone().unwrap_or_default();
         events.push((done.at, Event { at: String::new(), who, what: t.ruling(done.kind).to_owned(), text, is_comment: false }));

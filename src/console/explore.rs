@@ -141,7 +141,16 @@ pub async fn explore(State(console): State<Arc<Console>>, ctx: Ctx, query: Field
     let first = EventTime(filter.from.0.div_euclid(width) * width);
     let count = usize::try_from((filter.to.0 - first.0 + width - 1) / width).unwrap_or(1);
     let title = |bucket: &Bucket| {
-        format!("{}: {} {}, {} {}, {} {}", zone.moment(t, bucket.at), t.accept, bucket.accept, t.flag, bucket.flag, t.refer, bucket.refer)
+        format!(
+            "{}: {} {}, {} {}, {} {}",
+            zone.moment(t, bucket.at),
+            t.accept,
+            bucket.accept,
+            t.flag,
+            bucket.flag,
+            t.refer,
+            bucket.refer
+        )
     };
     let text = |name: &str| query.given(name).unwrap_or_default().to_owned();
     let view = ExploreView {
@@ -199,10 +208,8 @@ pub async fn csv(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) -
         "verdict": filter.verdict.map(Verdict::name), "rule": filter.rule, "quote_id": filter.quote_id});
     console.record(&ctx.who.name, "decisions.export", "decisions", about).await?;
     let rows = console.desk.export(filter);
-    let headers = [
-        (CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (CONTENT_DISPOSITION, "attachment; filename=\"quoteguard-decisions.csv\""),
-    ];
+    let headers =
+        [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"quoteguard-decisions.csv\"")];
     let stream = unfold((rows, true), |(mut rows, is_first)| async move {
         let chunk = chunk(&mut rows, is_first).await?;
         Some((chunk, (rows, false)))
@@ -211,8 +218,21 @@ pub async fn csv(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) -
 }
 
 const COLUMNS: [&str; 15] = [
-    "event_time", "tenant", "quote_id", "decision", "answer", "referral_id", "rules", "attempts", "suspicious_attempts", "suspicion",
-    "premium", "product", "channel", "revision", "decision_id",
+    "event_time",
+    "tenant",
+    "quote_id",
+    "decision",
+    "answer",
+    "referral_id",
+    "rules",
+    "attempts",
+    "suspicious_attempts",
+    "suspicion",
+    "premium",
+    "product",
+    "channel",
+    "revision",
+    "decision_id",
 ];
 
 /// The next rows as text; `None` at the end. A store that fails breaks the download off, so that half a file is not taken for a whole.
@@ -268,7 +288,14 @@ mod tests {
 
     #[test]
     fn bars_are_few_and_of_round_width() {
-        let filter = |span| DecisionFilter { tenant: None, from: EventTime(0), to: EventTime(span), verdict: None, rule: None, quote_id: None };
+        let filter = |span| DecisionFilter {
+            tenant: None,
+            from: EventTime(0),
+            to: EventTime(span),
+            verdict: None,
+            rule: None,
+            quote_id: None,
+        };
         for (span, expected) in [(HOUR, 1), (DAY, 15), (7 * DAY, 120), (30 * DAY, 720), (0, 1), (-DAY, 1), (400 * DAY, 10_080)] {
             assert_eq!(minutes(&filter(span)), expected, "{span}");
         }

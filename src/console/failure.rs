@@ -23,7 +23,10 @@ pub enum Failure {
     Stale,
     Transition,
     Taken(String),
-    TooLong { chars: usize, max: usize },
+    TooLong {
+        chars: usize,
+        max: usize,
+    },
     BadTime,
     StoreDown,
     /// Nobody knows whether the ruling is in the log.

@@ -41,7 +41,8 @@ pub async fn first_account(access: &dyn Access, tell: &FirstPassword) -> Result<
     if let FirstPassword::File(path) = tell {
         write(path, &password).map_err(|error| NotMade::File(path.clone(), error))?;
     }
-    let account = NewAccount { name: NAME.to_owned(), role: Role::Admin, tenant: None, password_hash: Some(hash), must_change: true };
+    let account =
+        NewAccount { name: NAME.to_owned(), role: Role::Admin, tenant: None, password_hash: Some(hash), must_change: true };
     if access.create(account).await? && matches!(tell, FirstPassword::Stderr) {
         eprintln!("\n  The console's first account: {NAME}\n  Password, told this once:   {password}\n");
     }

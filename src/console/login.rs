@@ -50,7 +50,14 @@ pub async fn form(State(console): State<Arc<Console>>, query: Fields, headers: H
 }
 
 /// The log-in form, bound to a cookie of the browser that asks for it.
-fn shown(console: &Console, look: Look, headers: &HeaderMap, fields: &Fields, text: Option<&str>, status: StatusCode) -> Response<Body> {
+fn shown(
+    console: &Console,
+    look: Look,
+    headers: &HeaderMap,
+    fields: &Fields,
+    text: Option<&str>,
+    status: StatusCode,
+) -> Response<Body> {
     let cookies = console.settings.cookies;
     let known = cookies.get(headers, Cookie::Visitor).and_then(Token::parse);
     let is_new = known.is_none();
@@ -90,7 +97,9 @@ pub async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Re
             Ok(token) => welcome(&console, &account, &token, own_path(fields.get("back"))),
             Err(failure) => page::failure(&console, look, None, &failure),
         },
-        Ok(Entered::Wrong) => shown(&console, look, &parts.headers, &fields, Some(look.t.log_in_failed), StatusCode::UNAUTHORIZED),
+        Ok(Entered::Wrong) => {
+            shown(&console, look, &parts.headers, &fields, Some(look.t.log_in_failed), StatusCode::UNAUTHORIZED)
+        }
         Ok(Entered::Locked(wait)) => {
             let text = Some(look.t.log_in_failed);
             let mut response = shown(&console, look, &parts.headers, &fields, text, StatusCode::TOO_MANY_REQUESTS);
@@ -186,7 +195,8 @@ fn password_page(console: &Console, ctx: &Ctx, query: &Fields, wrong: Option<&st
     if let Some(text) = wrong {
         frame.flash = Some(Flash { is_bad: true, text: text.to_owned() });
     }
-    let mut response = html(&PasswordPage { frame, is_first: ctx.who.must_change, has_password: ctx.who.password_hash.is_some() }, t)?;
+    let mut response =
+        html(&PasswordPage { frame, is_first: ctx.who.must_change, has_password: ctx.who.password_hash.is_some() }, t)?;
     if wrong.is_some() {
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     }

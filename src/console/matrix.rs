@@ -121,7 +121,8 @@ fn step(now: f64, before: f64) -> String {
 
 /// `None` for a field that no quote gives.
 fn row(t: &Texts, field: Field, quotes: &[CaseQuote], forms: &[Option<Quote>], is_open: bool) -> Option<Row> {
-    let values: Vec<String> = forms.iter().map(|form| form.as_ref().map_or_else(String::new, |quote| value(field, quote, is_open))).collect();
+    let values: Vec<String> =
+        forms.iter().map(|form| form.as_ref().map_or_else(String::new, |quote| value(field, quote, is_open))).collect();
     if values.iter().all(String::is_empty) {
         return None;
     }
@@ -209,8 +210,11 @@ mod tests {
 
     #[test]
     fn changes_have_a_sign_and_show_what_differs() {
-        let forms =
-            [("Петрова", "XTA219010K0123456", 200.0), ("Пeтрова", "XTA219010K0123465", 150.0), ("Пeтрова", "XTA219010K0123465", 150.0)];
+        let forms = [
+            ("Петрова", "XTA219010K0123456", 200.0),
+            ("Пeтрова", "XTA219010K0123465", 150.0),
+            ("Пeтрова", "XTA219010K0123465", 150.0),
+        ];
         let matrix = shown(&forms, &Open { all: true, ..Open::default() });
         let labels: Vec<&str> = matrix.groups[0].rows.iter().map(|row| row.name).collect();
         assert_eq!(labels, ["policyholder.last_name", "vehicle.vin"]);
@@ -244,7 +248,9 @@ mod tests {
 
     #[test]
     fn differences_are_found_between_letters() {
-        for (before, now, expected) in [("abc", "axc", "x"), ("aa", "aaa", "a"), ("аб", "аб", ""), ("", "новое", "новое"), ("aba", "aa", "")] {
+        for (before, now, expected) in
+            [("abc", "axc", "x"), ("aa", "aaa", "a"), ("аб", "аб", ""), ("", "новое", "новое"), ("aba", "aa", "")]
+        {
             let (from, to) = difference(before, now);
             assert_eq!(&now[from..to], expected, "{before} {now}");
         }

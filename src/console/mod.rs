@@ -53,13 +53,13 @@ use crate::contract::ruling::RulingV1;
 use crate::engine::time::EventTime;
 use crate::http::server::Peer;
 use crate::metrics::Metrics;
+use crate::pipeline::Clock;
 use crate::pipeline::access::{Access, Lifetime};
 use crate::pipeline::books::Books;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::desk::{NewAudit, SharedDesk};
 use crate::pipeline::health::Health;
 use crate::pipeline::rulings::{NotRuled, Rulings};
-use crate::pipeline::Clock;
 
 /// What the console is a window to.
 pub struct Parts {
@@ -129,13 +129,15 @@ impl Console {
     fn address(&self, headers: &HeaderMap, peer: Option<&Peer>) -> String {
         let told = self.settings.address_header.as_ref().and_then(|name| headers.get(name)).and_then(|value| value.to_str().ok());
         // A proxy appends: the last one is what it saw itself.
-        let told = told.and_then(|told| told.rsplit(',').next()).map(str::trim).filter(|told| told.len() <= 64 && !told.is_empty());
+        let told =
+            told.and_then(|told| told.rsplit(',').next()).map(str::trim).filter(|told| told.len() <= 64 && !told.is_empty());
         told.map(str::to_owned).or_else(|| peer.map(|peer| peer.0.ip().to_string())).unwrap_or_else(|| "unknown".to_owned())
     }
 }
 
 pub fn router(console: Arc<Console>) -> Router {
-    let needs = |right: Right, route: MethodRouter<Arc<Console>>| route.layer(from_fn_with_state((console.clone(), right), guard));
+    let needs =
+        |right: Right, route: MethodRouter<Arc<Console>>| route.layer(from_fn_with_state((console.clone(), right), guard));
     let own = |route| needs(Right::Own, route);
     Router::new()
         .route("/console/login", get(login::form).post(login::log_in))

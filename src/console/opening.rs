@@ -23,7 +23,12 @@ use crate::engine::time::{EventTime, MINUTE, SECOND};
 const OPEN_MICROS: i64 = 10 * MINUTE;
 const ALL: &str = "all";
 
-pub async fn open(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn open(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     let asked = form.0.given("field").unwrap_or_default();
     let field = Field::parse(asked).filter(|field| is_personal(*field));
     if field.is_none() && asked != ALL {

@@ -71,7 +71,8 @@ fn label(sample: &Sample) -> String {
 fn partitions(console: &Console, samples: &[Sample]) -> Vec<PartitionLine> {
     let stopped = console.health.stopped_partitions();
     let lag = |partition: &str| {
-        let of = samples.iter().find(|sample| sample.name == "quoteguard_kafka_consumer_lag_messages" && label(sample) == partition);
+        let of =
+            samples.iter().find(|sample| sample.name == "quoteguard_kafka_consumer_lag_messages" && label(sample) == partition);
         of.map_or_else(|| "—".to_owned(), |sample| whole(sample.value.max(0.0) as u64))
     };
     let names = samples.iter().filter(|sample| sample.name == "quoteguard_partition_up").map(label);

@@ -7,15 +7,15 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
 
+use super::Console;
 use super::access::form::Fields;
 use super::access::guard::Ctx;
+use super::explore::{Line, line};
 use super::failure::Failure;
 use super::page::{Frame, html};
 use super::show::{latency, money, percent, span, whole};
 use super::svg::bars;
 use super::texts::Texts;
-use super::explore::{Line, line};
-use super::Console;
 use crate::engine::time::{EventTime, HOUR, MINUTE, SECOND};
 use crate::pipeline::desk::views::RuleFigures;
 use crate::pipeline::desk::{Bucket, DecisionFilter};
@@ -75,14 +75,30 @@ async fn figures(console: &Console, ctx: &Ctx) -> Result<FiguresView, Failure> {
     let (t, zone, now) = (ctx.look.t, console.settings.zone, console.now());
     let tenant = ctx.who.tenant.clone();
     let shown = console.desk.overview(tenant.as_deref(), now, zone.midnight(now)).await?;
-    let latest = DecisionFilter { tenant, from: EventTime(now.0 - HOUR), to: EventTime(now.0 + HOUR), verdict: None, rule: None, quote_id: None };
+    let latest = DecisionFilter {
+        tenant,
+        from: EventTime(now.0 - HOUR),
+        to: EventTime(now.0 + HOUR),
+        verdict: None,
+        rule: None,
+        quote_id: None,
+    };
     let latest = console.desk.decisions(latest, None, LATEST_ROWS).await?;
     let from = EventTime((now.0.div_euclid(MINUTE) - MINUTES as i64 + 1) * MINUTE);
     let sum = |of: fn(&Bucket) -> u64| shown.minutes.iter().map(of).sum::<u64>();
     let (accept, flag, refer) = (sum(|b| b.accept), sum(|b| b.flag), sum(|b| b.refer));
     let (is_well, health) = health(t, &console.health);
     let title = |bucket: &Bucket| {
-        format!("{}: {} {}, {} {}, {} {}", zone.minute(bucket.at), t.accept, bucket.accept, t.flag, bucket.flag, t.refer, bucket.refer)
+        format!(
+            "{}: {} {}, {} {}, {} {}",
+            zone.minute(bucket.at),
+            t.accept,
+            bucket.accept,
+            t.flag,
+            bucket.flag,
+            t.refer,
+            bucket.refer
+        )
     };
     let quantile = |share| console.metrics.check_quantile(share).map_or_else(|| "—".to_owned(), |secs| latency(t, secs));
     Ok(FiguresView {

@@ -80,7 +80,10 @@ impl Frame {
     /// Of a page behind the log-in. What a form before has done is told by the query.
     pub fn of(console: &Console, ctx: &Ctx, title: &str, query: &Fields) -> Frame {
         let mut frame = Frame::new(console, ctx.look, Some(ctx), title, &ctx.path);
-        frame.flash = query.get("done").and_then(|done| done_text(ctx.look.t, done)).map(|text| Flash { is_bad: false, text: text.to_owned() });
+        frame.flash = query
+            .get("done")
+            .and_then(|done| done_text(ctx.look.t, done))
+            .map(|text| Flash { is_bad: false, text: text.to_owned() });
         frame
     }
 

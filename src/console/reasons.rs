@@ -53,7 +53,11 @@ pub fn reasons(t: &'static Texts, case: &Case) -> Reasons {
     for change in quotes.iter().flat_map(|quote| &quote.changes) {
         let entry = changed.entry(change.field).or_insert((change.level, 0));
         // A disguise tells of intent, however small the change.
-        let worse = if entry.0 == Level::Disguised || change.level == Level::Disguised { Level::Disguised } else { entry.0.max(change.level) };
+        let worse = if entry.0 == Level::Disguised || change.level == Level::Disguised {
+            Level::Disguised
+        } else {
+            entry.0.max(change.level)
+        };
         *entry = (worse, entry.1 + 1);
     }
     let shown = |is_fact: bool| {
@@ -64,10 +68,15 @@ pub fn reasons(t: &'static Texts, case: &Case) -> Reasons {
     let price = premiums.first().zip(premiums.last()).map(|(first, last)| Price {
         first: money(*first),
         last: money(*last),
-        fall: if last < first { format!("−{}", percent((first - last) as u64, *first as u64).unwrap_or_default()) } else { String::new() },
+        fall: if last < first {
+            format!("−{}", percent((first - last) as u64, *first as u64).unwrap_or_default())
+        } else {
+            String::new()
+        },
     });
     let newest = quotes.iter().rev().filter(|quote| quote.is_referred).find_map(current);
-    let rules = newest.map_or_else(Vec::new, |decision| decision.reasons.into_iter().map(|reason| (reason.rule, reason.text)).collect());
+    let rules =
+        newest.map_or_else(Vec::new, |decision| decision.reasons.into_iter().map(|reason| (reason.rule, reason.text)).collect());
     Reasons {
         reason: t.reason(&case.row.reason).to_owned(),
         quotes: quotes.len(),

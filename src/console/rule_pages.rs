@@ -64,12 +64,23 @@ pub async fn current(State(console): State<Arc<Console>>, ctx: Ctx, query: Field
     book(&console, &ctx, &query, &last, false).await
 }
 
-pub async fn version(State(console): State<Arc<Console>>, ctx: Ctx, Path(version): Path<u32>, query: Fields) -> Result<Response<Body>, Failure> {
+pub async fn version(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(version): Path<u32>,
+    query: Fields,
+) -> Result<Response<Body>, Failure> {
     let of = console.books.shelf.get(version).ok_or(Failure::NotFound)?;
     book(&console, &ctx, &query, &of, true).await
 }
 
-async fn book(console: &Console, ctx: &Ctx, query: &Fields, of: &BookVersion, with_source: bool) -> Result<Response<Body>, Failure> {
+async fn book(
+    console: &Console,
+    ctx: &Ctx,
+    query: &Fields,
+    of: &BookVersion,
+    with_source: bool,
+) -> Result<Response<Body>, Failure> {
     let (t, zone, now) = (ctx.look.t, console.settings.zone, console.now());
     let figures = console.desk.overview(ctx.who.tenant.as_deref(), now, zone.midnight(now)).await?;
     let figures: BTreeMap<&str, _> = figures.rules.iter().map(|rule| (rule.rule.as_str(), rule)).collect();

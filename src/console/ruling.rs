@@ -28,7 +28,12 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Clears, confirms, asks for proof or reopens, if the case still is what the form has shown.
-pub async fn rule(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn rule(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     let kind = form.0.given("kind").and_then(RulingKind::parse).filter(|kind| kind.status().is_some()).ok_or(Failure::BadForm)?;
     let seen = form.0.given("revision").and_then(|seen| seen.parse().ok()).ok_or(Failure::BadForm)?;
     let case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
@@ -62,7 +67,12 @@ async fn refused(
     case::with_failure(console, ctx, id, fields, failure).await
 }
 
-pub async fn snooze(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn snooze(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     let rule = form.0.given("rule").ok_or(Failure::BadForm)?.to_owned();
     let days = form.0.given("days").and_then(|days| days.parse().ok()).filter(|days| (1..=SNOOZE_DAYS_MAX).contains(days));
     let days = days.ok_or(Failure::BadForm)?;
@@ -123,7 +133,12 @@ async fn is_seen(console: &Console, id: &str, status: Status, seen: u32) -> bool
     false
 }
 
-pub async fn comment(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn comment(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     let Some(text) = form.0.given("comment") else { return Ok(back(&id, &form.0, "")) };
     console.desk.referral(&id, ctx.who.tenant.as_deref()).await?;
     let key = format!("{} {} {}", ctx.token.csrf(), id, form.0.given("once").unwrap_or_default());
@@ -138,7 +153,12 @@ pub async fn comment(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Pa
     Ok(back(&id, &form.0, "comment"))
 }
 
-pub async fn assign(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn assign(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     console.desk.referral(&id, ctx.who.tenant.as_deref()).await?;
     let assignee = form.0.given("assignee").map(str::to_lowercase);
     if let Some(name) = &assignee
@@ -152,7 +172,12 @@ pub async fn assign(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Pat
 }
 
 /// Takes the case, or gives it back.
-pub async fn claim(State(console): State<Arc<Console>>, ctx: Ctx, Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+pub async fn claim(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
     console.desk.referral(&id, ctx.who.tenant.as_deref()).await?;
     if form.0.has("release") {
         console.desk.release(&id, &ctx.who.name).await?;

@@ -12,7 +12,8 @@ const LINE_EDGE: f64 = 6.0;
 /// A line over columns of one width, a dot in the middle of each that has a value. Decorative: the numbers stand below it.
 pub fn sparkline(values: &[Option<f64>], column_width: f64) -> String {
     let given = || values.iter().enumerate().filter_map(|(i, value)| Some((i, (*value)?)));
-    let (low, high) = given().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value)| (low.min(value), high.max(value)));
+    let (low, high) =
+        given().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value)| (low.min(value), high.max(value)));
     let width = column_width * values.len() as f64;
     let span = if high > low { high - low } else { 1.0 };
     let place = |(i, value): (usize, f64)| {
@@ -20,7 +21,9 @@ pub fn sparkline(values: &[Option<f64>], column_width: f64) -> String {
         ((i as f64 + 0.5) * column_width, y)
     };
     let points: Vec<(f64, f64)> = given().map(place).collect();
-    let mut out = format!(r#"<svg class="sparkline" width="{width}" height="{LINE_HEIGHT}" viewBox="0 0 {width} {LINE_HEIGHT}" aria-hidden="true" focusable="false">"#);
+    let mut out = format!(
+        r#"<svg class="sparkline" width="{width}" height="{LINE_HEIGHT}" viewBox="0 0 {width} {LINE_HEIGHT}" aria-hidden="true" focusable="false">"#
+    );
     let line: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let _ = write!(out, r#"<polyline class="line" points="{}"/>"#, line.join(" "));
     for ((_, value), (x, y)) in given().zip(&points) {
@@ -38,12 +41,22 @@ const CHART_FOOT: f64 = 2.0;
 
 /// Stacked bars of equal spans of time from `from` on, `bars` of them; refer at the bottom, where it is compared best.
 /// `title` says of a bucket what it holds.
-pub fn bars(buckets: &[Bucket], from: EventTime, span: i64, bars: usize, label: &str, title: impl Fn(&Bucket) -> String) -> String {
+pub fn bars(
+    buckets: &[Bucket],
+    from: EventTime,
+    span: i64,
+    bars: usize,
+    label: &str,
+    title: impl Fn(&Bucket) -> String,
+) -> String {
     let total = |bucket: &Bucket| bucket.accept + bucket.flag + bucket.refer;
     let most = buckets.iter().map(total).max().unwrap_or(0).max(1) as f64;
     let step = CHART_WIDTH / bars.max(1) as f64;
     let room = CHART_HEIGHT - CHART_FOOT;
-    let mut out = format!(r#"<svg class="bars" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{}">"#, escape(label));
+    let mut out = format!(
+        r#"<svg class="bars" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{}">"#,
+        escape(label)
+    );
     for bucket in buckets {
         let at = (bucket.at.0 - from.0).div_euclid(span.max(1));
         let Some(at) = usize::try_from(at).ok().filter(|at| *at < bars) else { continue };
@@ -87,7 +100,9 @@ mod tests {
     #[test]
     fn bars_stay_inside_and_are_told() {
         let bucket = |at, refer| Bucket { at: EventTime(at), accept: 3, flag: 0, refer };
-        let drawn = bars(&[bucket(0, 1), bucket(9, 0), bucket(10, 5), bucket(-1, 5)], EventTime(0), 1, 10, "a \"b\"", |b| format!("<{}>", b.refer));
+        let drawn = bars(&[bucket(0, 1), bucket(9, 0), bucket(10, 5), bucket(-1, 5)], EventTime(0), 1, 10, "a \"b\"", |b| {
+            format!("<{}>", b.refer)
+        });
         assert_eq!(drawn.matches("<g>").count(), 2, "{drawn}");
         assert!(drawn.contains("&lt;1&gt;") && drawn.contains("a &quot;b&quot;"), "{drawn}");
     }

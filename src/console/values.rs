@@ -106,7 +106,11 @@ fn drivers(drivers: &[Driver], is_open: bool) -> String {
         if !is_open {
             return joined([name[1], name[0]], " ", mask_name);
         }
-        let facts = [self::date(driver.birth_date, true), text_of(&driver.driver_licence, true, visible), self::date(driver.licensed_since, true)];
+        let facts = [
+            self::date(driver.birth_date, true),
+            text_of(&driver.driver_licence, true, visible),
+            self::date(driver.licensed_since, true),
+        ];
         let facts = facts.into_iter().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join(", ");
         let name = joined(name, " ", visible);
         if facts.is_empty() { name } else { format!("{name} ({facts})") }

@@ -20,6 +20,7 @@ pub mod queue;
 pub mod rebuild;
 pub mod recover;
 pub mod rulings;
+pub mod webhooks;
 pub mod writer;
 
 use std::future::Future;

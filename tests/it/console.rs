@@ -7,3 +7,4 @@ mod explore;
 mod hostile;
 mod live;
 mod roles;
+mod webhooks;

@@ -8,13 +8,15 @@ use crate::pipeline::StoreError;
 use crate::pipeline::access::{Access, Account, Lifetime, NewAccount, Role, Session, SessionHash};
 use crate::pipeline::desk::{Answer, DeskError};
 
-const ACCOUNT: &str = "SELECT name, role, tenant, password_hash, must_change, is_disabled, created_at, last_login_at FROM accounts";
+const ACCOUNT: &str =
+    "SELECT name, role, tenant, password_hash, must_change, is_disabled, created_at, last_login_at FROM accounts";
 const CREATE: &str = "INSERT INTO accounts (name, role, tenant, password_hash, must_change, is_disabled, created_at) \
     VALUES ($1, $2, $3, $4, $5, 0, {now}) ON CONFLICT (name) DO NOTHING";
 const PASSWORD: &str = "UPDATE accounts SET password_hash = $1, must_change = $2 WHERE name = $3";
 /// Another active administrator, besides the account `$1`.
 const OTHER_ADMIN: &str = "EXISTS (SELECT 1 FROM accounts o WHERE o.role = 'admin' AND o.is_disabled = 0 AND o.name <> $1)";
-const OPEN: &str = "INSERT INTO sessions (hash, account, created_at, seen_at, expires_at) VALUES ($1, $2, {now}, {now}, {now} + $3)";
+const OPEN: &str =
+    "INSERT INTO sessions (hash, account, created_at, seen_at, expires_at) VALUES ($1, $2, {now}, {now}, {now} + $3)";
 const SESSION: &str = "SELECT a.name, a.role, a.tenant, a.password_hash, a.must_change, a.is_disabled, a.created_at, a.last_login_at, \
         s.expires_at, {now} - s.seen_at \
     FROM sessions s JOIN accounts a ON a.name = s.account \
@@ -57,13 +59,16 @@ impl Access for DeskStore {
 
     fn set_role(&self, name: &str, role: Role, tenant: Option<&str>) -> Answer<bool> {
         let values = vec![name.into(), role.name().into(), tenant.into()];
-        let sql = format!("UPDATE accounts SET role = $2, tenant = $3 WHERE name = $1 AND ($2 = 'admin' OR role <> 'admin' OR {OTHER_ADMIN})");
+        let sql = format!(
+            "UPDATE accounts SET role = $2, tenant = $3 WHERE name = $1 AND ($2 = 'admin' OR role <> 'admin' OR {OTHER_ADMIN})"
+        );
         self.spawned(async move |desk| Ok(desk.db.run(&sql, values).await? > 0))
     }
 
     fn set_disabled(&self, name: &str, is_disabled: bool) -> Answer<bool> {
         let values = vec![name.into(), is_disabled.into()];
-        let sql = format!("UPDATE accounts SET is_disabled = $2 WHERE name = $1 AND ($2 = 0 OR role <> 'admin' OR {OTHER_ADMIN})");
+        let sql =
+            format!("UPDATE accounts SET is_disabled = $2 WHERE name = $1 AND ($2 = 0 OR role <> 'admin' OR {OTHER_ADMIN})");
         self.spawned(async move |desk| Ok(desk.db.run(&sql, values).await? > 0))
     }
 
@@ -144,7 +149,8 @@ async fn done(db: &Db, sql: &str, values: Vec<Value>) -> Result<(), DeskError> {
 
 fn account(row: &Row) -> Result<Account, StoreError> {
     let role: String = row.get(1)?;
-    let role = Role::parse(&role).ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: role {role}")))?;
+    let role =
+        Role::parse(&role).ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: role {role}")))?;
     Ok(Account {
         name: row.get(0)?,
         role,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::value::{Value, ValueKind};
 use super::{Relation, Tx};
 use crate::contract::instant;
-use crate::engine::time::EventTime;
+use crate::engine::time::{DAY, EventTime};
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::feed::{DecisionRecord, Form, RulingRecord};
 use crate::pipeline::desk::status::{RulingKind, projected};
@@ -52,6 +52,11 @@ const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until FROM {v} JOIN
     ORDER BY d.referral_id, d.log_partition, d.log_offset";
 const STATUS: &str = "UPDATE cases SET status = v.status, revision = v.revision, snoozed_rule = v.snoozed_rule, \
     snoozed_until = v.snoozed_until, deciding = NULL, deciding_until = NULL FROM {v} WHERE cases.referral_id = v.referral_id";
+const OUTBOX: &str = "INSERT INTO webhook_outbox (referral_id, revision, tenant, at) SELECT c.referral_id, c.revision, c.tenant, {now} \
+    FROM {v} JOIN cases c ON c.referral_id = v.referral_id WHERE c.quotes > 0 ON CONFLICT (referral_id, revision) DO NOTHING";
+const FORGOTTEN: &str = "DELETE FROM webhook_outbox WHERE at < {now} - $1";
+/// How long a webhook that is away has time to hear of a change.
+const OUTBOX_KEPT: i64 = 30 * DAY;
 const FIGURES: &str = "UPDATE cases SET \
     quotes = (SELECT count(*) FROM case_quotes q WHERE q.referral_id = cases.referral_id AND q.is_referred = 1), \
     premium_first = (SELECT q.premium FROM case_quotes q WHERE q.referral_id = cases.referral_id AND q.premium IS NOT NULL \
@@ -247,5 +252,7 @@ pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<()
         ("snoozed_until", ValueKind::Int),
     ];
     tx.over(STATUS, &[], Relation { columns, rows: ruled.into_iter().map(row).collect() }).await?;
+    tx.over(OUTBOX, &[], ids()).await?;
+    tx.run(FORGOTTEN, vec![OUTBOX_KEPT.into()]).await?;
     Ok(())
 }

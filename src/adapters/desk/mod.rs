@@ -11,6 +11,7 @@ mod explore;
 mod keep;
 #[cfg(feature = "postgres")]
 mod months;
+mod outbox;
 mod overview;
 #[cfg(feature = "postgres")]
 mod postgres;

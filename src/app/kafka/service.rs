@@ -36,9 +36,9 @@ use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 
-use super::super::{console, desk};
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
+use super::super::{console, desk, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -87,12 +87,8 @@ impl KafkaService {
         let decisions = Arc::new(LateDecisions::default());
         let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
-        let beside = console::Beside {
-            rulings: log.clone(),
-            books: books.clone(),
-            metrics: metrics.clone(),
-            health: health.clone(),
-        };
+        let beside =
+            console::Beside { rulings: log.clone(), books: books.clone(), metrics: metrics.clone(), health: health.clone() };
         let pages = console::pages(config, &desk, beside).await?;
         let parts = HttpParts {
             queue,
@@ -105,7 +101,8 @@ impl KafkaService {
             health: health.clone(),
         };
         let (http, stop_http) = start_http(listener, config, parts);
-        let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
+        let mut rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
+        rules_watchers.extend(webhooks::start(config, &desk, &metrics)?);
         let clients = Arc::new(Mutex::new(None));
         let starting = Starting {
             kafka,

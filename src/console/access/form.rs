@@ -89,7 +89,6 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, Failure> {
     if bytes > FORM_BYTES_MAX { Err(Failure::TooLarge) } else { Ok(kept) }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

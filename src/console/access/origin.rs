@@ -35,7 +35,8 @@ mod tests {
             (&[("origin", "null"), ("host", "desk.example")], false),
             (&[("origin", "http://"), ("host", "")], false),
         ] {
-            let map: HeaderMap = headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
+            let map: HeaderMap =
+                headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
             assert_eq!(is_own(&map), expected, "{headers:?}");
         }
     }

@@ -14,7 +14,9 @@ const SESSION: &str = "__Host-quoteguard-session";
 async fn the_first_password_is_told_once_and_opens_nothing_but_its_change() {
     let app = TestApp::start(CONFIG).await;
     let first = first_password(&app);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(app.dir.path().join("first-password")).expect("there").permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(app.dir.path().join("first-password")).expect("there").permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
     let mut browser = Browser::new(&app);
     let welcome = browser.log_in("ADMIN", first.trim()).await;
@@ -130,7 +132,12 @@ async fn forged_forms_do_nothing() {
         assert_eq!(answer.status, 403, "{csrf}");
     }
     assert_eq!(admin.post_as_is("/console/accounts", &fields).await.status, 403, "no token");
-    for (name, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")] {
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
         admin.headers = vec![(name, value.to_owned())];
         assert_eq!(admin.post("/console/accounts", &fields).await.status, 403, "{name}: {value}");
     }
@@ -221,7 +228,14 @@ async fn pages_are_hardened_and_assets_kept() {
     let mut browser = Browser::new(&app);
     let page = browser.get("/console/login").await;
     let policy = page.header("content-security-policy").to_owned();
-    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
@@ -229,9 +243,18 @@ async fn pages_are_hardened_and_assets_kept() {
     assert_eq!(page.header("referrer-policy"), "same-origin");
     assert_eq!(page.header("cross-origin-opener-policy"), "same-origin");
     let text = page.text();
-    assert!(!text.contains(" style=") && !text.contains("<style") && !text.contains("onclick") && !text.contains("<script>"), "{text}");
+    assert!(
+        !text.contains(" style=") && !text.contains("<style") && !text.contains("onclick") && !text.contains("<script>"),
+        "{text}"
+    );
     let cookie = page.headers.get("set-cookie").expect("a visitor").to_str().expect("text").to_owned();
-    assert!(cookie.starts_with("__Host-") && cookie.contains("HttpOnly") && cookie.contains("Secure") && cookie.contains("SameSite=Strict"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-")
+            && cookie.contains("HttpOnly")
+            && cookie.contains("Secure")
+            && cookie.contains("SameSite=Strict"),
+        "{cookie}"
+    );
     for mark in ["rel=\"stylesheet\" href=\"", "<script src=\""] {
         let asset = browser.get(between(&text, mark, "\"")).await;
         assert_eq!((asset.status.as_u16(), asset.header("cache-control")), (200, "public, max-age=31536000, immutable"));

@@ -61,7 +61,11 @@ impl<'a> Browser<'a> {
 
     async fn change_password(&mut self, first: &str) {
         let page = self.get("/console").await;
-        assert_eq!((page.status.as_u16(), page.header("location")), (303, "/console/password"), "the first password must be changed");
+        assert_eq!(
+            (page.status.as_u16(), page.header("location")),
+            (303, "/console/password"),
+            "the first password must be changed"
+        );
         self.get("/console/password").await;
         let done = self.post("/console/password", &[("now", first), ("new", PASSWORD), ("again", PASSWORD)]).await;
         assert_eq!((done.status.as_u16(), done.header("location")), (303, "/console?done=password"));
@@ -160,10 +164,11 @@ pub async fn plant_with(app: &TestApp, person: u64, tenant: &str, change: impl F
     // All forms have to be there, not the first referral alone.
     let desk = app.dir.path().join("quoteguard-desk.db");
     eventually("the case is on the desk", async || {
-        let rows = sqlx::query("SELECT count(*) FROM case_quotes q JOIN forms f ON f.quote_id = q.quote_id WHERE q.referral_id = $1")
-            .bind(&referral)
-            .fetch_one(&mut connect(&desk).await)
-            .await;
+        let rows =
+            sqlx::query("SELECT count(*) FROM case_quotes q JOIN forms f ON f.quote_id = q.quote_id WHERE q.referral_id = $1")
+                .bind(&referral)
+                .fetch_one(&mut connect(&desk).await)
+                .await;
         rows.is_ok_and(|row| row.get::<i64, _>(0) >= 6) && app.get(&path).await.is_ok_and(|answer| answer.status == 200)
     })
     .await;

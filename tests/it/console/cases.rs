@@ -40,7 +40,9 @@ async fn personal_data_is_masked_until_its_opening_is_written_down() {
     let page = olga.page(&all).await;
     assert!(open[..2].iter().all(|text| page.contains(text)), "{page}");
     let written = audit(&app).await;
-    for expected in [format!("field.open {referral} {{\"field\":\"vehicle.vin\"}}"), format!("field.open {referral} {{\"field\":\"all\"}}")] {
+    for expected in
+        [format!("field.open {referral} {{\"field\":\"vehicle.vin\"}}"), format!("field.open {referral} {{\"field\":\"all\"}}")]
+    {
         assert!(written.contains(&expected), "{written:?}");
     }
     for forged in [
@@ -194,7 +196,10 @@ async fn a_snoozed_rule_is_told_to_the_log_and_on_the_page() {
     for days in ["0", "367", "x", ""] {
         assert_eq!(olga.post(&format!("{path}/snooze"), &[("rule", "picking-24h"), ("days", days)]).await.status, 400, "{days}");
     }
-    eventually("both are on the desk", async || desk(&app, "SELECT count(*) FROM dispositions WHERE kind = 'snooze'").await == ["2"]).await;
+    eventually("both are on the desk", async || {
+        desk(&app, "SELECT count(*) FROM dispositions WHERE kind = 'snooze'").await == ["2"]
+    })
+    .await;
     assert!(olga.page(&path).await.contains("rule snoozed"));
     assert_eq!(status(&app, &referral).await["status"], "open", "a snooze is no ruling on the case");
 }

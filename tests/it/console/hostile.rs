@@ -41,7 +41,17 @@ async fn every_field_of_a_quote_stays_a_text() {
     let open = olga.post(&format!("{path}/open"), &[("field", "all")]).await.header("location").to_owned();
     let page = olga.page(&open).await;
     assert!(page.contains("alert(1)") && page.contains("[U+202E][U+200B]"), "the text is shown as it is: {page}");
-    let hostile = ["/console", "/console/referrals", "/console/explore", "/console/audit", "/console/accounts", "/console/operations", "/console/rules", &path, &open];
+    let hostile = [
+        "/console",
+        "/console/referrals",
+        "/console/explore",
+        "/console/audit",
+        "/console/accounts",
+        "/console/operations",
+        "/console/rules",
+        &path,
+        &open,
+    ];
     for path in hostile {
         let page = olga.page(path).await;
         for raw in ["<script>alert", "<i>t</i>", "\u{202e}", "\u{200b}", "DROP TABLE cases; -- \u{202e}", "'\"; DROP"] {
@@ -54,7 +64,9 @@ async fn every_field_of_a_quote_stays_a_text() {
     let encoded = "%3Cscript%3Ealert(4)%3C/script%3E%27%22--%E2%80%AE";
     for path in [
         format!("/console/referrals?reason={encoded}&tenant={encoded}&who={encoded}&status={encoded}&after={encoded}"),
-        format!("/console/explore?rule={encoded}&tenant={encoded}&quote_id={encoded}&verdict={encoded}&from={encoded}&after={encoded}"),
+        format!(
+            "/console/explore?rule={encoded}&tenant={encoded}&quote_id={encoded}&verdict={encoded}&from={encoded}&after={encoded}"
+        ),
         format!("/console/audit?actor={encoded}&action={encoded}&subject={encoded}&before={encoded}"),
         format!("/console?done={encoded}"),
         format!("{path}?done={encoded}&open={encoded}&proof={encoded}&until={encoded}"),

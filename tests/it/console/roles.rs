@@ -75,7 +75,14 @@ async fn an_account_of_one_tenant_meets_no_other() {
         let page = olga.page(path).await;
         assert!(!page.contains("p2-"), "{path}");
     }
-    for (what, field) in [("rule", ("kind", "cleared")), ("comment", ("comment", "x")), ("claim", ("a", "")), ("assign", ("assignee", "")), ("open", ("field", "all")), ("snooze", ("rule", "picking-24h"))] {
+    for (what, field) in [
+        ("rule", ("kind", "cleared")),
+        ("comment", ("comment", "x")),
+        ("claim", ("a", "")),
+        ("assign", ("assignee", "")),
+        ("open", ("field", "all")),
+        ("snooze", ("rule", "picking-24h")),
+    ] {
         let fields = [field, ("revision", "1"), ("days", "1")];
         assert_eq!(olga.post(&format!("/console/referrals/{theirs}/{what}"), &fields).await.status, 404, "{what}");
     }
