@@ -14,7 +14,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const MAIN_LINES_MAX: usize = 50;
 
 /// Not ours, or made by a build.
-const SKIPPED: &[&str] = &[".git", "target", "data", ".venv"];
+const SKIPPED: &[&str] = &[".git", "target", "data", ".venv", "node_modules"];
 
 /// A folder and the modules of our own that it may name: dependencies point inward.
 const LAYERS: &[(&str, &[&str])] = &[
