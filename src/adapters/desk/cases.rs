@@ -132,14 +132,15 @@ async fn write_quotes(tx: &mut Tx, referred: &[(&str, &DecisionRecord)]) -> Resu
     for (id, record) in referred {
         let decision = &record.decision;
         let position = (decision.position.partition, decision.position.offset);
-        quotes.insert((*id, position), (&*decision.tenant, &*decision.quote_id, record.event_time));
+        quotes.insert((*id, position), *record);
         for attempt in &decision.linked {
             let Ok(time) = instant::parse(&attempt.submitted_at) else { continue };
             linked.insert((*id, &*decision.tenant, &*attempt.quote_id), (time, position.0));
         }
     }
-    let row = |((id, (partition, offset)), (tenant, quote_id, time)): ((&str, (u32, u64)), (&str, &str, EventTime))| {
-        vec![id.into(), partition.into(), offset.into(), tenant.into(), quote_id.into(), time.into()]
+    let row = |((id, (partition, offset)), record): ((&str, (u32, u64)), &DecisionRecord)| {
+        let (tenant, quote_id) = (record.decision.tenant.as_str(), record.decision.quote_id.as_str());
+        vec![id.into(), partition.into(), offset.into(), tenant.into(), quote_id.into(), record.event_time.into()]
     };
     let columns = &[
         ("referral_id", ValueKind::Text),
@@ -222,18 +223,21 @@ fn disposition(ruling: &RulingRecord) -> Vec<Value> {
     ]
 }
 
+/// Kind, rule and end of a ruling.
+type Ruled = (RulingKind, Option<String>, Option<i64>);
+
 /// Brings the figures and the status of cases up to what their quotes and rulings say now.
 pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<(), StoreError> {
     let ids = || Relation { columns: ID, rows: touched.iter().map(|id| vec![id.as_str().into()]).collect() };
     tx.over(FIGURES, &[], ids()).await?;
-    let mut ruled: BTreeMap<String, Vec<(RulingKind, Option<String>, Option<i64>)>> = BTreeMap::new();
+    let mut ruled: BTreeMap<String, Vec<Ruled>> = BTreeMap::new();
     for row in tx.over(RULED, &[], ids()).await? {
         let kind: String = row.get(1)?;
         let kind = RulingKind::parse(&kind)
             .ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: {kind}")))?;
         ruled.entry(row.get(0)?).or_default().push((kind, row.get(2)?, row.get(3)?));
     }
-    let row = |(id, rulings): (String, Vec<(RulingKind, Option<String>, Option<i64>)>)| {
+    let row = |(id, rulings): (String, Vec<Ruled>)| {
         let (status, revision) = projected(rulings.iter().map(|(kind, ..)| *kind));
         let snooze = rulings.into_iter().rev().find(|(kind, ..)| *kind == RulingKind::Snooze);
         let (rule, until) = snooze.map_or((None, None), |(_, rule, until)| (rule, until));

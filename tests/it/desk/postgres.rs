@@ -83,7 +83,7 @@ async fn one_of_two_instances_fills_the_desk_and_the_other_follows_it() {
 async fn months_are_dropped_whole_when_they_are_old() {
     let recorded = recorded(3, 300);
     let options = Server(postgres().to_owned()).database().await;
-    let keeping = Keeping { decisions: 40 * DAY, forms: DAY };
+    let keeping = Keeping { decisions: 30 * DAY, forms: DAY };
     let desk = DeskStore::of_server(options, seal(), keeping).expect("options that can be");
     desk.prepare().await.expect("made");
     project(&desk, whole(&recorded)).await;
