@@ -47,7 +47,7 @@ const ERASE: &str = "INSERT INTO erased (tenant, quote_id, at) SELECT tenant, qu
     ON CONFLICT (tenant, quote_id) DO UPDATE SET at = excluded.at";
 const SHRED: &str = "UPDATE forms SET body = NULL FROM {v} \
     WHERE forms.tenant = v.tenant AND forms.quote_id = v.quote_id AND forms.arrival <= v.at";
-const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
+const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until, d.ruling_id FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
     JOIN dispositions d ON d.referral_id = c.referral_id AND d.tenant = c.tenant \
     ORDER BY d.referral_id, d.log_partition, d.log_offset";
 const STATUS: &str = "UPDATE cases SET status = v.status, revision = v.revision, snoozed_rule = v.snoozed_rule, \
@@ -231,7 +231,12 @@ pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<()
     let ids = || Relation { columns: ID, rows: touched.iter().map(|id| vec![id.as_str().into()]).collect() };
     tx.over(FIGURES, &[], ids()).await?;
     let mut ruled: BTreeMap<String, Vec<Ruled>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for row in tx.over(RULED, &[], ids()).await? {
+        // Sent twice, it counts once: the first time.
+        if !seen.insert(row.get::<String>(4)?) {
+            continue;
+        }
         let kind: String = row.get(1)?;
         let kind = RulingKind::parse(&kind)
             .ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: {kind}")))?;
