@@ -304,6 +304,8 @@ launch_postgres() {
             sleep 0.05
         done
     done
+    # It names a process that is gone, and may not be reaped yet.
+    rm -f "$home/data/postmaster.pid"
     [ "$(id -u)" -ne 0 ] || chown postgres "$home"
     if [ ! -f "$home/data/PG_VERSION" ]; then
         rm -rf "$home/data"

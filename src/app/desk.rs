@@ -146,7 +146,8 @@ pub fn migrate(args: &MigrateArgs) -> Result<ExitCode> {
         writeln!(stdout(), "{} is not there; the service makes it", path.display())?;
         return Ok(ExitCode::FAILURE);
     }
-    runtime.block_on(async { Ok::<_, anyhow::Error>(open(&config).await?.close().await) })?;
+    let desk = runtime.block_on(open(&config))?;
+    runtime.block_on(desk.close());
     writeln!(stdout(), "{} has the tables of this version", path.display())?;
     Ok(ExitCode::SUCCESS)
 }

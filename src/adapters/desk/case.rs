@@ -1,6 +1,6 @@
 //! One case with everything that an underwriter has to see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::db::Db;
 use super::queue::{COLUMNS, FROM, row, status};
@@ -94,7 +94,11 @@ async fn quotes(desk: &DeskStore, referral_id: &str, tenant: &str) -> Result<Vec
 
 async fn dispositions(db: &Db, referral_id: &str) -> Result<Vec<Disposition>, StoreError> {
     let rows = db.all(DISPOSITIONS, vec![referral_id.into()]).await?;
-    rows.iter().map(disposition).collect()
+    let mut seen = BTreeSet::new();
+    let mut ruled = rows.iter().map(disposition).collect::<Result<Vec<_>, _>>()?;
+    // Sent twice, it counts once: the first time.
+    ruled.retain(|disposition| seen.insert(disposition.ruling_id.clone()));
+    Ok(ruled)
 }
 
 fn disposition(row: &Row) -> Result<Disposition, StoreError> {

@@ -47,7 +47,7 @@ const ERASE: &str = "INSERT INTO erased (tenant, quote_id, at) SELECT tenant, qu
     ON CONFLICT (tenant, quote_id) DO UPDATE SET at = excluded.at";
 const SHRED: &str = "UPDATE forms SET body = NULL FROM {v} \
     WHERE forms.tenant = v.tenant AND forms.quote_id = v.quote_id AND forms.arrival <= v.at";
-const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
+const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until, d.ruling_id FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
     JOIN dispositions d ON d.referral_id = c.referral_id AND d.tenant = c.tenant \
     ORDER BY d.referral_id, d.log_partition, d.log_offset";
 const STATUS: &str = "UPDATE cases SET status = v.status, revision = v.revision, snoozed_rule = v.snoozed_rule, \
@@ -137,14 +137,15 @@ async fn write_quotes(tx: &mut Tx, referred: &[(&str, &DecisionRecord)]) -> Resu
     for (id, record) in referred {
         let decision = &record.decision;
         let position = (decision.position.partition, decision.position.offset);
-        quotes.insert((*id, position), (&*decision.tenant, &*decision.quote_id, record.event_time));
+        quotes.insert((*id, position), *record);
         for attempt in &decision.linked {
             let Ok(time) = instant::parse(&attempt.submitted_at) else { continue };
             linked.insert((*id, &*decision.tenant, &*attempt.quote_id), (time, position.0));
         }
     }
-    let row = |((id, (partition, offset)), (tenant, quote_id, time)): ((&str, (u32, u64)), (&str, &str, EventTime))| {
-        vec![id.into(), partition.into(), offset.into(), tenant.into(), quote_id.into(), time.into()]
+    let row = |((id, (partition, offset)), record): ((&str, (u32, u64)), &DecisionRecord)| {
+        let (tenant, quote_id) = (record.decision.tenant.as_str(), record.decision.quote_id.as_str());
+        vec![id.into(), partition.into(), offset.into(), tenant.into(), quote_id.into(), record.event_time.into()]
     };
     let columns = &[
         ("referral_id", ValueKind::Text),
@@ -227,18 +228,26 @@ fn disposition(ruling: &RulingRecord) -> Vec<Value> {
     ]
 }
 
+/// Kind, rule and end of a ruling.
+type Ruled = (RulingKind, Option<String>, Option<i64>);
+
 /// Brings the figures and the status of cases up to what their quotes and rulings say now.
 pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<(), StoreError> {
     let ids = || Relation { columns: ID, rows: touched.iter().map(|id| vec![id.as_str().into()]).collect() };
     tx.over(FIGURES, &[], ids()).await?;
-    let mut ruled: BTreeMap<String, Vec<(RulingKind, Option<String>, Option<i64>)>> = BTreeMap::new();
+    let mut ruled: BTreeMap<String, Vec<Ruled>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for row in tx.over(RULED, &[], ids()).await? {
+        // Sent twice, it counts once: the first time.
+        if !seen.insert(row.get::<String>(4)?) {
+            continue;
+        }
         let kind: String = row.get(1)?;
         let kind = RulingKind::parse(&kind)
             .ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: {kind}")))?;
         ruled.entry(row.get(0)?).or_default().push((kind, row.get(2)?, row.get(3)?));
     }
-    let row = |(id, rulings): (String, Vec<(RulingKind, Option<String>, Option<i64>)>)| {
+    let row = |(id, rulings): (String, Vec<Ruled>)| {
         let (status, revision) = projected(rulings.iter().map(|(kind, ..)| *kind));
         let snooze = rulings.into_iter().rev().find(|(kind, ..)| *kind == RulingKind::Snooze);
         let (rule, until) = snooze.map_or((None, None), |(_, rule, until)| (rule, until));

@@ -9,7 +9,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{Quiet, RawRecord, range};
-use super::control::is_ruling;
+use super::control::ruling_of;
 use super::error::{KafkaError, lasting};
 use super::read::{BINDING, TUNING};
 use super::settings::{KafkaConfig, Topic};
@@ -140,11 +140,11 @@ fn take(part: Part, record: &RawRecord<'_>, page: &mut Page) {
             let source = if record.has_header(headers::TOKEN) { Source::Http } else { Source::Stream };
             page.forms.extend(Form::read(partition, offset, arrival, source, tenant, value.to_vec()));
         }
-        Part::Control if is_ruling(value) => match RulingRecord::read(partition, offset, arrival, value) {
-            Ok(ruling) => page.rulings.push(ruling),
-            Err(error) => tracing::warn!(offset, error, "a ruling that the desk cannot read is passed by"),
+        Part::Control => match ruling_of(value).map(|body| RulingRecord::read(partition, offset, arrival, &body)) {
+            Some(Ok(ruling)) => page.rulings.push(ruling),
+            Some(Err(error)) => tracing::warn!(offset, error, "a ruling that the desk cannot read is passed by"),
+            None => {}
         },
-        Part::Control => {}
     }
 }
 

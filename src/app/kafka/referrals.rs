@@ -51,7 +51,7 @@ impl Announcer {
     fn tell_all(&self, stopped: &Receiver<()>) -> Result<(), String> {
         let text = |error: DeskError| error.to_string();
         loop {
-            let waiting = self.runtime.block_on(self.desk.unpublished(AT_ONCE)).map_err(text)?;
+            let waiting = self.runtime.block_on(async { self.desk.unpublished(AT_ONCE).await }).map_err(text)?;
             if waiting.is_empty() {
                 return Ok(());
             }
@@ -63,7 +63,8 @@ impl Announcer {
                 let key = Some(referral.referral_id.clone().into_bytes());
                 let record = Outgoing { topic: Topic::Referrals, partition: None, key, value: Some(value), headers: Vec::new() };
                 self.producer.send_and_wait(&record, PATIENCE).map_err(|error| error.to_string())?;
-                self.runtime.block_on(self.desk.published(&referral.referral_id, referral.revision)).map_err(text)?;
+                let published = async { self.desk.published(&referral.referral_id, referral.revision).await };
+                self.runtime.block_on(published).map_err(text)?;
             }
         }
     }

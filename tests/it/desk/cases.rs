@@ -94,6 +94,14 @@ pub async fn a_ruling_is_reserved_once(databases: &impl Databases, recorded: &Re
     let case = desk.case(&id, None).await.expect("reads");
     assert_eq!(case.dispositions.len(), 1);
     assert_eq!((case.dispositions[0].by.as_deref(), &*case.dispositions[0].quote_ids), (Some("anna"), &["q".to_owned()][..]));
+    // Reopened; and the first one again, under the id that it had.
+    let mut again = ruling(10_002, &id, RulingKind::Cleared, &["q"]);
+    again.ruling_id = "r-10000".to_owned();
+    let rulings = vec![ruling(10_001, &id, RulingKind::Reopened, &[]), again];
+    project(&store, Page { rulings, moves: vec![moved(Part::Control, 1, 3)], ..Page::default() }).await;
+    let referral = desk.referral(&id, None).await.expect("reads");
+    assert_eq!((referral.status.as_str(), referral.revision), ("open", 3));
+    assert_eq!(desk.case(&id, None).await.expect("reads").dispositions.len(), 2);
     let missing = desk.reserve("R-none", 1, RulingKind::Cleared, "anna").await;
     assert!(matches!(missing, Err(DeskError::NoCase(_))), "{missing:?}");
 }

@@ -57,8 +57,9 @@ async fn survives(kills: usize) {
     let config = format!("[time]\narrival = 'event'\n[desk]\nurl = '{database}'\n");
     let mut dir = Arc::new(TempDir::new().expect("a temporary folder"));
     let mut random = Lcg(kills as u64);
-    let quotes = history(11, QUOTES * kills);
-    for part in quotes.chunks(QUOTES) {
+    let quotes = history(11, QUOTES * kills + 50);
+    let (doomed, last) = quotes.split_at(QUOTES * kills);
+    for part in doomed.chunks(QUOTES) {
         let app = TestApp::start_in(dir, &config).await;
         let answered = AtomicUsize::new(0);
         let database_dies = 1 + random.below(QUOTES as u64 / 2) as usize;
@@ -82,7 +83,7 @@ async fn survives(kills: usize) {
         server.restart();
     }
     let app = TestApp::start_in(dir.clone(), &config).await;
-    send(&app, &history(12, 50), &AtomicUsize::new(0)).await;
+    send(&app, last, &AtomicUsize::new(0)).await;
     let ends = of_the_log(dir.path(), OF_THE_LOG[0]).await;
     eventually("the desk has the whole log", async || of_the_desk(&database, OF_THE_DESK[0]).await == ends).await;
     for (log, desk) in OF_THE_LOG.into_iter().zip(OF_THE_DESK).skip(1) {

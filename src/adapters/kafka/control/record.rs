@@ -57,13 +57,15 @@ impl ControlRecord {
     }
 }
 
-/// Whether a value is a ruling, which the desk reads itself.
-pub(in crate::adapters::kafka) fn is_ruling(value: &[u8]) -> bool {
+/// The ruling that a value carries, which the desk reads itself.
+pub(in crate::adapters::kafka) fn ruling_of(value: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
-    struct Typed {
+    struct Carrier {
         r#type: String,
+        ruling: serde_json::Value,
     }
-    serde_json::from_slice::<Typed>(value).is_ok_and(|typed| typed.r#type == "ruling")
+    let carrier = serde_json::from_slice::<Carrier>(value).ok().filter(|carrier| carrier.r#type == "ruling")?;
+    Some(carrier.ruling.to_string().into_bytes())
 }
 
 #[cfg(test)]
