@@ -71,4 +71,11 @@ fn a_cleared_case_outlives_the_instance_and_redis() {
     let last: Value = serde_json::from_str(replayed.lines().last().expect("a decision")).expect("JSON");
     assert_eq!((&last["quote_id"], &last["suspicious_attempts"]), (&json!("snoozed"), &json!(3)), "q-1 is gone: {last}");
     assert!(!last["reasons"].to_string().contains("picking-24h"), "{last}");
+
+    let topic = cluster.kafka.topics.quotes.as_str();
+    cluster.command("backtest", &["--topic", topic, "--set", "picking-24h.n=2", "--json", "figures.json"]);
+    let figures: Value = serde_json::from_slice(&cluster.read("figures.json")).expect("JSON");
+    let is_referred = |line: &&str| line.contains("\"revision\":1,") && line.contains("\"answer\":\"refer\"");
+    let referred = replayed.lines().filter(is_referred).count() as u64;
+    assert_eq!(figures["baseline"]["told"]["refer"].as_u64(), Some(referred), "a backtest of the topic knows the rulings");
 }
