@@ -17,38 +17,39 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## Install what a bare Debian machine lacks for all commands below
-	@scripts/setup.sh compiler librdkafka python kafka redis kcat deny shellcheck
+	@scripts/setup.sh compiler librdkafka python kafka redis postgres kcat deny shellcheck browser
 
 run: ## Build, start the service, show a planted tweaker being referred, serve until Ctrl-C (ARGS=--once: end after the demo)
 	@scripts/setup.sh compiler
 	@scripts/run.sh $(ARGS)
 
-test: ## Every test, with a real Kafka and Redis started for it, then schemathesis against a running service
-	@scripts/setup.sh compiler librdkafka python kafka redis
+test: ## Every test, with a real Kafka, Redis and PostgreSQL started for it, then schemathesis and a browser against a running service
+	@scripts/setup.sh compiler librdkafka python kafka redis postgres browser
 	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka
 	scripts/schemathesis.sh
+	scripts/browser.sh
 
 test-embedded: ## The tests of the build without Kafka and Redis: no server, no Java, no C++
 	@scripts/setup.sh compiler
 	cargo test --workspace --locked --no-default-features
 
-test-faults: ## Every fault of the service, Kafka, Redis, links and clocks, with five seeds, and a table of them (about 30 minutes)
-	@scripts/setup.sh compiler librdkafka kafka redis
+test-faults: ## Every fault of the service, Kafka, Redis, PostgreSQL, links and clocks, with five seeds, and a table of them (about 30 minutes)
+	@scripts/setup.sh compiler librdkafka kafka redis postgres
 	@mkdir -p target && printf '%-58s %-10s %7s %10s %7s %5s %s\n' fault seeds fired decisions copies secs result > target/faults.txt
 	FAULT_TABLE=$(CURDIR)/target/faults.txt FAULT_SEEDS="$(FAULT_SEEDS)" scripts/services.sh run --secure -- \
 		cargo test --locked --test it -- faults:: --skip redis_faults:: --include-ignored --test-threads 1 || failed=$$?; \
 	cat target/faults.txt; exit $${failed:-0}
 
-services: ## Start a real Kafka and Redis on free ports, for `. target/services/env` and cargo test, or to try things
-	@scripts/setup.sh kafka redis
+services: ## Start a real Kafka, Redis and PostgreSQL on free ports, for `. target/services/env` and cargo test, or to try things
+	@scripts/setup.sh kafka redis postgres
 	@scripts/services.sh start --secure
 
 services-stop: ## Stop them
 	@scripts/services.sh stop
 
-test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted; 1,000 rule books under load
-	@scripts/setup.sh compiler librdkafka
-	cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
+test-volume: ## The floods at full size, in a release build: 100,000 near-identical quotes, a million keys, memory asserted; 1,000 rule books under load; a desk of a million decisions
+	@scripts/setup.sh compiler librdkafka postgres
+	scripts/services.sh run --only postgres -- cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 volume::
 
 bench: ## Every target with its floor: detection, replay, backtest, engine, HTTP, restart (about 20 minutes; QUICK=1 for a look)
 	@scripts/setup.sh compiler librdkafka curl python

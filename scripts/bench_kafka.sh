@@ -14,7 +14,7 @@ if [ -z "${BENCH_SERVERS:-}" ]; then
   export BENCH_SERVERS=$target QUOTEGUARD_KAFKA_JVM="-Xms512m -Xmx1g"
   # Whatever servers are there already: these are our own.
   unset QUOTEGUARD_TEST_KAFKA QUOTEGUARD_TEST_REDIS
-  exec scripts/services.sh run "$target/services-bench" -- scripts/bench_kafka.sh
+  exec scripts/services.sh run --only kafka,redis "$target/services-bench" -- scripts/bench_kafka.sh
 fi
 
 backlog=300000 secs=60 pairs=3

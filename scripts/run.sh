@@ -23,6 +23,8 @@ cargo build --quiet --release --locked --workspace --bins --no-default-features
 binaries=${CARGO_TARGET_DIR:-target}/release
 
 mkdir -p data
+# The first account's password, where only the owner of the folder reads it.
+export QUOTEGUARD__CONSOLE__FIRST_PASSWORD_FILE=data/console-password
 log=data/quoteguard.log
 trap 'stop_service || true' EXIT
 trap 'exit 130' INT TERM HUP
@@ -39,6 +41,15 @@ status=0
 "$binaries/loadtest" demo --url "http://$SERVICE_ADDRESS" || status=$?
 if [ -n "$once" ]; then
     exit "$status"
+fi
+echo
+echo "The underwriter's console, with the referrals above:"
+echo
+echo "  http://$SERVICE_ADDRESS/console"
+if [ -f data/console-password ]; then
+    echo "  name admin, password $(cat data/console-password) until you change it at the first log-in"
+else
+    echo "  name admin, with the password that you have chosen"
 fi
 echo
 echo "Serving on http://$SERVICE_ADDRESS, data in ./data, log in $log. Ctrl-C stops it; nothing is forgotten."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real servers without containers: Kafka (KRaft, one broker) and Redis on free ports of this machine.
+# Real servers without containers: Kafka (KRaft, one broker), Redis and PostgreSQL on free ports of this machine.
 #   start [OPTION]... [DIR]               start what does not run yet, wait until it answers, write DIR/env
 #   stop [DIR]                            stop what was started there, by process id
 #   status [DIR]                          what runs and answers; fails where something does not
@@ -7,12 +7,14 @@
 #   run [OPTION]... [DIR] -- COMMAND...   start in an emptied DIR, run COMMAND with that environment, stop
 #   jars                                  the folder of Kafka's jars, fetched when missing
 # Options:
-#   --only kafka|redis      one of the two
-#   --secure                further ports: SASL_SSL for Kafka, TLS and a user with few rights for Redis
+#   --only NAMES            some of kafka,redis,postgres, with commas
+#   --secure                further ports: SASL_SSL for Kafka, TLS and a user with few rights for Redis; TLS for PostgreSQL
 #   --kafka KEY=VALUE       a further line of server.properties; it beats the ones below
 #   --redis 'KEY VALUE'     a further line of redis.conf, likewise
+#   --postgres 'KEY=VALUE'  a further line of postgresql.conf, likewise
 # DIR is target/services, of `run` target/services-run; a second start there finds its data and ports again.
-# Where QUOTEGUARD_TEST_KAFKA or QUOTEGUARD_TEST_REDIS is set, that server is asked to answer, and none is started in its place.
+# Where QUOTEGUARD_TEST_KAFKA, QUOTEGUARD_TEST_REDIS or QUOTEGUARD_TEST_POSTGRES is set, that server is asked to answer, and none is
+# started in its place.
 # QUOTEGUARD_KAFKA_JVM replaces the broker's JVM flags, which are for a fast start and little memory.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -79,11 +81,11 @@ await() {
     done
 }
 
-# HOME SECONDS -> SIGTERM, and SIGKILL after so many seconds.
+# HOME SECONDS [SIGNAL] -> the signal, else SIGTERM, and SIGKILL after so many seconds.
 end() {
     local pid deadline=$((SECONDS + $2))
     pid=$(running "$1") || { rm -f "$1/pid"; return 0; }
-    kill -TERM "$pid" 2>/dev/null || true
+    kill "-${3:-TERM}" "$pid" 2>/dev/null || true
     kill -CONT "$pid" 2>/dev/null || true
     while running "$1" >/dev/null; do
         if [ "$SECONDS" -ge "$deadline" ]; then
@@ -273,6 +275,96 @@ answers_redis() {
     read -r port _ <"$1/ports" && redis_answers "redis://127.0.0.1:$port"
 }
 
+# --- PostgreSQL
+
+# The server refuses to be root: then it is user postgres, who may pass the folders of root.
+as_postgres=()
+if [ "$(id -u)" -eq 0 ]; then
+    as_postgres=(setpriv --reuid=postgres --regid=postgres --init-groups --inh-caps=+dac_override --ambient-caps=+dac_override)
+fi
+
+# Debian keeps the server's programs out of the path.
+postgres_programs() {
+    local newest
+    newest=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+    if [ -x "$newest/initdb" ]; then
+        echo "$newest"
+    else
+        dirname "$(command -v initdb)"
+    fi
+}
+
+launch_postgres() {
+    local home=$1 programs port process
+    programs=$(postgres_programs)
+    read -r port <"$home/ports"
+    # What a killed server has left behind ends by itself, and until then keeps the next one out.
+    for process in /proc/[0-9]*; do
+        while [ "$(readlink "$process/cwd" 2>/dev/null)" = "$home/data" ]; do
+            sleep 0.05
+        done
+    done
+    # It names a process that is gone, and may not be reaped yet.
+    rm -f "$home/data/postmaster.pid"
+    [ "$(id -u)" -ne 0 ] || chown postgres "$home"
+    if [ ! -f "$home/data/PG_VERSION" ]; then
+        rm -rf "$home/data"
+        if ! "${as_postgres[@]}" "$programs/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
+            >"$home/log" 2>&1; then
+            cat "$home/log" >&2
+            fail "PostgreSQL's data directory was not made"
+        fi
+    fi
+    postgres_hba >"$home/hba.conf"
+    postgres_conf "$home" "$port" >"$home/postgresql.conf"
+    launch "$home" "${as_postgres[@]}" "$programs/postgres" -D "$home/data" \
+        -c "config_file=$home/postgresql.conf" -c "hba_file=$home/hba.conf"
+}
+
+postgres_hba() {
+    cat <<EOF
+host all postgres 127.0.0.1/32 trust
+hostssl all $SECURE_USER 127.0.0.1/32 scram-sha-256
+EOF
+}
+
+# HOME PORT
+postgres_conf() {
+    cat <<EOF
+listen_addresses = '127.0.0.1'
+port = $2
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 64MB
+EOF
+    if [ -n "$is_secure" ]; then
+        cp "$dir/secure/server.key" "$dir/secure/server.crt" "$1/"
+        [ "$(id -u)" -ne 0 ] || chown postgres "$1/server.key" "$1/server.crt"
+        printf '%s\n' "ssl = on" "ssl_key_file = '$1/server.key'" "ssl_cert_file = '$1/server.crt'"
+    fi
+    printf '%s\n' "${postgres_lines[@]}"
+}
+
+# URL: it takes statements.
+postgres_answers() {
+    [ "$(PGCONNECT_TIMEOUT=5 psql -XAtq "$1" -c 'SELECT 1' 2>/dev/null)" = 1 ]
+}
+
+answers_postgres() {
+    local port
+    read -r port <"$1/ports" && postgres_answers "postgres://postgres@127.0.0.1:$port/postgres"
+}
+
+# Who comes in by TLS only, with the password of the other servers.
+secure_postgres() {
+    local port
+    read -r port <"$dir/postgres/ports"
+    psql -XAtq "postgres://postgres@127.0.0.1:$port/postgres" -v "password=$(cat "$dir/secure/password")" >/dev/null <<EOF
+SELECT 'CREATE ROLE $SECURE_USER LOGIN CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$SECURE_USER') \gexec
+ALTER ROLE $SECURE_USER PASSWORD :'password';
+EOF
+}
+
 # --- certificates
 
 # A CA of our own, one certificate for both servers, a random password.
@@ -296,7 +388,7 @@ make_secrets() {
 # --- commands
 
 wants() {
-    [ -z "$only" ] || [ "$only" = "$1" ]
+    [ -z "$only" ] || [[ ",$only," == *",$1,"* ]]
 }
 
 start() {
@@ -320,6 +412,14 @@ start() {
             bring_up redis 2
         fi
     fi
+    if wants postgres; then
+        if [ -n "${QUOTEGUARD_TEST_POSTGRES:-}" ]; then
+            postgres_answers "$QUOTEGUARD_TEST_POSTGRES" || fail "no PostgreSQL answers at QUOTEGUARD_TEST_POSTGRES"
+        else
+            bring_up postgres 1
+            [ -z "$is_secure" ] || secure_postgres
+        fi
+    fi
     write_env >"$dir/env.new"
     mv "$dir/env.new" "$dir/env"
     exec 9>&-
@@ -341,6 +441,13 @@ write_env() {
         echo "export QUOTEGUARD_TEST_REDIS=redis://127.0.0.1:$port"
         [ -z "$is_secure" ] || echo "export QUOTEGUARD_TEST_REDIS_SECURE=rediss://127.0.0.1:$secure"
     fi
+    if wants postgres && [ -n "${QUOTEGUARD_TEST_POSTGRES:-}" ]; then
+        echo "export QUOTEGUARD_TEST_POSTGRES='$QUOTEGUARD_TEST_POSTGRES'"
+    elif wants postgres; then
+        read -r port <"$dir/postgres/ports"
+        echo "export QUOTEGUARD_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres"
+        [ -z "$is_secure" ] || echo "export QUOTEGUARD_TEST_POSTGRES_SECURE=postgres://$SECURE_USER@127.0.0.1:$port/postgres"
+    fi
     if [ -n "$is_secure" ]; then
         echo "export QUOTEGUARD_TEST_CA='$dir/secure/ca.pem'"
         echo "export QUOTEGUARD_TEST_USER=$SECURE_USER"
@@ -351,12 +458,14 @@ write_env() {
 stop() {
     end "$dir/redis" 10
     end "$dir/kafka" 20
+    # Without waiting for those who are connected.
+    end "$dir/postgres" 10 INT
     rm -f "$dir/env"
 }
 
 status() {
     local name status=0
-    for name in kafka redis; do
+    for name in kafka redis postgres; do
         if ! running "$dir/$name" >/dev/null; then
             echo "$name: not running"
             status=1
@@ -393,13 +502,14 @@ usage() {
 command=${1:-}
 [ "$#" -gt 0 ] && shift
 only="" is_secure="" dir=""
-kafka_lines=() redis_lines=()
+kafka_lines=() redis_lines=() postgres_lines=()
 while [ "$#" -gt 0 ]; do
     case "$1" in
-        --only) only=${2:?--only needs kafka or redis}; shift ;;
+        --only) only=${2:?--only needs kafka, redis or postgres, with commas}; shift ;;
         --secure) is_secure=yes ;;
         --kafka) kafka_lines+=("${2:?--kafka needs KEY=VALUE}"); shift ;;
         --redis) redis_lines+=("${2:?--redis needs KEY VALUE}"); shift ;;
+        --postgres) postgres_lines+=("${2:?--postgres needs KEY=VALUE}"); shift ;;
         --) shift; break ;;
         -*) usage ;;
         *) [ -z "$dir" ] || usage; dir=$1 ;;

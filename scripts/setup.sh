@@ -78,6 +78,12 @@ need_redis() {
     fi
 }
 
+need_postgres() {
+    if ! has psql || { ! has initdb && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }; then
+        install_packages postgresql postgresql-client
+    fi
+}
+
 # A Kafka reader that is not ours.
 need_kcat() {
     has kcat || install_packages kcat
@@ -97,6 +103,21 @@ need_python() {
 need_curl() {
     if ! has curl; then
         install_packages curl ca-certificates
+    fi
+}
+
+# A browser for the console's suite, a font worth looking at, and what drives it.
+need_browser() {
+    local missing=()
+    has chromium || missing+=(chromium)
+    has node || missing+=(nodejs)
+    has npm || missing+=(npm)
+    [ -d /usr/share/fonts/opentype/inter ] || missing+=(fonts-inter)
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+    if [ ! -d tests/browser/node_modules/playwright-core ]; then
+        npm --prefix tests/browser ci --silent --no-audit --no-fund
     fi
 }
 

@@ -1,7 +1,10 @@
 //! The composition root: it decides who talks to whom.
 
 mod backtest;
+mod cli;
 mod commands;
+mod console;
+mod desk;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod keys;
@@ -12,9 +15,12 @@ mod rules_breaker;
 mod rules_folder;
 mod rules_remote;
 mod service;
+mod webhooks;
 
 pub use backtest::{BacktestArgs, backtest};
+pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
+pub use desk::{AuditCommand, MigrateArgs, audit, migrate};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use keys::{KeysCommand, keys};

@@ -1,15 +1,22 @@
 //! One typed configuration: defaults < file < environment (`QUOTEGUARD__HTTP__LISTEN`) < flags. Bad values and unknown keys
 //! are refused with the offending key.
 
+mod console;
+mod desk;
 mod kafka;
 mod privacy;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use console::Console;
+pub use desk::Desk;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 pub use privacy::Privacy;
+
+pub use webhooks::Webhook;
 
 use figment::Figment;
 use figment::error::Kind;
@@ -41,6 +48,9 @@ pub struct Config {
     pub kafka: Kafka,
     pub redis: Redis,
     pub privacy: Privacy,
+    pub desk: Desk,
+    pub console: Console,
+    pub webhooks: Vec<Webhook>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -401,6 +411,9 @@ impl Config {
         }
         self.kafka.check()?;
         self.privacy.check()?;
+        self.desk.check()?;
+        self.console.check()?;
+        webhooks::check(&self.webhooks)?;
         if self.redis.url.contains('@') {
             return Err(wrong(
                 "redis.url",
@@ -590,6 +603,18 @@ mod tests {
             ),
             ("[privacy]\nkey_file = 'k'\nkey_command = ['kms']", "privacy.key_command: give at most one"),
             ("[privacy]\nkey_command = []", "privacy.key_command: names no program"),
+            ("[desk]\nurl = 'mysql://h/d'", "desk.url: must be postgres://"),
+            ("[desk]\nurl = 'postgres://u:p@h/d'", "desk.url: must hold no password"),
+            ("[desk]\nurl = 'postgres://u@h/d?password=p'", "desk.url: must hold no password"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'ftp://h'\nsecret = '0123456789abcdef'", "webhooks.0.url: must be https://"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'https://u:p@h/'\nsecret = '0123456789abcdef'", "webhooks.0.url: must be https://"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'https://h/'", "webhooks.0.secret: give exactly one"),
+            ("[[webhooks]]\nname = 'a'\nurl = 'https://h/'\nsecret = 'short'", "webhooks: a: the secret must have"),
+            ("[[webhooks]]\nname = 'a b'\nurl = 'https://h/'\nsecret = '0123456789abcdef'", "webhooks.0.name: must be"),
+            ("[console]\nutc_offset = 'MSK'", "console.utc_offset: must be like +03:00"),
+            ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
+            ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
+            ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);

@@ -6,6 +6,7 @@ pub mod adapters;
 pub mod app;
 pub mod backtest;
 pub mod config;
+pub mod console;
 pub mod contract;
 pub mod engine;
 pub mod fault;

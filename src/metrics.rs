@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::engine::decision::{Decision, RuleBookRef, Verdict};
@@ -65,8 +67,22 @@ pub struct Metrics {
     lag_seconds: GaugeVec,
     partition_up: IntGaugeVec,
     degraded: IntCounterVec,
+    desk_records: IntCounter,
+    desk_seconds: HistogramVec,
+    desk_lag_records: IntGauge,
+    webhooks: IntCounterVec,
+    desk_lag_seconds: Gauge,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
+}
+
+/// One series. Of a histogram `value` is the sum and `count` the number of what was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
+    pub count: u64,
 }
 
 /// Of one partition, as last told.
@@ -131,6 +147,11 @@ impl Metrics {
             lag_seconds: gauges(&r, "kafka_consumer_lag_seconds", "Age of the last record while others wait.", &["partition"])?,
             partition_up: int_gauges(&r, "partition_up", "1 decided here, 0 stopped by an error.", &["partition"])?,
             degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
+            desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
+            desk_seconds: seconds(&r, "desk_projection_seconds", "One transaction of the desk's sink.", &[])?,
+            desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
+            webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
+            desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
             partitions: Mutex::default(),
             registry: r,
         })
@@ -142,6 +163,52 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+
+    /// Every series as a number, for pages that show some of them.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.show_partitions();
+        let families = self.registry.gather();
+        let of = |family: &MetricFamily| {
+            let name = family.name().to_owned();
+            let sample = |metric: &Metric| {
+                let labels = metric.get_label().iter().map(|label| (label.name().to_owned(), label.value().to_owned())).collect();
+                let (value, count) = match family.get_field_type() {
+                    MetricType::COUNTER => (metric.get_counter().get_value(), 0),
+                    MetricType::GAUGE => (metric.get_gauge().get_value(), 0),
+                    _ => (metric.get_histogram().get_sample_sum(), metric.get_histogram().get_sample_count()),
+                };
+                Sample { name: name.clone(), labels, value, count }
+            };
+            family.get_metric().iter().map(sample).collect::<Vec<_>>()
+        };
+        families.iter().flat_map(of).collect()
+    }
+
+    /// Seconds within which this share of the checks was answered since the start, between the bounds of its bucket; `None` before
+    /// the first.
+    pub fn check_quantile(&self, share: f64) -> Option<f64> {
+        let mut below: BTreeMap<usize, (f64, u64)> = BTreeMap::new();
+        let mut total = 0;
+        for metric in self.check_seconds.collect().iter().flat_map(|family| family.get_metric()) {
+            let histogram = metric.get_histogram();
+            total += histogram.get_sample_count();
+            for (i, bucket) in histogram.get_bucket().iter().enumerate() {
+                let entry = below.entry(i).or_insert((bucket.upper_bound(), 0));
+                entry.1 += bucket.cumulative_count();
+            }
+        }
+        let wanted = share * total as f64;
+        let mut last = (0.0, 0);
+        for (bound, count) in below.into_values() {
+            if count as f64 >= wanted && count > 0 {
+                let within = (wanted - last.1 as f64) / (count - last.1).max(1) as f64;
+                return Some(last.0 + (bound - last.0) * within.clamp(0.0, 1.0));
+            }
+            last = (bound, count);
+        }
+        // Beyond the last bound nothing is known but that.
+        (total > 0).then_some(last.0)
     }
 
     pub fn http_request(&self, method: &str, route: &str, code: u16) {
@@ -289,6 +356,27 @@ impl Metrics {
         }
     }
 
+    /// A message was `taken`, has `failed`, or was `given_up`.
+    pub fn webhook(&self, webhook: &str, outcome: &str) {
+        self.webhooks.with_label_values(&[webhook, outcome]).inc();
+    }
+
+    /// Whether the desk's store answers.
+    pub fn desk_up(&self, is_up: bool) {
+        self.store_up("desk", is_up);
+    }
+
+    pub fn desk_projected(&self, records: usize, took: Duration) {
+        self.desk_records.inc_by(records as u64);
+        self.desk_seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
+    /// `records` wait; the newest that is there needed so many microseconds since its arrival.
+    pub fn desk_lag(&self, records: u64, micros: i64) {
+        self.desk_lag_records.set(records.cast_signed());
+        self.desk_lag_seconds.set(micros.max(0) as f64 / SECOND as f64);
+    }
+
     fn store_up(&self, store: &str, is_up: bool) {
         self.store_up.with_label_values(&[store]).set(i64::from(is_up));
     }
@@ -387,6 +475,12 @@ fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<Int
 
 fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     let gauge = IntGauge::new(name, help)?;
+    r.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn float_gauge(r: &Registry, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+    let gauge = Gauge::new(name, help)?;
     r.register(Box::new(gauge.clone()))?;
     Ok(gauge)
 }

@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
+/// First byte of what [`Vault::wrap`] has sealed, and the bytes of the key that follow.
+const WRAPPED: u8 = 1;
+const WRAPPED_KEY: usize = 4;
 /// Keys of one file: a rotation a month for years. Beyond: refused, for the oldest can be taken out after a reseal.
 const KEYS_MAX: usize = 64;
 
@@ -37,10 +40,8 @@ pub enum Place<'a> {
     Reject(u64),
     /// A segment of a checkpoint: from, to.
     Segment(u64, u64),
-    /// A form on the desk: partition, offset.
-    Form(u32, u64),
-    /// A text of the desk, by what it is.
-    Text(&'a str),
+    /// A column of another store, by name.
+    Column(&'a str),
 }
 
 impl Place<'_> {
@@ -51,8 +52,7 @@ impl Place<'_> {
             Place::Log(offset) => two(0, offset, 0),
             Place::Reject(offset) => two(1, offset, 0),
             Place::Segment(from, to) => two(2, from, to),
-            Place::Form(partition, offset) => two(3, u64::from(partition), offset),
-            Place::Text(name) => [&[4][..], name.as_bytes()].concat(),
+            Place::Column(name) => [&[3][..], name.as_bytes()].concat(),
         }
     }
 }
@@ -171,6 +171,30 @@ impl Vault {
         Ok(Sealed { key: Some(*id), bytes })
     }
 
+    /// [`Vault::seal`] for a column that tells by itself: what is sealed begins with a byte that no JSON begins with, and its key.
+    ///
+    /// # Errors
+    /// Those of [`Vault::seal`].
+    pub fn wrap(&self, place: Place, json: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let Sealed { key, bytes } = self.seal(place, json)?;
+        let Some(key) = key else { return Ok(bytes) };
+        let mut wrapped = Vec::with_capacity(1 + WRAPPED_KEY + bytes.len());
+        wrapped.push(WRAPPED);
+        wrapped.extend_from_slice(&key.0.to_le_bytes());
+        wrapped.extend_from_slice(&bytes);
+        Ok(wrapped)
+    }
+
+    /// What was wrapped.
+    ///
+    /// # Errors
+    /// Those of [`Vault::open`].
+    pub fn unwrap(&self, place: Place, wrapped: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let Some((WRAPPED, rest)) = wrapped.split_first().map(|(first, rest)| (*first, rest)) else { return Ok(wrapped.to_vec()) };
+        let (key, bytes) = rest.split_first_chunk::<WRAPPED_KEY>().ok_or(VaultError::Damaged(KeyId(0)))?;
+        self.open(place, Sealed { key: Some(KeyId(u32::from_le_bytes(*key))), bytes: bytes.to_vec() })
+    }
+
     /// The bytes that were sealed.
     ///
     /// # Errors
@@ -234,7 +258,7 @@ mod tests {
         let rotated = vault(&[&new, &old]);
         assert_eq!(rotated.open(Place::Log(7), sealed.clone()).expect("opens"), b"a form");
         assert_ne!(rotated.key(), before.key());
-        for other in [Place::Log(8), Place::Reject(7), Place::Segment(7, 0), Place::Form(7, 0), Place::Text("7")] {
+        for other in [Place::Log(8), Place::Reject(7), Place::Segment(7, 0), Place::Column("7")] {
             assert!(matches!(rotated.open(other, sealed.clone()), Err(VaultError::Damaged(_))), "{other:?}");
         }
         assert!(matches!(vault(&[&new]).open(Place::Log(7), sealed.clone()), Err(VaultError::NoKey(_))));
@@ -254,6 +278,20 @@ mod tests {
         assert_eq!(plain, Sealed { key: None, bytes: b"as it came".to_vec() });
         let some = vault(&[&new_key().expect("random")]);
         assert_eq!(some.open(Place::Log(2), plain).expect("opens"), b"as it came");
+    }
+
+    #[test]
+    fn what_is_wrapped_tells_its_key_and_what_is_not_is_as_it_was() {
+        let (form, json) = (Place::Column("form"), br#"{"quote_id":"q"}"#);
+        let some = vault(&[&new_key().expect("random")]);
+        assert_eq!(Vault::default().wrap(form, json).expect("plain"), json);
+        let wrapped = some.wrap(form, json).expect("sealed");
+        assert_ne!(wrapped, json);
+        assert_eq!(some.unwrap(form, &wrapped).expect("opens"), json);
+        assert_eq!(some.unwrap(form, json).expect("plain"), json);
+        assert!(matches!(Vault::default().unwrap(form, &wrapped), Err(VaultError::NoKey(_))));
+        assert!(matches!(some.unwrap(form, &wrapped[..3]), Err(VaultError::Damaged(_))));
+        assert!(matches!(some.unwrap(Place::Column("other"), &wrapped), Err(VaultError::Damaged(_))));
     }
 
     #[test]

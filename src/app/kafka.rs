@@ -9,6 +9,8 @@ mod emit;
 mod intake;
 #[cfg(feature = "redis")]
 mod partitions;
+#[cfg(feature = "redis")]
+mod referrals;
 pub(super) mod replay;
 #[cfg(feature = "redis")]
 pub(super) mod service;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::commands::{progress_bar, rule_book};
+use super::desk;
 use crate::adapters::sqlite::{Rebuild, Replaced};
 use crate::config::{Config, Flags};
 use crate::pipeline::Log;
@@ -41,6 +42,7 @@ pub fn rebuild(args: RebuildArgs) -> Result<ExitCode> {
     let Rebuilt { records, decisions, unreadable } = compute(log, store, |done| progress.inc(done)).with_context(at)?;
     progress.finish_and_clear();
     let Replaced { backup, differing } = under_way.finish().with_context(at)?;
+    runtime.block_on(desk::start_over(&config))?;
     let differing = differing.map_or("unknown".to_owned(), |count| count.to_string());
     let (records, decisions, unreadable) = (records.to_string(), decisions.to_string(), unreadable.to_string());
     for (name, value) in

@@ -8,15 +8,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use axum::Router;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::commands::Given;
-use super::rules_breaker;
 use super::rules_folder::{RulesFolder, Watching};
+use super::{console, desk, rules_breaker, webhooks};
+use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
-use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
+use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
 use crate::config::Config;
 use crate::engine::state::Settings;
 use crate::http::auth::Keys;
@@ -25,6 +28,7 @@ use crate::http::{Shared, router};
 use crate::metrics::Metrics;
 use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload, Shelf};
 use crate::pipeline::clock::SystemClock;
+use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Logged, Recovered, compile, recover};
@@ -48,10 +52,12 @@ pub struct Service {
     shutdown_timeout: Duration,
     health: Arc<Health>,
     reader: Reader,
+    desk: DeskStore,
     http: tokio::task::JoinHandle<bool>,
     stop_http: oneshot::Sender<Instant>,
     watch: Option<(JoinHandle<()>, mpsc::Sender<()>)>,
-    rules: Vec<Watching>,
+    /// The rules' folder and breaker, and the desk's sink.
+    beside: Vec<Watching>,
     /// `None` once its end is known.
     writer: Option<oneshot::Receiver<Result<()>>>,
 }
@@ -69,39 +75,43 @@ impl Service {
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let path = &config.storage.path;
+        let vault = Arc::new(config.privacy.vault()?);
         let Opened { store, reader, settings, files } =
-            open(path, config.settings(), Arc::new(config.privacy.vault()?)).await.map_err(|error| error.at(path))?;
+            open(path, config.settings(), vault.clone()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
+        let desk = desk::open(config).await?;
+        let feed = LogFeed::open(path, vault.clone(), store.committed()).await.map_err(|error| error.at(path))?;
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);
         let (shelf, fates) = (Arc::new(Shelf::default()), queue.fates());
         let log = Arc::new(queue.clone());
         let books = Arc::new(Books { shelf: shelf.clone(), log, four_eyes: config.rules.four_eyes });
+        let beside = console::Beside {
+            rulings: Arc::new(queue.clone()),
+            books: books.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+        let pages = console::pages(config, &desk, beside).await?;
         let parts = HttpParts {
             queue: queue.clone(),
             books: books.clone(),
             rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
+            desk: Arc::new(desk.clone()),
+            pages,
             metrics: metrics.clone(),
             health: health.clone(),
         };
         let (http, stop_http) = start_http(listener, config, parts);
-        let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
+        let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
+        beside.extend(webhooks::start(config, &desk, &metrics)?);
+        beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
         let writer = start_writer(Parts { store, settings, rules, four_eyes: config.rules.four_eyes, shared, jobs })?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
-        Ok(Service {
-            addr,
-            shutdown_timeout,
-            health,
-            reader,
-            http,
-            stop_http,
-            watch,
-            rules: rules_watchers,
-            writer: Some(writer),
-        })
+        Ok(Service { addr, shutdown_timeout, health, reader, desk, http, stop_http, watch, beside, writer: Some(writer) })
     }
 
     /// Ends when the writer does, which it does by itself only on an error.
@@ -129,7 +139,7 @@ impl Service {
         self.health.set(Readiness::Stopping);
         let _ = self.stop_http.send(http_deadline);
         let watched = async {
-            for (thread, stop) in self.watch.into_iter().chain(self.rules) {
+            for (thread, stop) in self.watch.into_iter().chain(self.beside) {
                 drop(stop);
                 let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || thread.join())).await;
             }
@@ -137,6 +147,7 @@ impl Service {
         let answered = async {
             let answered = timeout_at(deadline, self.http).await;
             let _ = timeout_at(deadline, self.reader.close()).await;
+            let _ = timeout_at(deadline, self.desk.close()).await;
             matches!(answered, Ok(Ok(true)))
         };
         // The last queue is gone with the folder and HTTP: the writer drains what is left, folds the WAL back and ends.
@@ -162,6 +173,8 @@ pub(super) struct HttpParts {
     pub books: Arc<Books>,
     pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
+    pub desk: SharedDesk,
+    pub pages: Router,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
 }
@@ -172,13 +185,14 @@ pub(super) fn start_http(
     config: &Config,
     parts: HttpParts,
 ) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
-    let HttpParts { queue, books, rulings, decisions, metrics, health } = parts;
+    let HttpParts { queue, books, rulings, decisions, desk, pages, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         books,
         rulings,
         retention_secs: config.time.retention_secs,
         decisions,
+        desk,
         metrics,
         health,
         keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
@@ -191,7 +205,7 @@ pub(super) fn start_http(
     let (stop, stopped) = oneshot::channel();
     // A service that was dropped has no time to give.
     let stopping = async { stopped.await.unwrap_or_else(|_| Instant::now()) };
-    (tokio::spawn(serve(listener, router(shared), bounds(config), stopping)), stop)
+    (tokio::spawn(serve(listener, router(shared, pages), bounds(config), stopping)), stop)
 }
 
 fn bounds(config: &Config) -> Bounds {

@@ -66,6 +66,16 @@ pub enum VerdictV1 {
     Refer,
 }
 
+impl VerdictV1 {
+    pub fn name(self) -> &'static str {
+        match self {
+            VerdictV1::Accept => "accept",
+            VerdictV1::Flag => "flag",
+            VerdictV1::Refer => "refer",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReasonV1 {
     #[schema(example = "PARAMETER_PICKING")]

@@ -60,18 +60,8 @@ async fn find(
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response<Body>, Refusal> {
-    let asked = |tenant: Option<String>| tenant.filter(|tenant| !tenant.is_empty());
-    let client = shared.keys.authorise(headers, Permission::Checks)?;
+    let tenant = tenant_of(shared, headers, query)?;
     let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
-    let Query(Parameters { tenant }) =
-        query.map_err(|_| Problem::bad_request("the query cannot be read; send ?tenant=NAME or nothing"))?;
-    let tenant = match (client, asked(tenant)) {
-        (Some(client), Some(tenant)) if *tenant != *client.tenant => {
-            return Err(Problem::forbidden("leave the tenant out, or give the one of the API key").into());
-        }
-        (Some(client), _) => client.tenant.to_string(),
-        (None, tenant) => tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
-    };
     // What the newest record with this id met comes before what an earlier one was told, unless it was another form under an id
     // that is taken: there the decision on the first stands. Asked first: between the commit and
     // this answer a pending quote becomes a stored one, never the other way.
@@ -87,5 +77,23 @@ async fn find(
             tracing::error!(%error, "a decision could not be read");
             Err(Problem::unavailable("the store cannot be read now").into())
         }
+    }
+}
+
+/// Whose things are asked for: the API key's tenant, or without keys the one that the query names.
+pub(super) fn tenant_of(
+    shared: &Shared,
+    headers: &HeaderMap,
+    query: Result<Query<Parameters>, QueryRejection>,
+) -> Result<String, Refusal> {
+    let client = shared.keys.authorise(headers, Permission::Checks)?;
+    let Query(Parameters { tenant }) =
+        query.map_err(|_| Problem::bad_request("the query cannot be read; send ?tenant=NAME or nothing"))?;
+    match (client, tenant.filter(|tenant| !tenant.is_empty())) {
+        (Some(client), Some(tenant)) if *tenant != *client.tenant => {
+            Err(Problem::forbidden("leave the tenant out, or give the one of the API key").into())
+        }
+        (Some(client), _) => Ok(client.tenant.to_string()),
+        (None, tenant) => Ok(tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned())),
     }
 }

@@ -6,6 +6,7 @@ mod decisions;
 mod envelope;
 pub mod openapi;
 mod ops;
+mod referrals;
 mod reply;
 mod rules;
 mod rulings;
@@ -24,6 +25,7 @@ use crate::engine::step::ArrivalClock;
 use crate::metrics::Metrics;
 use crate::pipeline::Decisions;
 use crate::pipeline::books::Books;
+use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::Health;
 use crate::pipeline::queue::Queue;
 use crate::pipeline::rulings::Rulings;
@@ -38,6 +40,7 @@ pub struct Shared {
     /// How long quotes are kept: no rule may look back further. Seconds.
     pub retention_secs: i64,
     pub decisions: Arc<dyn Decisions>,
+    pub desk: SharedDesk,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub keys: Keys,
@@ -50,11 +53,13 @@ pub struct Shared {
     pub answer_timeout: Duration,
 }
 
-pub fn router(shared: Arc<Shared>) -> Router {
+/// `pages` are for people: they are served beside the API.
+pub fn router(shared: Arc<Shared>, pages: Router) -> Router {
     let metrics = shared.metrics.clone();
     Router::new()
         .route("/v1/quotes/check", post(check::check))
         .route("/v1/decisions/{quote_id}", get(decisions::decision))
+        .route("/v1/referrals/{referral_id}", get(referrals::referral))
         .route("/v1/rules", get(rules::current))
         .route("/v1/rules/check", post(rules::check))
         .route("/v1/rules/activate", post(rules::activate))
@@ -70,6 +75,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/openapi.json", get(ops::openapi))
         .with_state(shared)
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::new(["/openapi.json"])))
+        .merge(pages)
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(envelope::method_not_allowed)
         .layer(CatchPanicLayer::custom(envelope::panicked))

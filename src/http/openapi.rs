@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{check, decisions, ops, rules, rulings};
+use super::{check, decisions, ops, referrals, rules, rulings};
 use crate::contract::check::CheckAnswer;
 use crate::contract::decision::DecisionV1;
 use crate::contract::problem::Problem;
@@ -19,6 +19,7 @@ use crate::contract::quote::QuoteV1;
     paths(
         check::check,
         decisions::decision,
+        referrals::referral,
         rules::current,
         rules::versions,
         rules::version,

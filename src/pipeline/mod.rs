@@ -3,11 +3,14 @@
 //! A source prepares quotes in parallel and submits them to a bounded [`queue`]; the single [`writer`] takes whatever is
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
+pub mod access;
 pub mod batch;
 pub mod books;
 pub mod breaker;
 pub mod checkpoint;
 pub mod clock;
+pub mod committed;
+pub mod desk;
 pub mod fate;
 pub mod fixed;
 pub mod health;
@@ -18,6 +21,7 @@ pub mod queue;
 pub mod rebuild;
 pub mod recover;
 pub mod rulings;
+pub mod webhooks;
 pub mod writer;
 
 use std::future::Future;

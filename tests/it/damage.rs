@@ -68,7 +68,7 @@ async fn a_file_corrupted_under_the_service_stops_it_and_nothing_is_answered() {
 async fn a_row_that_another_program_wrote_is_not_passed_over() {
     let app = TestApp::start("").await;
     assert_eq!(app.check(&quote("q-1")).await.expect("answers").status, 200);
-    let foreign = "INSERT INTO log VALUES (2, 0, 0, 0, 0, 'x', NULL, x'')";
+    let foreign = "INSERT INTO log VALUES (2, 0, 0, 0, 0, 'x', NULL, x'', NULL)";
     sqlx::query(foreign).execute(&mut connect(&app.database()).await).await.expect("written");
     assert_eq!(app.check(&quote("q-2")).await.expect("answers").status, 503);
     let (dir, status, said) = app.wait_and_hear().await;

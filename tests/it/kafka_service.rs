@@ -55,7 +55,7 @@ impl Place<'_> {
     }
 }
 
-async fn tweak(app: &TestApp, number: u32) -> Value {
+pub async fn tweak(app: &TestApp, number: u32) -> Value {
     let mut form = quote(&format!("q-{number}"));
     form["vehicle"]["vin"] = format!("XTA219010K012{number}4{number}6").into();
     let answer = app.check(&form).await.expect("answered");

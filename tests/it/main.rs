@@ -5,9 +5,11 @@ mod app;
 mod backtest;
 mod commands;
 mod conformance;
+mod console;
 mod contract;
 mod damage;
 mod demo;
+mod desk;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;

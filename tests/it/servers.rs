@@ -24,6 +24,12 @@ pub fn redis() -> &'static str {
     &URL
 }
 
+/// URL of a database of the shared PostgreSQL.
+pub fn postgres() -> &'static str {
+    static URL: LazyLock<String> = LazyLock::new(|| setting("QUOTEGUARD_TEST_POSTGRES"));
+    &URL
+}
+
 /// The TLS side of the shared servers.
 pub struct Secure {
     /// SASL_SSL, mechanisms PLAIN and SCRAM-SHA-512.
@@ -67,6 +73,7 @@ pub fn unique(name: &str) -> String {
 pub enum Kind {
     Kafka,
     Redis,
+    Postgres,
 }
 
 impl Kind {
@@ -74,6 +81,7 @@ impl Kind {
         match self {
             Kind::Kafka => "kafka",
             Kind::Redis => "redis",
+            Kind::Postgres => "postgres",
         }
     }
 }
@@ -116,7 +124,7 @@ impl Private {
     pub fn restart(&self) {
         let mut command = Command::new(SCRIPT);
         // They would name the shared one, and nothing would be started.
-        command.env_remove("QUOTEGUARD_TEST_KAFKA").env_remove("QUOTEGUARD_TEST_REDIS");
+        command.env_remove("QUOTEGUARD_TEST_KAFKA").env_remove("QUOTEGUARD_TEST_REDIS").env_remove("QUOTEGUARD_TEST_POSTGRES");
         command.args(["start", "--only", self.kind.name()]).arg(self.dir.path());
         for setting in &self.settings {
             command.arg(format!("--{}", self.kind.name())).arg(setting);
@@ -137,7 +145,10 @@ impl Private {
     }
 
     pub fn url(&self) -> String {
-        format!("{}://{}", self.kind.name(), self.address())
+        match self.kind {
+            Kind::Postgres => format!("postgres://postgres@{}/postgres", self.address()),
+            kind => format!("{}://{}", kind.name(), self.address()),
+        }
     }
 
     pub fn pid(&self) -> u32 {

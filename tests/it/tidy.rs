@@ -14,7 +14,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const MAIN_LINES_MAX: usize = 50;
 
 /// Not ours, or made by a build.
-const SKIPPED: &[&str] = &[".git", "target", "data", ".venv"];
+const SKIPPED: &[&str] = &[".git", "target", "data", ".venv", "node_modules"];
 
 /// A folder and the modules of our own that it may name: dependencies point inward.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -23,12 +23,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault"]),
     ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics"]),
     ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
+    ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
     ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine"]),
 ];
 
 /// The stores, which only `src/app` and they themselves may name.
-const STORES: &[&str] = &["kafka", "redis", "sqlite"];
+const STORES: &[&str] = &["desk", "kafka", "redis", "sqlite"];
 
 /// Words that would let the world into the engine. Hash maps are banned whole: their order is not part of the input.
 const IMPURE: &[&str] = &[

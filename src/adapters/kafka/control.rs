@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use record::ControlRecord;
+pub(super) use record::ruling_of;
 
 use super::error::KafkaError;
 use super::producer::{Delivered, DeliveryError, Outgoing, Producer};

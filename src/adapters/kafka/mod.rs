@@ -7,6 +7,7 @@ mod consumer;
 mod control;
 mod decisions;
 mod error;
+mod feed;
 mod producer;
 mod read;
 mod settings;
@@ -17,6 +18,7 @@ pub use consumer::{Assignment, Command, Commands, ConsumerHandle, Event, Fetched
 pub use control::{Control, ControlBook, ControlCopy, ControlRecord, ControlRuling, LogInfo, Published, between, pointer};
 pub use decisions::{DecisionsTail, PublishedDecision, Told};
 pub use error::KafkaError;
+pub use feed::TopicFeed;
 pub use producer::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Unsent};
 pub use read::{From, Item, ReadEnd, Reader, read};
 pub use settings::{KafkaConfig, Password, Sasl, Security, Topic, TopicNames};

@@ -11,13 +11,13 @@ use super::client::{Quiet, RawRecord, range};
 use super::error::{KafkaError, lasting};
 use super::settings::{KafkaConfig, Topic};
 
-const TUNING: &[(&str, &str)] = &[
+pub(super) const TUNING: &[(&str, &str)] = &[
     ("fetch.wait.max.ms", "100"),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "100"),
     ("queued.max.messages.kbytes", "8192"),
 ];
-const BINDING: &[(&str, &str)] = &[
+pub(super) const BINDING: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),

@@ -53,7 +53,9 @@ impl Store for SqliteStore {
         let sealed = SealedBatch::new(&self.vault, batch)?;
         let done = self.runtime.block_on(write(&mut self.connection, &sealed, &self.vault, self.oldest, expire));
         self.is_suspect = done.is_err();
-        match done.map_err(|error| error.at(&self.path))? {
+        let done = done.map_err(|error| error.at(&self.path))?;
+        self.committed.tell();
+        match done {
             Some(oldest) => self.oldest = Some(oldest),
             None if batch.records.is_empty() => {}
             None => tracing::info!(to = batch.segment.to, "the commit before had succeeded after all"),

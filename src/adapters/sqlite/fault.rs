@@ -23,7 +23,7 @@ const REBUILD: &str =
     "copy the file, then run `quoteguard rebuild`; if it finds the log damaged too, restore a whole copy of the file";
 
 /// Busy, locked, full, read-only and IO errors pass. What contradicts the file's own structure does not.
-pub(super) fn fault(error: Error) -> StoreError {
+pub(in crate::adapters) fn fault(error: Error) -> StoreError {
     let text = error.to_string();
     let code = match &error {
         Error::Database(database) => database.code().and_then(|code| code.parse::<u32>().ok()),

@@ -7,6 +7,7 @@
 mod commit;
 mod erase;
 mod fault;
+mod feed;
 mod load;
 mod meta;
 mod open;
@@ -24,7 +25,10 @@ use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::runtime::Handle;
 
+pub(in crate::adapters) use fault::fault;
+pub use feed::LogFeed;
 use open::Lock;
+pub(in crate::adapters) use open::make_private;
 pub use open::{Opened, open};
 pub use read::{Reader, RecordedLog, recorded_log};
 pub use rebuild::{Rebuild, Replaced};
@@ -34,6 +38,7 @@ use wal::Checkpointer;
 
 use crate::engine::time::EventTime;
 use crate::pipeline::StoreError;
+use crate::pipeline::committed::Committed;
 use crate::vault::Vault;
 
 /// The writing side. Its methods block the calling thread, which must not be one of the runtime's.
@@ -50,6 +55,7 @@ pub struct SqliteStore {
     /// Newest event time of the oldest segment, once known.
     oldest: Option<EventTime>,
     checkpointer: Checkpointer,
+    committed: Arc<Committed>,
     /// Held as long as the store: two writers would tear the order.
     _lock: Lock,
 }
@@ -59,12 +65,17 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Told of each commit.
+    pub fn committed(&self) -> Arc<Committed> {
+        self.committed.clone()
+    }
+
     /// A connection in place of one whose commit failed. On a full disk or a failed write SQLite rolls back by itself; sqlx goes
     /// on counting the transaction as open, and begins no other on that connection, ever.
     fn reopen(&mut self) -> Result<(), StoreError> {
         let SqliteStore { connection, options, runtime, .. } = self;
         runtime.block_on(async {
-            let fresh = SqliteConnection::connect_with(options).await.map_err(fault::fault)?;
+            let fresh = SqliteConnection::connect_with(options).await.map_err(fault)?;
             // Waits until its locks are gone; whatever else it says, nobody uses it any more.
             let _ = std::mem::replace(connection, fresh).close().await;
             Ok(())

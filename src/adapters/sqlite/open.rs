@@ -49,7 +49,7 @@ pub(super) async fn open_as(
     log_id: Option<&str>,
 ) -> Result<Opened, StoreError> {
     let (lock, _) = claim(path).await?;
-    private().open(path).map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    make_private(path)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -70,13 +70,20 @@ pub(super) async fn open_as(
     let runtime = Handle::current();
     let path = path.to_owned();
     let (oldest, is_suspect) = (None, false);
-    let store = SqliteStore { connection, options, is_suspect, runtime, path, vault, oldest, checkpointer, _lock: lock };
+    let committed = Arc::default();
+    let store =
+        SqliteStore { connection, options, is_suspect, runtime, path, vault, oldest, checkpointer, committed, _lock: lock };
     Ok(Opened { store, reader: Reader::new(pool), settings, files })
 }
 
 /// Brings the schema to this release.
 pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     sqlx::migrate!("migrations/sqlite").run(connection).await.map_err(|e| migration(path, e))
+}
+
+/// Creates the file unless it is there.
+pub(in crate::adapters) fn make_private(path: &Path) -> Result<(), StoreError> {
+    private().open(path).map(drop).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))
 }
 
 /// A file that holds people's papers is its owner's alone; SQLite gives its companions the same mode.

@@ -145,10 +145,10 @@ fn a_position_that_is_forgotten_goes_alone_and_may_come_back() {
 fn what_another_program_wrote_stops_the_commit_and_leaves_nothing_of_it() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for (i, foreign) in [
-        "INSERT INTO log VALUES (1, 0, 0, 0, 0, 'x', NULL, x'')",
+        "INSERT INTO log VALUES (1, 0, 0, 0, 0, 'x', NULL, x'', NULL)",
         "INSERT INTO decisions VALUES ('default', 'q-1', 1, 1, x'')",
-        "INSERT INTO segments VALUES (1, 2, 0, 0, x'')",
-        "INSERT INTO rejects VALUES (1, 'x', 'x', '', NULL, NULL, x'')",
+        "INSERT INTO segments VALUES (1, 2, 0, 0, x'', NULL)",
+        "INSERT INTO rejects VALUES (1, 'x', 'x', '', NULL, NULL, x'', NULL)",
         "UPDATE position SET next_offset = 7",
     ]
     .into_iter()

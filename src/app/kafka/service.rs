@@ -17,9 +17,13 @@ use super::books::{ControlLog, install};
 use super::elsewhere::Elsewhere;
 use super::intake::Intake;
 use super::partitions::{Ours, Partitions, Shared};
+use super::referrals;
 use super::takeover::Failure;
 use super::{adapter, needed_secs, refuse_another_clock};
-use crate::adapters::kafka::{ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, check, start};
+use crate::adapters::desk::DeskStore;
+use crate::adapters::kafka::{
+    ConsumerHandle, Control, DecisionsTail, KafkaConfig, Needs, Producer, Severity, TopicFeed, check, start,
+};
 use crate::adapters::redis;
 use crate::config::Config;
 use crate::engine::state::Settings;
@@ -34,6 +38,7 @@ use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
+use super::super::{console, desk, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -47,6 +52,7 @@ pub struct KafkaService {
     stop_http: oneshot::Sender<Instant>,
     clients: Arc<Mutex<Option<Clients>>>,
     rules: Vec<Watching>,
+    desk: DeskStore,
     failed: oneshot::Receiver<anyhow::Error>,
 }
 
@@ -55,6 +61,8 @@ struct Clients {
     consumer: ConsumerHandle,
     producer: Arc<Producer>,
     intake: thread::JoinHandle<()>,
+    /// The desk's sink, and who tells of its cases.
+    desk: [Watching; 2],
 }
 
 impl KafkaService {
@@ -73,21 +81,28 @@ impl KafkaService {
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
+        let desk = desk::open(config).await?;
         let (queue, jobs) = bounded_before_log(config.limits.queue_max);
         let (tell_failed, told) = channel();
         let decisions = Arc::new(LateDecisions::default());
         let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
+        let beside =
+            console::Beside { rulings: log.clone(), books: books.clone(), metrics: metrics.clone(), health: health.clone() };
+        let pages = console::pages(config, &desk, beside).await?;
         let parts = HttpParts {
             queue,
             books: books.clone(),
             rulings: log.clone(),
             decisions: decisions.clone(),
+            desk: Arc::new(desk.clone()),
+            pages,
             metrics: metrics.clone(),
             health: health.clone(),
         };
         let (http, stop_http) = start_http(listener, config, parts);
-        let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
+        let mut rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
+        rules_watchers.extend(webhooks::start(config, &desk, &metrics)?);
         let clients = Arc::new(Mutex::new(None));
         let starting = Starting {
             kafka,
@@ -98,6 +113,7 @@ impl KafkaService {
             decisions,
             shelf,
             log,
+            desk: desk.clone(),
             runtime: Handle::current(),
             failed: tell_failed.clone(),
         };
@@ -110,7 +126,7 @@ impl KafkaService {
         thread::Builder::new().name("kafka-start".to_owned()).spawn(run)?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
         let failed = first_failure(told)?;
-        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_watchers, failed })
+        Ok(KafkaService { addr, shutdown_timeout, health, http, stop_http, clients, rules: rules_watchers, desk, failed })
     }
 
     /// Ends when the instance cannot go on.
@@ -133,7 +149,11 @@ impl KafkaService {
         let left = deadline.saturating_duration_since(Instant::now());
         let clients = lock(&self.clients).take();
         let ended = tokio::task::spawn_blocking(move || {
-            let Some(Clients { consumer, producer, intake }) = clients else { return true };
+            let Some(Clients { consumer, producer, intake, desk }) = clients else { return true };
+            let desk = desk.map(|(thread, stop)| {
+                drop(stop);
+                thread
+            });
             // HTTP is gone: what was queued is in the producer as soon as the intake ends.
             let until = std::time::Instant::now() + left / 3;
             while !intake.is_finished() && std::time::Instant::now() < until {
@@ -141,9 +161,14 @@ impl KafkaService {
             }
             let has_sent = intake.is_finished() & producer.flush(left / 3).is_ok();
             let has_left = consumer.stop(left / 3);
-            has_sent & has_left & producer.flush(left / 3).is_ok()
+            let is_flushed = producer.flush(left / 3).is_ok();
+            // It looks at its order to stop four times a second, or waits for a database that its own timeouts bound.
+            desk.into_iter().for_each(|thread| drop(thread.join()));
+            has_sent & has_left & is_flushed
         });
-        StopReport { is_complete: answered & ended.await.unwrap_or(false) }
+        let ended = timeout_at(deadline, ended).await;
+        let _ = timeout_at(deadline, self.desk.close()).await;
+        StopReport { is_complete: answered & matches!(ended, Ok(Ok(true))) }
     }
 }
 
@@ -174,6 +199,7 @@ struct Starting {
     decisions: Arc<LateDecisions>,
     shelf: Arc<Shelf>,
     log: Arc<ControlLog>,
+    desk: DeskStore,
     runtime: Handle,
     failed: Sender<anyhow::Error>,
 }
@@ -191,6 +217,7 @@ impl Starting {
     fn run(self, jobs: tokio::sync::mpsc::Receiver<Job>) -> Result<Option<Clients>> {
         let Some(connected) = self.connect_in_time()? else { return Ok(None) };
         let Connected { control, producer, decisions, settings, partitions } = connected;
+        let log_id = settings.log_id.clone();
         let _ = self.decisions.0.set(decisions.clone());
         self.health.partitioned(partitions);
         let mut instance = [0u8; 8];
@@ -228,7 +255,10 @@ impl Starting {
             }
         };
         let intake = thread::Builder::new().name("intake".to_owned()).spawn(run)?;
-        Ok(Some(Clients { consumer, producer, intake }))
+        let feed = TopicFeed::new(&self.kafka, &log_id, partitions.get());
+        let told = referrals::start(self.desk.clone(), producer.clone(), self.runtime.clone())?;
+        let sink = desk::start_sink(self.desk, feed, self.metrics, self.runtime)?;
+        Ok(Some(Clients { consumer, producer, intake, desk: [sink, told] }))
     }
 
     fn connect_in_time(&self) -> Result<Option<Connected>> {

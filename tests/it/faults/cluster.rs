@@ -129,7 +129,7 @@ impl Cluster {
     }
 }
 
-fn kafka_config(broker: &str, name: &str) -> KafkaConfig {
+pub fn kafka_config(broker: &str, name: &str) -> KafkaConfig {
     let topic = |kind: &str| format!("{name}.{kind}");
     KafkaConfig {
         brokers: broker.to_owned(),

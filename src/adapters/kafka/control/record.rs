@@ -68,6 +68,17 @@ impl ControlRecord {
     }
 }
 
+/// The ruling that a value carries, which the desk reads itself.
+pub(in crate::adapters::kafka) fn ruling_of(value: &[u8]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Carrier {
+        r#type: String,
+        ruling: serde_json::Value,
+    }
+    let carrier = serde_json::from_slice::<Carrier>(value).ok().filter(|carrier| carrier.r#type == "ruling")?;
+    Some(carrier.ruling.to_string().into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

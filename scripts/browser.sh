@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The browser suite against a service built here: `scripts/browser.sh [--screens DIR]`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+binaries=${CARGO_TARGET_DIR:-target}/debug
+cargo build --quiet --locked --bin quoteguard
+cargo build --quiet --locked -p loadtest --bin loadtest
+scripts/setup.sh browser
+CHROMIUM=${CHROMIUM:-$(command -v chromium)} exec node tests/browser/run.mjs "$binaries/quoteguard" "$binaries/loadtest" "$@"

@@ -1,0 +1,70 @@
+//! What is kept for how long, and dropping the rest a bounded piece at a time.
+
+use super::db::Db;
+use crate::engine::time::{DAY, SECOND};
+use crate::pipeline::StoreError;
+
+/// Counted back from the newest that is there, so that an imported history is not gone at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// Decisions and their counts, microseconds.
+    pub decisions: i64,
+    /// Forms that are in no case, microseconds; those of cases stay as long as decisions.
+    pub forms: i64,
+}
+
+impl Keeping {
+    pub fn new(decisions_days: u32, forms_secs: i64) -> Keeping {
+        let (decisions, forms) = (i64::from(decisions_days) * DAY, forms_secs.saturating_mul(SECOND));
+        Keeping { decisions, forms: forms.min(decisions) }
+    }
+}
+
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping::new(400, 30 * 86_400)
+    }
+}
+
+/// Rows of one statement: whoever waits for the table waits for so many. Beyond: they go next time.
+const ROWS: u32 = 2_000;
+/// Statements of one call.
+const ROUNDS: u32 = 20;
+
+const NEWEST: &str = "SELECT (SELECT max(event_time) FROM decisions WHERE is_current = 1), (SELECT max(arrival) FROM forms)";
+const FORMS: &str = "DELETE FROM forms WHERE (log_partition, log_offset, arrival) IN (SELECT f.log_partition, f.log_offset, f.arrival \
+    FROM forms f WHERE f.arrival < $1 AND (f.arrival < $2 OR NOT EXISTS (SELECT 1 FROM case_quotes q \
+    WHERE q.log_partition = f.log_partition AND q.log_offset = f.log_offset)) ORDER BY f.arrival LIMIT $3)";
+const TALLIES: &str = "DELETE FROM tallies WHERE (minute, tenant, kind, name) IN \
+    (SELECT minute, tenant, kind, name FROM tallies WHERE minute < $1 ORDER BY minute LIMIT $2)";
+/// Over PostgreSQL whole months go instead.
+const DECISIONS: &str = "DELETE FROM decisions WHERE (log_partition, log_offset) IN (SELECT log_partition, log_offset FROM decisions \
+    WHERE is_current = 1 AND event_time < $1 ORDER BY event_time LIMIT $2)";
+
+pub(super) async fn drop_old(db: &Db, keeping: Keeping) -> Result<(), StoreError> {
+    let Some(newest) = db.first(NEWEST, vec![]).await? else { return Ok(()) };
+    let (decided, arrived): (Option<i64>, Option<i64>) = (newest.get(0)?, newest.get(1)?);
+    if let Some(arrived) = arrived {
+        let (old, oldest) = (arrived - keeping.forms, arrived - keeping.decisions);
+        in_pieces(db, FORMS, &[old, oldest]).await?;
+    }
+    let Some(decided) = decided else { return Ok(()) };
+    let old = decided - keeping.decisions;
+    in_pieces(db, TALLIES, &[old]).await?;
+    match db {
+        Db::Sqlite { .. } => in_pieces(db, DECISIONS, &[old]).await,
+        #[cfg(feature = "postgres")]
+        Db::Postgres(_) => super::months::drop_before(db, old).await,
+    }
+}
+
+async fn in_pieces(db: &Db, sql: &str, bounds: &[i64]) -> Result<(), StoreError> {
+    for _ in 0..ROUNDS {
+        let mut values: Vec<super::Value> = bounds.iter().map(|bound| (*bound).into()).collect();
+        values.push(ROWS.into());
+        if db.run(sql, values).await? < u64::from(ROWS) {
+            break;
+        }
+    }
+    Ok(())
+}

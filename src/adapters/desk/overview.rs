@@ -1,0 +1,70 @@
+//! The figures of the first page.
+
+use std::collections::BTreeMap;
+
+use super::db::Db;
+use super::explore::buckets;
+use super::queue::{Where, counts};
+use crate::engine::time::{EventTime, HOUR};
+use crate::pipeline::StoreError;
+use crate::pipeline::desk::Overview;
+use crate::pipeline::desk::views::RuleFigures;
+
+/// Rules that are listed. Beyond: those with the fewest hits are left out.
+const RULES_SHOWN_MAX: usize = 20;
+
+/// The log has moved, or somebody has done something: every action is in the audit.
+const PULSE: &str = "SELECT CAST((SELECT coalesce(sum(next), 0) FROM sink_offsets) + (SELECT seq FROM audit_head) AS BIGINT)";
+
+pub(super) async fn pulse(db: &Db) -> Result<i64, StoreError> {
+    db.first(PULSE, vec![]).await?.map_or(Ok(0), |row| row.get(0))
+}
+
+pub(super) async fn overview(db: &Db, tenant: Option<String>, now: EventTime, today: EventTime) -> Result<Overview, StoreError> {
+    let tenant = tenant.as_deref();
+    let mut wanted = Where::default();
+    wanted.plain("kind = 'verdict'");
+    wanted.and("minute > $", EventTime(now.0 - HOUR));
+    wanted.and("minute <= $", now);
+    wanted.and_maybe("tenant = $", tenant);
+    let sql =
+        format!("SELECT minute, name, CAST(sum(count) AS BIGINT) FROM tallies{} GROUP BY minute, name ORDER BY 1", wanted.sql());
+    let minutes = buckets(&db.all(&sql, wanted.values).await?)?;
+    let mut wanted = Where::default();
+    wanted.and("opened_at >= $", today);
+    wanted.and_maybe("tenant = $", tenant);
+    let sql = format!("SELECT count(*), coalesce(sum(premium_first - premium_lowest), 0.0) FROM cases{}", wanted.sql());
+    let (opened_today, premium_protected) = match db.first(&sql, wanted.values).await? {
+        Some(row) => (row.get(0)?, row.get(1)?),
+        None => (0, 0.0),
+    };
+    let (counts, rules) = (counts(db, tenant).await?, rules(db, tenant, today).await?);
+    Ok(Overview { minutes, counts, premium_protected, opened_today, rules })
+}
+
+async fn rules(db: &Db, tenant: Option<&str>, today: EventTime) -> Result<Vec<RuleFigures>, StoreError> {
+    let mut wanted = Where::default();
+    wanted.plain("kind = 'rule'");
+    wanted.and("minute >= $", today);
+    wanted.and_maybe("tenant = $", tenant);
+    let sql = format!("SELECT name, CAST(sum(count) AS BIGINT) FROM tallies{} GROUP BY name", wanted.sql());
+    let mut figures: BTreeMap<String, RuleFigures> = BTreeMap::new();
+    let of = |rule: String| RuleFigures { rule, ..RuleFigures::default() };
+    for row in db.all(&sql, wanted.values).await? {
+        let rule: String = row.get(0)?;
+        figures.entry(rule.clone()).or_insert_with(|| of(rule)).hits = row.get(1)?;
+    }
+    let mut wanted = Where::default();
+    wanted.plain("status IN ('confirmed', 'cleared') AND rule <> ''");
+    wanted.and_maybe("tenant = $", tenant);
+    let sql = format!("SELECT rule, status, count(*) FROM cases{} GROUP BY rule, status", wanted.sql());
+    for row in db.all(&sql, wanted.values).await? {
+        let (rule, status): (String, String) = (row.get(0)?, row.get(1)?);
+        let figures = figures.entry(rule.clone()).or_insert_with(|| of(rule));
+        *if status == "confirmed" { &mut figures.confirmed } else { &mut figures.cleared } = row.get(2)?;
+    }
+    let mut rules: Vec<RuleFigures> = figures.into_values().collect();
+    rules.sort_by(|a, b| b.hits.cmp(&a.hits).then_with(|| a.rule.cmp(&b.rule)));
+    rules.truncate(RULES_SHOWN_MAX);
+    Ok(rules)
+}

@@ -1,0 +1,65 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::{AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs, RulesCommand};
+
+/// Recognises the same car-insurance applicant in disguise while the quote form is still open.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service: HTTP, the watched folder, one SQLite file
+    Serve(crate::config::Flags),
+    /// Decide on recorded submissions, as fast as the machine allows
+    Replay(ReplayArgs),
+    /// Try changed rules on recorded submissions: whom they would catch, whom they would refer by mistake
+    Backtest(BacktestArgs),
+    /// Compute a service's SQLite file from its own log again: after damage, or to change a fixed setting
+    Rebuild(RebuildArgs),
+    /// Bring the tables of the underwriters' desk up to this version
+    Migrate(MigrateArgs),
+    /// Look at the record of what people did and saw
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Create the Kafka topics, or say what is wrong with them
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(super::TopicsCommand),
+    /// Check and test rule files, and put them in force in a running service
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Take quotes out of every later computation of a running service
+    Erase(EraseArgs),
+    /// Make keys that personal data is sealed with, and seal what is stored with the newest
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Does what the arguments of the process say.
+pub fn run() -> ExitCode {
+    super::finish(match Cli::parse().command {
+        Command::Serve(flags) => super::serve(&flags),
+        Command::Replay(args) => super::replay(args),
+        Command::Backtest(args) => super::backtest(args),
+        Command::Rebuild(args) => super::rebuild(args),
+        Command::Migrate(args) => super::migrate(&args),
+        Command::Audit(command) => super::audit(&command),
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => super::topics(&command),
+        Command::Rules(command) => super::rules(&command),
+        Command::Erase(args) => super::erase(&args),
+        Command::Keys(command) => super::keys(&command),
+        Command::Config(command) => super::config(&command),
+    })
+}

@@ -1,0 +1,78 @@
+//! The console of a service: its pages over the desk, and the first account.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use time::UtcOffset;
+use tokio::time::{sleep, timeout};
+
+use crate::adapters::desk::DeskStore;
+use crate::config::Config;
+use crate::console::access::cookies::Cookies;
+use crate::console::show::Zone;
+use crate::console::{Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
+use crate::metrics::Metrics;
+use crate::pipeline::access::Lifetime;
+use crate::pipeline::books::Books;
+use crate::pipeline::health::{Health, Readiness};
+use crate::pipeline::rulings::Rulings;
+
+/// A start does not wait longer for a desk that is away, and asks again so often.
+const FIRST_ACCOUNT_WITHIN: Duration = Duration::from_secs(3);
+const FIRST_ACCOUNT_RETRY: Duration = Duration::from_secs(1);
+
+/// What the pages show besides the desk.
+pub(super) struct Beside {
+    pub rulings: Arc<dyn Rulings>,
+    pub books: Arc<Books>,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+}
+
+/// The pages; none where they are switched off.
+pub(super) async fn pages(config: &Config, desk: &DeskStore, beside: Beside) -> Result<Router> {
+    if !config.console.enabled {
+        return Ok(Router::new());
+    }
+    let tell = config.console.first_password_file.clone().map_or(FirstPassword::Stderr, FirstPassword::File);
+    let Beside { rulings, books, metrics, health } = beside;
+    make_first_account(desk.clone(), tell, health.clone()).await?;
+    let parts = Parts { desk: Arc::new(desk.clone()), access: Arc::new(desk.clone()), rulings, books, metrics, health };
+    Ok(router(Console::new(parts, settings(config))))
+}
+
+/// A desk that is away holds nothing up: its first account is made when it is back.
+async fn make_first_account(desk: DeskStore, tell: FirstPassword, health: Arc<Health>) -> Result<()> {
+    match timeout(FIRST_ACCOUNT_WITHIN, first_account(&desk, &tell)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(NotMade::Desk(_))) | Err(_) => {}
+        Ok(Err(error)) => return Err(error).context("console"),
+    }
+    tracing::warn!("the desk does not answer yet: nobody can log in to the console before it does");
+    tokio::spawn(async move {
+        while health.get() != Readiness::Stopping {
+            sleep(FIRST_ACCOUNT_RETRY).await;
+            match first_account(&desk, &tell).await {
+                Ok(()) => return,
+                Err(NotMade::Desk(_)) => {}
+                Err(error) => tracing::error!(%error, "the console's first account could not be made"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn settings(config: &Config) -> Settings {
+    let console = &config.console;
+    Settings {
+        cookies: Cookies { is_insecure: console.insecure_cookies },
+        zone: Zone(console.offset().unwrap_or(UtcOffset::UTC)),
+        lifetime: Lifetime {
+            idle: Duration::from_secs(console.session_idle_secs),
+            absolute: Duration::from_secs(console.session_max_secs),
+        },
+        address_header: console.address_header.as_deref().and_then(|name| name.parse().ok()),
+    }
+}

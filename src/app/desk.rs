@@ -1,0 +1,171 @@
+//! The underwriters' desk of a service: its store, and the sink that keeps it up with the log.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use tokio::runtime::Handle;
+
+use super::rules_folder::Watching;
+use crate::adapters::desk::{DeskStore, Keeping, Projector};
+#[cfg(feature = "postgres")]
+use crate::adapters::desk::{Schema, ServerOptions};
+use crate::config::{Config, Flags};
+use crate::metrics::Metrics;
+#[cfg(feature = "postgres")]
+use crate::pipeline::StoreError;
+use crate::pipeline::desk::feed::Feed;
+use crate::pipeline::desk::sink::Sink;
+use crate::pipeline::desk::views::Tampering;
+use crate::pipeline::desk::{AuditVerdict, Desk};
+
+/// Opens what `desk.url` names, or the file beside the log.
+pub(super) async fn open(config: &Config) -> Result<DeskStore> {
+    let keeping = Keeping::new(config.desk.retention_days, config.time.retention_secs);
+    let vault = Arc::new(config.privacy.vault()?);
+    #[cfg(feature = "postgres")]
+    if config.desk.is_postgres() {
+        let desk = DeskStore::of_server(server(config), vault, keeping)?;
+        return match desk.prepare().await {
+            Ok(()) => Ok(desk),
+            // Decisions do not wait for it; the sink looks again.
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::error!(%error, "the desk is away; decisions go on without it");
+                Ok(desk)
+            }
+            Err(error) => Err(error.into()),
+        };
+    }
+    let path = file(config);
+    DeskStore::open_file(&path, vault, keeping).await.with_context(|| format!("desk.url: {}", path.display()))
+}
+
+#[cfg(feature = "postgres")]
+fn server(config: &Config) -> ServerOptions {
+    ServerOptions {
+        url: config.desk.url.clone().unwrap_or_default(),
+        password_file: config.desk.password_file.clone(),
+        ca_file: config.desk.ca_file.clone(),
+        connections_max: config.desk.connections_max,
+    }
+}
+
+/// Where the desk is an SQLite file.
+fn file(config: &Config) -> PathBuf {
+    match config.desk.file() {
+        Some(path) => path,
+        None => {
+            let stem = config.storage.path.file_stem().unwrap_or_default().to_string_lossy();
+            config.storage.path.with_file_name(format!("{stem}-desk.db"))
+        }
+    }
+}
+
+/// Starts the sink on a thread of its own.
+pub(super) fn start_sink(desk: DeskStore, feed: impl Feed + 'static, metrics: Arc<Metrics>, runtime: Handle) -> Result<Watching> {
+    let (stop, stopped) = mpsc::channel();
+    let sink = Sink { feed, projection: Projector::new(desk, runtime), metrics };
+    let run = move || {
+        if let Err(error) = sink.run(&stopped) {
+            tracing::error!(%error, "the desk follows the log no more; decisions go on");
+        }
+    };
+    Ok((thread::Builder::new().name("desk-sink".to_owned()).spawn(run)?, stop))
+}
+
+/// A desk that was filled from the log before it was rebuilt is filled from it anew.
+pub(super) async fn start_over(config: &Config) -> Result<()> {
+    let is_there = config.desk.is_postgres() || file(config).exists();
+    if !is_there {
+        return Ok(());
+    }
+    let desk = open(config).await?;
+    desk.start_over().await.context("desk.url: the desk still shows the log as it was; empty it before the service starts")?;
+    desk.close().await;
+    Ok(())
+}
+
+#[derive(Subcommand)]
+pub enum AuditCommand {
+    /// Read the whole chain, and name the first row that was changed, deleted or cut
+    Verify {
+        /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Exit code 1 when the chain is broken.
+pub fn audit(command: &AuditCommand) -> Result<ExitCode> {
+    let AuditCommand::Verify { config } = command;
+    let config = Config::load(&Flags { config: config.clone(), ..Flags::default() })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let verdict = runtime.block_on(async { Ok::<_, anyhow::Error>(open(&config).await?.audit_verify().await?) })?;
+    match verdict {
+        AuditVerdict::Whole { entries, head } => {
+            writeln!(stdout(), "{entries} entries, none changed, deleted or cut; the last hash is {head}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        AuditVerdict::Broken { seq, what } => {
+            let what = match what {
+                Tampering::Changed => "is not what was written",
+                Tampering::Deleted => "was deleted",
+                Tampering::Cut => "and all after it were cut off",
+            };
+            writeln!(stdout(), "broken: entry {seq} {what}")?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// `quoteguard migrate`
+#[derive(Args)]
+pub struct MigrateArgs {
+    /// Change nothing; exit with 1 when there is something to do
+    #[arg(long)]
+    check: bool,
+    /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Brings the desk's tables up to this version, or says whether they are.
+pub fn migrate(args: &MigrateArgs) -> Result<ExitCode> {
+    let config = Config::load(&Flags { config: args.config.clone(), ..Flags::default() })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    #[cfg(feature = "postgres")]
+    if config.desk.is_postgres() {
+        return runtime.block_on(migrate_server(&config, args.check));
+    }
+    let path = file(&config);
+    if args.check && !path.exists() {
+        writeln!(stdout(), "{} is not there; the service makes it", path.display())?;
+        return Ok(ExitCode::FAILURE);
+    }
+    let desk = runtime.block_on(open(&config))?;
+    runtime.block_on(desk.close());
+    writeln!(stdout(), "{} has the tables of this version", path.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "postgres")]
+async fn migrate_server(config: &Config, check: bool) -> Result<ExitCode> {
+    let desk = DeskStore::of_server(server(config), Arc::default(), Keeping::default())?;
+    let (said, is_done) = match desk.schema().await? {
+        Some(Schema::Empty) => ("there are no tables yet".to_owned(), false),
+        Some(Schema::Older(missing)) => (format!("{missing} migrations are missing"), false),
+        Some(Schema::Later) => ("the tables are of a later version, which this one can work on".to_owned(), true),
+        Some(Schema::Current) | None => ("the tables are those of this version".to_owned(), true),
+    };
+    writeln!(stdout(), "{said}")?;
+    if check || is_done {
+        return Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    desk.migrate().await?;
+    writeln!(stdout(), "migrated")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,155 @@
+//! Who may log in, as what, for which tenant.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode};
+use serde_json::json;
+
+use super::Console;
+use super::access::form::{Fields, Form};
+use super::access::guard::{Ctx, see_other};
+use super::access::password;
+use super::failure::Failure;
+use super::page::{Flash, Frame, html, role};
+use crate::engine::limits::TENANT_CHARS_MAX;
+use crate::pipeline::access::{Account, NewAccount, Role};
+
+#[derive(Template)]
+#[template(path = "console/accounts.html")]
+struct AccountsView {
+    frame: Frame,
+    accounts: Vec<Line>,
+    roles: Vec<(&'static str, &'static str)>,
+    /// Name and password, shown this once.
+    fresh: Option<(String, String)>,
+}
+
+struct Line {
+    name: String,
+    role: &'static str,
+    tenant: String,
+    is_disabled: bool,
+    has_password: bool,
+    last_login: String,
+    is_self: bool,
+}
+
+pub async fn list(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) -> Result<Response<Body>, Failure> {
+    page(&console, &ctx, &query, None, None).await
+}
+
+async fn page(
+    console: &Console,
+    ctx: &Ctx,
+    query: &Fields,
+    wrong: Option<&str>,
+    fresh: Option<(String, String)>,
+) -> Result<Response<Body>, Failure> {
+    let t = ctx.look.t;
+    let mut frame = Frame::of(console, ctx, t.accounts, query);
+    frame.path = "/console/accounts".to_owned();
+    if let Some(text) = wrong {
+        frame.flash = Some(Flash { is_bad: true, text: text.to_owned() });
+    }
+    let accounts = console.access.accounts().await?;
+    let line = |account: &Account| Line {
+        name: account.name.clone(),
+        role: account.role.name(),
+        tenant: account.tenant.clone().unwrap_or_default(),
+        is_disabled: account.is_disabled,
+        has_password: account.password_hash.is_some(),
+        last_login: account.last_login_at.map_or_else(|| t.never.to_owned(), |at| console.settings.zone.moment(t, at)),
+        is_self: account.name == ctx.who.name,
+    };
+    let view = AccountsView {
+        accounts: accounts.iter().map(line).collect(),
+        roles: Role::ALL.iter().map(|of| (of.name(), role(t, *of))).collect(),
+        fresh,
+        frame,
+    };
+    let mut response = html(&view, t)?;
+    if wrong.is_some() {
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    Ok(response)
+}
+
+pub fn is_name(name: &str) -> bool {
+    (2..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@-".contains(&b))
+}
+
+fn tenant(form: &Fields) -> Result<Option<String>, Failure> {
+    let tenant = form.given("tenant").map(str::to_owned);
+    if tenant.as_ref().is_some_and(|tenant| tenant.chars().count() > TENANT_CHARS_MAX) {
+        Err(Failure::BadForm)
+    } else {
+        Ok(tenant)
+    }
+}
+
+pub async fn add(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
+    let t = ctx.look.t;
+    let name = form.0.given("name").unwrap_or_default().to_lowercase();
+    let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
+    let tenant = tenant(&form.0)?;
+    if !is_name(&name) {
+        return page(&console, &ctx, &Fields::default(), Some(t.account_bad_name), None).await;
+    }
+    let (password, hash) = fresh_password().await?;
+    let account = NewAccount { name: name.clone(), role, tenant: tenant.clone(), password_hash: Some(hash), must_change: true };
+    if !console.access.create(account).await? {
+        return page(&console, &ctx, &Fields::default(), Some(t.account_exists), None).await;
+    }
+    console.record(&ctx.who.name, "account.create", &name, json!({"role": role.name(), "tenant": tenant})).await?;
+    page(&console, &ctx, &Fields::default(), None, Some((name, password))).await
+}
+
+/// A password that has to be changed, and its hash.
+pub async fn fresh_password() -> Result<(String, String), Failure> {
+    let password = password::generate().ok_or(Failure::Internal)?;
+    let hash = password::hash(password.clone()).await.ok_or(Failure::Internal)?;
+    Ok((password, hash))
+}
+
+/// Role and tenant, active or not, a new password. Whatever changes, the sessions of the account end.
+pub async fn change(
+    State(console): State<Arc<Console>>,
+    ctx: Ctx,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Failure> {
+    let t = ctx.look.t;
+    let before = console.access.account(&name).await?.ok_or(Failure::NotFound)?;
+    let mut fresh = None;
+    let is_done = match form.0.given("do") {
+        Some("role") => {
+            let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
+            let tenant = tenant(&form.0)?;
+            let is_done = console.access.set_role(&name, role, tenant.as_deref()).await?;
+            let detail = json!({"from": before.role.name(), "to": role.name(), "tenant": tenant});
+            is_done.then_some(("account.role", detail))
+        }
+        Some("disable") => console.access.set_disabled(&name, true).await?.then(|| ("account.disable", json!({}))),
+        Some("enable") => console.access.set_disabled(&name, false).await?.then(|| ("account.enable", json!({}))),
+        // One's own is changed on the profile: here it would end the session before it was read.
+        Some("password") if name != ctx.who.name => {
+            let (password, hash) = fresh_password().await?;
+            console.access.set_password(&name, &hash, true).await?;
+            fresh = Some((name.clone(), password));
+            Some(("account.password_reset", json!({})))
+        }
+        _ => return Err(Failure::BadForm),
+    };
+    let Some((action, detail)) = is_done else {
+        return page(&console, &ctx, &Fields::default(), Some(t.account_last_admin), None).await;
+    };
+    console.access.close_sessions(&name, None).await?;
+    console.record(&ctx.who.name, action, &name, detail).await?;
+    match fresh {
+        Some(fresh) => page(&console, &ctx, &Fields::default(), None, Some(fresh)).await,
+        None => Ok(see_other("/console/accounts?done=sessions")),
+    }
+}

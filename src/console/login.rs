@@ -1,0 +1,250 @@
+//! Logging in and out, and one's own password.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::access::cookies::Cookie;
+use super::access::form::{Fields, Form, read};
+use super::access::guard::{Ctx, own_path, see_other};
+use super::access::origin;
+use super::access::password::{self, Weak};
+use super::access::token::Token;
+use super::failure::Failure;
+use super::look::{Look, Theme};
+use super::page::{Flash, Frame, html};
+use super::texts::Texts;
+use super::{Console, page};
+use crate::http::server::Peer;
+use crate::pipeline::access::Account;
+
+/// Failures of one name before it has to wait, and the longest wait.
+const NAME_FREE: u32 = 5;
+const NAME_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// Of one address, which many people may share.
+const ADDRESS_FREE: u32 = 20;
+const ADDRESS_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// How long a switch of language or colours is remembered.
+const YEAR_SECS: u64 = 365 * 86_400;
+
+#[derive(Template)]
+#[template(path = "console/login.html")]
+struct LoginPage {
+    frame: Frame,
+    back: String,
+    name: String,
+}
+
+pub async fn form(State(console): State<Arc<Console>>, query: Fields, headers: HeaderMap) -> Response<Body> {
+    let look = Look::of(&console, &headers);
+    let text = query.has("ended").then_some(look.t.log_in_expired);
+    shown(&console, look, &headers, &query, text, StatusCode::OK)
+}
+
+/// The log-in form, bound to a cookie of the browser that asks for it.
+fn shown(
+    console: &Console,
+    look: Look,
+    headers: &HeaderMap,
+    fields: &Fields,
+    text: Option<&str>,
+    status: StatusCode,
+) -> Response<Body> {
+    let cookies = console.settings.cookies;
+    let known = cookies.get(headers, Cookie::Visitor).and_then(Token::parse);
+    let is_new = known.is_none();
+    let Some(visitor) = known.or_else(Token::new) else { return page::failure(console, look, None, &Failure::Internal) };
+    let mut frame = Frame::new(console, look, None, look.t.log_in_title, "/console/login");
+    frame.csrf = visitor.csrf();
+    frame.flash = text.map(|text| Flash { is_bad: true, text: text.to_owned() });
+    let back = own_path(fields.get("back")).to_owned();
+    let name = fields.given("name").unwrap_or_default().chars().take(64).collect();
+    let page = LoginPage { frame, back, name };
+    let mut response = html(&page, look.t).unwrap_or_else(|failure| page::failure(console, look, None, &failure));
+    if status != StatusCode::OK {
+        *response.status_mut() = status;
+    }
+    if is_new {
+        response.headers_mut().append(SET_COOKIE, cookies.set(Cookie::Visitor, &visitor.text(), None));
+    }
+    response
+}
+
+pub async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let look = Look::of(&console, &parts.headers);
+    let fields = match read(body).await {
+        Ok(fields) => fields,
+        Err(failure) => return page::failure(&console, look, None, &failure),
+    };
+    let visitor = console.settings.cookies.get(&parts.headers, Cookie::Visitor).and_then(Token::parse);
+    // A page elsewhere must not log somebody in as another person either.
+    let is_ours = visitor.is_some_and(|visitor| visitor.is_csrf(fields.get("csrf").unwrap_or_default()));
+    if !is_ours || !origin::is_own(&parts.headers) {
+        return shown(&console, look, &parts.headers, &fields, Some(look.t.log_in_form_expired), StatusCode::FORBIDDEN);
+    }
+    let address = console.address(&parts.headers, parts.extensions.get::<Peer>());
+    match enter(&console, &fields, &address).await {
+        Ok(Entered::In(account)) => match begin(&console, &account, "password").await {
+            Ok(token) => welcome(&console, &account, &token, own_path(fields.get("back"))),
+            Err(failure) => page::failure(&console, look, None, &failure),
+        },
+        Ok(Entered::Wrong) => {
+            shown(&console, look, &parts.headers, &fields, Some(look.t.log_in_failed), StatusCode::UNAUTHORIZED)
+        }
+        Ok(Entered::Locked(wait)) => {
+            let text = Some(look.t.log_in_failed);
+            let mut response = shown(&console, look, &parts.headers, &fields, text, StatusCode::TOO_MANY_REQUESTS);
+            let secs = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, secs);
+            response
+        }
+        Err(failure) => page::failure(&console, look, None, &failure),
+    }
+}
+
+/// What was typed may be a password in the wrong box: it is not kept.
+fn hashed(name: &str) -> String {
+    Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+enum Entered {
+    In(Account),
+    Wrong,
+    Locked(Duration),
+}
+
+/// The same for a name that there is and one that there is not: the same answer after the same work, locked after the same failures.
+async fn enter(console: &Console, fields: &Fields, address: &str) -> Result<Entered, Failure> {
+    let name = fields.given("name").unwrap_or_default().to_lowercase();
+    let given = fields.get("password").unwrap_or_default().to_owned();
+    let keys = [format!("name:{}", hashed(&name)), format!("address:{address}")];
+    if let Some(wait) = console.access.locked(&keys).await? {
+        return Ok(Entered::Locked(wait));
+    }
+    let account = console.access.account(&name).await?.filter(|account| !account.is_disabled);
+    let hash = account.as_ref().and_then(|account| account.password_hash.clone());
+    if let (true, Some(account)) = (password::is_right(given, hash).await, account) {
+        console.access.succeeded(&keys[0]).await?;
+        return Ok(Entered::In(account));
+    }
+    console.access.failed(&keys[0], NAME_FREE, NAME_LONGEST).await?;
+    console.access.failed(&keys[1], ADDRESS_FREE, ADDRESS_LONGEST).await?;
+    // What was typed may be a password in the wrong box: only names of accounts are written down.
+    let is_known = console.access.account(&name).await?.is_some();
+    let subject = if is_known { name.as_str() } else { "unknown" };
+    console.record(subject, "session.refused", subject, json!({"address": address})).await?;
+    Ok(Entered::Wrong)
+}
+
+/// Opens a session with an id of its own.
+pub async fn begin(console: &Console, account: &Account, by: &str) -> Result<Token, Failure> {
+    let token = Token::new().ok_or(Failure::Internal)?;
+    console.access.open_session(token.hash(), &account.name, console.settings.lifetime).await?;
+    console.record(&account.name, "session.open", &account.name, json!({"by": by})).await?;
+    Ok(token)
+}
+
+pub fn welcome(console: &Console, account: &Account, token: &Token, back: &str) -> Response<Body> {
+    let mut response = see_other(if account.must_change { "/console/password" } else { back });
+    let cookies = console.settings.cookies;
+    let age = console.settings.lifetime.absolute.as_secs();
+    response.headers_mut().append(SET_COOKIE, cookies.set(Cookie::Session, &token.text(), Some(age)));
+    response.headers_mut().append(SET_COOKIE, cookies.forget(Cookie::Visitor));
+    response
+}
+
+pub async fn log_out(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
+    let is_everywhere = form.0.has("everywhere");
+    if is_everywhere {
+        console.access.close_sessions(&ctx.who.name, None).await?;
+    } else {
+        console.access.close_session(ctx.token.hash()).await?;
+    }
+    console.record(&ctx.who.name, "session.close", &ctx.who.name, json!({"everywhere": is_everywhere})).await?;
+    let mut response = see_other("/console/login");
+    let forget = console.settings.cookies.forget(Cookie::Session);
+    response.headers_mut().append(SET_COOKIE, forget);
+    Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "console/password.html")]
+struct PasswordPage {
+    frame: Frame,
+    is_first: bool,
+    /// Accounts of the company have none here.
+    has_password: bool,
+}
+
+pub async fn password_form(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) -> Result<Response<Body>, Failure> {
+    password_page(&console, &ctx, &query, None)
+}
+
+fn password_page(console: &Console, ctx: &Ctx, query: &Fields, wrong: Option<&str>) -> Result<Response<Body>, Failure> {
+    let t = ctx.look.t;
+    let mut frame = Frame::of(console, ctx, t.account, query);
+    if let Some(text) = wrong {
+        frame.flash = Some(Flash { is_bad: true, text: text.to_owned() });
+    }
+    let mut response =
+        html(&PasswordPage { frame, is_first: ctx.who.must_change, has_password: ctx.who.password_hash.is_some() }, t)?;
+    if wrong.is_some() {
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    Ok(response)
+}
+
+pub async fn change_password(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
+    let (t, fields) = (ctx.look.t, &form.0);
+    let [now, new, again] = ["now", "new", "again"].map(|name| fields.get(name).unwrap_or_default());
+    let key = [format!("password:{}", ctx.who.name)];
+    let is_locked = console.access.locked(&key).await?.is_some();
+    let wrong = if is_locked || !password::is_right(now.to_owned(), ctx.who.password_hash.clone()).await {
+        console.access.failed(&key[0], NAME_FREE, NAME_LONGEST).await?;
+        Some(t.password_wrong)
+    } else if new != again {
+        Some(t.password_differs)
+    } else {
+        password::check(new, &ctx.who.name, now).err().map(|weak| weak_text(t, weak))
+    };
+    if wrong.is_some() {
+        return password_page(&console, &ctx, &Fields::default(), wrong);
+    }
+    let hash = password::hash(new.to_owned()).await.ok_or(Failure::Internal)?;
+    console.access.set_password(&ctx.who.name, &hash, false).await?;
+    console.access.close_sessions(&ctx.who.name, None).await?;
+    console.record(&ctx.who.name, "account.password", &ctx.who.name, json!({})).await?;
+    let account = Account { must_change: false, ..Account::clone(&ctx.who) };
+    let token = begin(&console, &account, "password").await?;
+    Ok(welcome(&console, &account, &token, "/console?done=password"))
+}
+
+pub fn weak_text(t: &Texts, weak: Weak) -> &'static str {
+    match weak {
+        Weak::Short => t.password_short,
+        Weak::Long => t.password_long,
+        Weak::Plain => t.password_plain,
+    }
+}
+
+/// The switches of language and colours: links, so that they work for whoever is not logged in yet.
+pub async fn switches(State(console): State<Arc<Console>>, query: Fields) -> Response<Body> {
+    let mut response = see_other(own_path(query.get("back")));
+    let cookies = console.settings.cookies;
+    if let Some(language) = query.get("language").filter(|language| ["ru", "en"].contains(language)) {
+        response.headers_mut().append(SET_COOKIE, cookies.set(Cookie::Language, language, Some(YEAR_SECS)));
+    }
+    if let Some(theme) = query.get("theme").and_then(Theme::parse) {
+        response.headers_mut().append(SET_COOKIE, cookies.set(Cookie::Theme, theme.name(), Some(YEAR_SECS)));
+    }
+    response.into_response()
+}

@@ -1,0 +1,199 @@
+//! The underwriter's pages: rendered here, readable without scripts, open to whom the table of roles says.
+//!
+//! `access` is who is there and what they may; the other modules are the pages, one each, over the traits of the desk.
+
+pub mod access;
+mod accounts;
+mod assets;
+mod audit_page;
+mod case;
+mod explore;
+mod failure;
+mod first;
+mod live;
+mod login;
+mod look;
+mod matrix;
+mod once;
+mod opening;
+mod operations;
+mod overview;
+mod page;
+mod queue;
+mod reasons;
+mod rule_pages;
+mod ruling;
+pub mod show;
+mod svg;
+mod texts;
+mod values;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+
+use access::cookies::Cookies;
+use access::guard::guard;
+use access::roles::Right;
+use failure::Failure;
+pub use first::{FirstPassword, NotMade, first_account};
+use live::Live;
+use once::Once;
+use show::Zone;
+
+use crate::contract::ruling::RulingV1;
+use crate::engine::time::EventTime;
+use crate::http::server::Peer;
+use crate::metrics::Metrics;
+use crate::pipeline::Clock;
+use crate::pipeline::access::{Access, Lifetime};
+use crate::pipeline::books::Books;
+use crate::pipeline::clock::SystemClock;
+use crate::pipeline::desk::{NewAudit, SharedDesk};
+use crate::pipeline::health::Health;
+use crate::pipeline::rulings::{NotRuled, Rulings};
+
+/// What the console is a window to.
+pub struct Parts {
+    pub desk: SharedDesk,
+    pub access: Arc<dyn Access>,
+    pub rulings: Arc<dyn Rulings>,
+    pub books: Arc<Books>,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub cookies: Cookies,
+    pub zone: Zone,
+    pub lifetime: Lifetime,
+    /// Header in which a proxy of ours names the client's address.
+    pub address_header: Option<HeaderName>,
+}
+
+pub struct Console {
+    desk: SharedDesk,
+    access: Arc<dyn Access>,
+    rulings: Arc<dyn Rulings>,
+    books: Arc<Books>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    settings: Settings,
+    live: Live,
+    once: Once,
+}
+
+impl Console {
+    /// Must be called on the runtime: it begins to look for news.
+    pub fn new(parts: Parts, settings: Settings) -> Arc<Console> {
+        let Parts { desk, access, rulings, books, metrics, health } = parts;
+        let live = Live::start(desk.clone(), health.clone());
+        Arc::new(Console { desk, access, rulings, books, metrics, health, settings, live, once: Once::default() })
+    }
+
+    fn now(&self) -> EventTime {
+        EventTime(SystemClock.now().0)
+    }
+
+    /// Writes down who did what. What cannot be written down is not done, where the order allows it.
+    async fn record(&self, actor: &str, action: &str, subject: &str, detail: serde_json::Value) -> Result<(), Failure> {
+        let entry = NewAudit { actor: actor.to_owned(), action: action.to_owned(), subject: subject.to_owned(), detail };
+        Ok(self.desk.audit(entry).await?)
+    }
+
+    /// Appends a ruling to the log; it is durable when this comes back.
+    async fn rule(&self, record: RulingV1) -> Result<(), Failure> {
+        let rulings = self.rulings.clone();
+        // The log may be waited for.
+        let ruled = tokio::task::spawn_blocking(move || rulings.rule(&record)).await.map_err(|_| Failure::NotRecorded)?;
+        ruled.map(drop).map_err(|error| {
+            tracing::warn!(%error, "a ruling was not taken");
+            match error {
+                NotRuled::IdReused => Failure::Stale,
+                NotRuled::TooMany | NotRuled::Unavailable(_) => Failure::NotRecorded,
+                NotRuled::Unreadable(_) => Failure::Internal,
+            }
+        })
+    }
+
+    /// The client's address, as far as it is known.
+    fn address(&self, headers: &HeaderMap, peer: Option<&Peer>) -> String {
+        let told = self.settings.address_header.as_ref().and_then(|name| headers.get(name)).and_then(|value| value.to_str().ok());
+        // A proxy appends: the last one is what it saw itself.
+        let told =
+            told.and_then(|told| told.rsplit(',').next()).map(str::trim).filter(|told| told.len() <= 64 && !told.is_empty());
+        told.map(str::to_owned).or_else(|| peer.map(|peer| peer.0.ip().to_string())).unwrap_or_else(|| "unknown".to_owned())
+    }
+}
+
+pub fn router(console: Arc<Console>) -> Router {
+    let needs =
+        |right: Right, route: MethodRouter<Arc<Console>>| route.layer(from_fn_with_state((console.clone(), right), guard));
+    let own = |route| needs(Right::Own, route);
+    Router::new()
+        .route("/console/login", get(login::form).post(login::log_in))
+        .route("/console/switch", get(login::switches))
+        .route("/console/assets/{hash}/{name}", get(assets::asset))
+        .route("/console", needs(Right::Overview, get(overview::overview)))
+        .route("/console/live/overview", needs(Right::Overview, get(overview::fragment)))
+        .route("/console/live/referrals", needs(Right::Cases, get(queue::rows)))
+        .route("/console/events", needs(Right::Overview, get(live::events)))
+        .route("/console/logout", own(post(login::log_out)))
+        .route("/console/password", own(get(login::password_form).post(login::change_password)))
+        .route("/console/referrals", needs(Right::Cases, get(queue::queue)))
+        .route("/console/referrals/next", needs(Right::Rule, post(queue::take_next)))
+        .route("/console/referrals/{id}", needs(Right::Cases, get(case::case)))
+        .route("/console/referrals/{id}/rule", needs(Right::Rule, post(ruling::rule)))
+        .route("/console/referrals/{id}/claim", needs(Right::Rule, post(ruling::claim)))
+        .route("/console/referrals/{id}/assign", needs(Right::Rule, post(ruling::assign)))
+        .route("/console/referrals/{id}/comment", needs(Right::Comment, post(ruling::comment)))
+        .route("/console/referrals/{id}/snooze", needs(Right::Snooze, post(ruling::snooze)))
+        .route("/console/referrals/{id}/open", needs(Right::OpenFields, post(opening::open)))
+        .route("/console/explore", needs(Right::Explore, get(explore::explore)))
+        .route("/console/explore.csv", needs(Right::Export, get(explore::csv)))
+        .route("/console/rules", needs(Right::Rules, get(rule_pages::current)))
+        .route("/console/rules/{version}", needs(Right::Rules, get(rule_pages::version)))
+        .route("/console/operations", needs(Right::Operations, get(operations::operations)))
+        .route("/console/audit", needs(Right::Audit, get(audit_page::list)))
+        .route("/console/audit/verify", needs(Right::Audit, post(audit_page::verify)))
+        .route("/console/accounts", needs(Right::Accounts, get(accounts::list).post(accounts::add)))
+        .route("/console/accounts/{name}", needs(Right::Accounts, post(accounts::change)))
+        .route("/console/{*rest}", own(get(nothing)))
+        .with_state(console)
+        .layer(from_fn(harden))
+}
+
+async fn nothing() -> Failure {
+    Failure::NotFound
+}
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What every page tells the browser not to do.
+async fn harden(request: Request, next: Next) -> Response<Body> {
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "same-origin"),
+        // Heeded over TLS only.
+        (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,147 @@
+//! The first page: is it well, what is decided, what waits, what is worth it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Response;
+
+use super::Console;
+use super::access::form::Fields;
+use super::access::guard::Ctx;
+use super::explore::{Line, line};
+use super::failure::Failure;
+use super::page::{Frame, html};
+use super::show::{latency, money, percent, span, whole};
+use super::svg::bars;
+use super::texts::Texts;
+use crate::engine::time::{EventTime, HOUR, MINUTE, SECOND};
+use crate::pipeline::desk::views::RuleFigures;
+use crate::pipeline::desk::{Bucket, DecisionFilter};
+use crate::pipeline::health::{Health, Readiness};
+
+const LATEST_ROWS: usize = 12;
+const MINUTES: usize = 60;
+
+#[derive(Template)]
+#[template(path = "console/overview.html")]
+struct OverviewView {
+    frame: Frame,
+    figures: FiguresView,
+}
+
+#[derive(Template)]
+#[template(path = "console/overview_figures.html")]
+struct FiguresView {
+    t: &'static Texts,
+    is_well: bool,
+    health: String,
+    decided: String,
+    accept: String,
+    flag: String,
+    refer: String,
+    chart: String,
+    chart_from: String,
+    chart_to: String,
+    open: String,
+    oldest: Option<String>,
+    proof: String,
+    opened_today: String,
+    protected: String,
+    p50: String,
+    p99: String,
+    rules: Vec<RuleLine>,
+    latest: Vec<Line>,
+}
+
+struct RuleLine {
+    rule: String,
+    hits: String,
+    precision: Option<String>,
+    ruled: String,
+}
+
+pub async fn overview(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) -> Result<Response<Body>, Failure> {
+    let frame = Frame::of(&console, &ctx, ctx.look.t.overview, &query).live();
+    html(&OverviewView { frame, figures: figures(&console, &ctx).await? }, ctx.look.t)
+}
+
+pub async fn fragment(State(console): State<Arc<Console>>, ctx: Ctx) -> Result<Response<Body>, Failure> {
+    html(&figures(&console, &ctx).await?, ctx.look.t)
+}
+
+async fn figures(console: &Console, ctx: &Ctx) -> Result<FiguresView, Failure> {
+    let (t, zone, now) = (ctx.look.t, console.settings.zone, console.now());
+    let tenant = ctx.who.tenant.clone();
+    let shown = console.desk.overview(tenant.as_deref(), now, zone.midnight(now)).await?;
+    let latest = DecisionFilter {
+        tenant,
+        from: EventTime(now.0 - HOUR),
+        to: EventTime(now.0 + HOUR),
+        verdict: None,
+        rule: None,
+        quote_id: None,
+    };
+    let latest = console.desk.decisions(latest, None, LATEST_ROWS).await?;
+    let from = EventTime((now.0.div_euclid(MINUTE) - MINUTES as i64 + 1) * MINUTE);
+    let sum = |of: fn(&Bucket) -> u64| shown.minutes.iter().map(of).sum::<u64>();
+    let (accept, flag, refer) = (sum(|b| b.accept), sum(|b| b.flag), sum(|b| b.refer));
+    let (is_well, health) = health(t, &console.health);
+    let title = |bucket: &Bucket| {
+        format!(
+            "{}: {} {}, {} {}, {} {}",
+            zone.minute(bucket.at),
+            t.accept,
+            bucket.accept,
+            t.flag,
+            bucket.flag,
+            t.refer,
+            bucket.refer
+        )
+    };
+    let quantile = |share| console.metrics.check_quantile(share).map_or_else(|| "—".to_owned(), |secs| latency(t, secs));
+    Ok(FiguresView {
+        t,
+        is_well,
+        health,
+        decided: whole(accept + flag + refer),
+        accept: whole(accept),
+        flag: whole(flag),
+        refer: whole(refer),
+        chart: bars(&shown.minutes, from, MINUTE, MINUTES, t.decisions_minute, title),
+        chart_from: zone.minute(from),
+        chart_to: zone.minute(now),
+        open: whole(shown.counts.open),
+        oldest: shown.counts.oldest.map(|at| span(t, (now.0 - at.0) / SECOND)),
+        proof: whole(shown.counts.proof_requested),
+        opened_today: whole(shown.opened_today),
+        protected: money(shown.premium_protected),
+        p50: quantile(0.5),
+        p99: quantile(0.99),
+        rules: shown.rules.iter().map(rule).collect(),
+        latest: latest.rows.iter().map(|row| line(console, t, row)).collect(),
+    })
+}
+
+fn rule(figures: &RuleFigures) -> RuleLine {
+    let ruled = figures.confirmed + figures.cleared;
+    RuleLine {
+        rule: figures.rule.clone(),
+        hits: whole(figures.hits),
+        precision: percent(figures.confirmed, ruled),
+        ruled: format!("{} / {}", whole(figures.confirmed), whole(ruled)),
+    }
+}
+
+pub fn health(t: &Texts, health: &Health) -> (bool, String) {
+    let (is_well, text) = match health.get() {
+        Readiness::Ready => (true, t.health_ready),
+        Readiness::Starting => (false, t.health_starting),
+        Readiness::StoreDown => (false, t.health_down),
+        Readiness::Stopping => (false, t.health_stopping),
+    };
+    let is_stopped = !health.stopped_partitions().is_empty();
+    let text = if is_stopped { format!("{text} {}", t.partition_stopped) } else { text.to_owned() };
+    (is_well && !is_stopped, text)
+}

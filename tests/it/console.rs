@@ -1,0 +1,10 @@
+//! The console over HTTP, as a browser without scripts sees it.
+
+mod access;
+mod browser;
+mod cases;
+mod explore;
+mod hostile;
+mod live;
+mod roles;
+mod webhooks;

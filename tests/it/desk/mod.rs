@@ -1,0 +1,61 @@
+//! The underwriters' desk: what it promises, asked of every database with the same cases, and of a running service.
+
+mod cases;
+#[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
+mod faults;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod kafka;
+mod log;
+mod pages;
+#[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
+mod postgres;
+mod service;
+mod sink;
+mod sqlite;
+#[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
+mod volume;
+
+use std::sync::Arc;
+
+use quoteguard::adapters::desk::DeskStore;
+use quoteguard::pipeline::desk::feed::{Move, Page, Part};
+use quoteguard::vault::{Vault, new_key};
+
+use log::Recorded;
+
+/// Makes an empty desk, in a database of its own.
+trait Databases {
+    async fn empty(&self) -> DeskStore;
+}
+
+/// Every promise, asked of one kind of database.
+async fn keeps_the_promises(databases: &impl Databases) {
+    let recorded = log::recorded(3, 600);
+    sink::any_pieces_and_orders_give_the_same_tables(databases, &recorded).await;
+    sink::a_page_is_there_once(databases, &recorded).await;
+    sink::another_log_is_refused(databases).await;
+    sink::the_erased_are_forgotten_whenever_their_forms_come(databases, &recorded).await;
+    pages::the_queue_is_the_open_cases_oldest_first(databases, &recorded).await;
+    pages::decisions_are_found_by_everything_they_are_filtered_by(databases, &recorded).await;
+    pages::the_overview_counts_what_is_there(databases, &recorded).await;
+    cases::a_case_holds_what_its_decisions_say(databases, &recorded).await;
+    cases::a_ruling_is_reserved_once(databases, &recorded).await;
+    cases::two_people_never_hold_the_same_case(databases, &recorded).await;
+    cases::comments_and_assignments_stay(databases, &recorded).await;
+    cases::the_audit_chain_names_what_was_done_to_it(databases).await;
+}
+
+fn vault() -> Arc<Vault> {
+    Arc::new(Vault::new(&new_key().expect("random")).expect("a key"))
+}
+
+/// The whole log at once.
+fn whole(recorded: &Recorded) -> Page {
+    let (decisions, forms) = (recorded.decisions.clone(), recorded.forms.clone());
+    let moves = vec![moved(Part::Quotes, 0, forms.len()), moved(Part::Decisions, 0, decisions.len())];
+    Page { decisions, forms, rulings: Vec::new(), moves }
+}
+
+fn moved(part: Part, from: usize, to: usize) -> Move {
+    Move { part, partition: 0, from: from as u64, to: to as u64 }
+}

@@ -1,0 +1,23 @@
+//! The desk as a file.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use quoteguard::adapters::desk::{DeskStore, Keeping};
+use tempfile::TempDir;
+
+use super::{Databases, keeps_the_promises, seal};
+
+struct Files(TempDir);
+
+impl Databases for Files {
+    async fn empty(&self) -> DeskStore {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let path = self.0.path().join(format!("{}.db", COUNT.fetch_add(1, Ordering::Relaxed)));
+        DeskStore::open_file(&path, vault(), Keeping::default()).await.expect("opens")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_the_promises_of_the_desk() {
+    keeps_the_promises(&Files(tempfile::tempdir().expect("a temporary folder"))).await;
+}
