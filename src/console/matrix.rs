@@ -190,7 +190,7 @@ mod tests {
         };
         let bodies: Vec<Vec<u8>> = forms.iter().map(body).collect();
         let changes = changes("default", bodies.iter().map(|body| Some(body.as_slice())));
-        let quote = |((i, body), changes)| CaseQuote {
+        let quote = |((i, body), changes): ((usize, Vec<u8>), _)| CaseQuote {
             quote_id: format!("q-{i}"),
             event_time: EventTime(0),
             partition: 0,

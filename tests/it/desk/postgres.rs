@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::runtime::Handle;
 
 use super::log::{LOG_ID, project, recorded};
-use super::{Databases, keeps_the_promises, seal, whole};
+use super::{Databases, keeps_the_promises, vault, whole};
 use crate::servers::{postgres, unique};
 
 pub struct Server(pub String);

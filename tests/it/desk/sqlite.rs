@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use quoteguard::adapters::desk::{DeskStore, Keeping};
 use tempfile::TempDir;
 
-use super::{Databases, keeps_the_promises, seal};
+use super::{Databases, keeps_the_promises, vault};
 
 struct Files(TempDir);
 
