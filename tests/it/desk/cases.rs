@@ -173,7 +173,7 @@ pub async fn comments_and_assignments_stay(databases: &impl Databases, recorded:
 }
 
 fn entry(number: usize) -> NewAudit {
-    let (actor, action) = if number % 3 == 0 { ("boris", "login.failed") } else { ("anna", "case.clear") };
+    let (actor, action) = if number.is_multiple_of(3) { ("boris", "login.failed") } else { ("anna", "case.clear") };
     NewAudit { actor: actor.into(), action: action.into(), subject: format!("R-{number}"), detail: json!({"n": number}) }
 }
 

@@ -70,7 +70,7 @@ async fn survives(kills: usize) {
             server.kill();
             let before = answered.load(Ordering::Relaxed);
             eventually("decisions go on", async || answered.load(Ordering::Relaxed) > before).await;
-            if service_dies % 2 == 0 {
+            if service_dies.is_multiple_of(2) {
                 server.restart();
             }
             eventually("quotes come in", async || answered.load(Ordering::Relaxed) >= service_dies).await;
