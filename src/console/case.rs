@@ -141,7 +141,10 @@ async fn people(console: &Console, ctx: &Ctx) -> Result<Vec<String>, Failure> {
         return Ok(Vec::new());
     }
     let accounts = console.access.accounts().await?;
-    let may = accounts.into_iter().filter(|account| !account.is_disabled && may(account.role, Right::Rule));
+    // Whoever is bound to one tenant sees none of another's people.
+    let is_met = |tenant: &Option<String>| ctx.who.tenant.is_none() || *tenant == ctx.who.tenant;
+    let may =
+        accounts.into_iter().filter(|account| !account.is_disabled && may(account.role, Right::Rule) && is_met(&account.tenant));
     Ok(may.map(|account| account.name).collect())
 }
 

@@ -127,6 +127,8 @@ async fn enter(console: &Console, fields: &Fields, address: &str) -> Result<Ente
     let name = fields.given("name").unwrap_or_default().to_lowercase();
     let given = fields.get("password").unwrap_or_default().to_owned();
     let keys = [format!("name:{}", hashed(&name)), format!("address:{address}")];
+    // Guesses at one name come one after another: many at once would all pass the count before the first has failed.
+    let _turn = console.doors.enter(&keys[0]).await;
     if let Some(wait) = console.access.locked(&keys).await? {
         return Ok(Entered::Locked(wait));
     }
@@ -207,6 +209,7 @@ pub async fn change_password(State(console): State<Arc<Console>>, ctx: Ctx, form
     let (t, fields) = (ctx.look.t, &form.0);
     let [now, new, again] = ["now", "new", "again"].map(|name| fields.get(name).unwrap_or_default());
     let key = [format!("password:{}", ctx.who.name)];
+    let _turn = console.doors.enter(&key[0]).await;
     let is_locked = console.access.locked(&key).await?.is_some();
     let wrong = if is_locked || !password::is_right(now.to_owned(), ctx.who.password_hash.clone()).await {
         console.access.failed(&key[0], NAME_FREE, NAME_LONGEST).await?;

@@ -41,6 +41,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
 use access::cookies::Cookies;
+use access::doors::Doors;
 use access::guard::guard;
 use access::roles::Right;
 use failure::Failure;
@@ -90,6 +91,7 @@ pub struct Console {
     settings: Settings,
     live: Live,
     once: Once,
+    doors: Doors,
 }
 
 impl Console {
@@ -97,7 +99,18 @@ impl Console {
     pub fn new(parts: Parts, settings: Settings) -> Arc<Console> {
         let Parts { desk, access, rulings, books, metrics, health } = parts;
         let live = Live::start(desk.clone(), health.clone());
-        Arc::new(Console { desk, access, rulings, books, metrics, health, settings, live, once: Once::default() })
+        Arc::new(Console {
+            desk,
+            access,
+            rulings,
+            books,
+            metrics,
+            health,
+            settings,
+            live,
+            once: Once::default(),
+            doors: Doors::default(),
+        })
     }
 
     fn now(&self) -> EventTime {

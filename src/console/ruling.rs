@@ -159,10 +159,14 @@ pub async fn assign(
     Path(id): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Failure> {
-    console.desk.referral(&id, ctx.who.tenant.as_deref()).await?;
+    let tenant = console.desk.case(&id, ctx.who.tenant.as_deref()).await?.row.tenant;
     let assignee = form.0.given("assignee").map(str::to_lowercase);
     if let Some(name) = &assignee
-        && console.access.account(name).await?.is_none_or(|account| account.is_disabled)
+        && console
+            .access
+            .account(name)
+            .await?
+            .is_none_or(|account| account.is_disabled || account.tenant.is_some_and(|of| of != tenant))
     {
         return Err(Failure::BadForm);
     }

@@ -77,10 +77,10 @@ impl<P: Post> Sender<P> {
 
     /// Gives whether there was anything to tell.
     fn tell_next(&self) -> Result<bool, DeskError> {
-        let Some(due) = self.runtime.block_on(self.outbox.due(&self.name, self.tenant.as_deref(), LEASE))? else {
+        let Some(due) = self.wait(|| self.outbox.due(&self.name, self.tenant.as_deref(), LEASE))? else {
             return Ok(false);
         };
-        let referral = match self.runtime.block_on(self.desk.referral(&due.referral_id, self.tenant.as_deref())) {
+        let referral = match self.wait(|| self.desk.referral(&due.referral_id, self.tenant.as_deref())) {
             Err(DeskError::NoCase(_)) => None,
             referral => Some(referral?),
         };
@@ -93,8 +93,13 @@ impl<P: Post> Sender<P> {
             }
             self.metrics.webhook(&self.name, "taken");
         }
-        self.runtime.block_on(self.outbox.told(&self.name, due.seq))?;
+        self.wait(|| self.outbox.told(&self.name, due.seq))?;
         Ok(true)
+    }
+
+    /// The desk begins its work when it is asked, which has to be on the runtime.
+    fn wait<T>(&self, ask: impl FnOnce() -> Answer<T>) -> Result<T, DeskError> {
+        self.runtime.block_on(async { ask().await })
     }
 
     fn failed(&self, due: &Due, reason: &str) -> Result<bool, DeskError> {
@@ -107,13 +112,13 @@ impl<P: Post> Sender<P> {
                 "a webhook was given up: it takes no message"
             );
             self.metrics.webhook(&self.name, "given_up");
-            self.runtime.block_on(self.outbox.told(&self.name, due.seq))?;
+            self.wait(|| self.outbox.told(&self.name, due.seq))?;
             return Ok(true);
         }
         if due.attempts == 0 {
             tracing::warn!(webhook = self.name, reason, "a webhook did not take a message; it is tried again");
         }
-        self.runtime.block_on(self.outbox.failed(&self.name, wait(due.attempts)))?;
+        self.wait(|| self.outbox.failed(&self.name, wait(due.attempts)))?;
         Ok(false)
     }
 }

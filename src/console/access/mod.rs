@@ -1,6 +1,7 @@
 //! Who is there and what they may: passwords, sessions, roles, and the checks around every request.
 
 pub mod cookies;
+pub mod doors;
 pub mod form;
 pub mod guard;
 pub mod origin;

@@ -117,6 +117,16 @@ async fn unknown_and_known_names_are_refused_and_locked_alike() {
 }
 
 #[tokio::test]
+async fn guesses_sent_all_at_once_are_counted_one_by_one() {
+    let app = TestApp::start(CONFIG).await;
+    drop(Browser::admin(&app).await);
+    let guess = async || Browser::new(&app).log_in("admin", "a wrong password").await.status.as_u16();
+    let statuses = futures_util::future::join_all((0..24).map(|_| guess())).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 5, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+}
+
+#[tokio::test]
 async fn forged_forms_do_nothing() {
     let app = TestApp::start(CONFIG).await;
     let mut admin = Browser::admin(&app).await;
