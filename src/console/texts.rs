@@ -215,7 +215,7 @@ texts! {
     assign: "Assign", "Назначить";
     snooze: "Snooze the rule", "Отложить правило";
     snooze_hint: "The rule does not apply to this applicant until then.", "До этого срока правило к заявителю не применяется.";
-    days: "d", "дн.";
+    days: "d", "дн";
     comment: "Comment", "Комментарий";
     comment_add: "Add the comment", "Добавить комментарий";
     history: "History", "История";

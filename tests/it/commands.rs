@@ -217,19 +217,19 @@ fn every_key_is_documented_with_its_default() {
         })
         .collect();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let everything = |password: &str| {
+    let everything = |password: &str, keys: &str| {
         format!(
             "rules.dir = 'r'\nwatch.dir = 'w'\ntime.event_start = '2026-01-01T00:00:00Z'\n[[http.keys]]\nname = 'a'\ntenant = 't'\n\
              key_sha256 = '{}'\n[kafka]\nbrokers = 'k:1'\ninstance_id = 'a'\nsecurity = 'sasl_ssl'\nca_file = 'ca'\nusername = 'u'\n\
              {password} = 'p'\n[redis]\nca_file = 'ca'\nusername = 'u'\n{password} = 'p'\n\
-             [desk]\nurl = 'sqlite:d'\nca_file = 'ca'\npassword_file = 'p'\n\
+             [privacy]\n{keys}\n[desk]\nurl = 'sqlite:d'\nca_file = 'ca'\npassword_file = 'p'\n\
              [console]\nfirst_password_file = 'p'\naddress_header = 'x-forwarded-for'\n\
              [[webhooks]]\nname = 'w'\nurl = 'https://h/'\nsecret = '0123456789abcdef'",
             "0".repeat(64)
         )
     };
-    let mut all = printed(dir.path(), &everything("password_file"));
-    all.extend(printed(dir.path(), &everything("password")));
+    let mut all = printed(dir.path(), &everything("password_file", "key_file = 'k'"));
+    all.extend(printed(dir.path(), &everything("password", "key_command = ['k']")));
     let names = |keys: &BTreeMap<String, String>| keys.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&documented), names(&all));
     for (key, default) in printed(dir.path(), "") {

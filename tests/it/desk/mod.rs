@@ -15,7 +15,7 @@ mod sqlite;
 #[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
 mod volume;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use quoteguard::adapters::desk::DeskStore;
 use quoteguard::pipeline::desk::feed::{Move, Page, Part};
@@ -45,8 +45,11 @@ async fn keeps_the_promises(databases: &impl Databases) {
     cases::the_audit_chain_names_what_was_done_to_it(databases).await;
 }
 
+/// The same for all, so that one opens what another has sealed.
 fn vault() -> Arc<Vault> {
-    Arc::new(Vault::new(&new_key().expect("random")).expect("a key"))
+    static VAULT: LazyLock<Arc<Vault>> =
+        LazyLock::new(|| Arc::new(Vault::new(&new_key().expect("random")).expect("a key")));
+    VAULT.clone()
 }
 
 /// The whole log at once.
