@@ -90,7 +90,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             books.add(version.book.clone());
             shelf.put(version);
         }
-        if let Some(book) = state.rule_book() {
+        if let Some(book) = state.rule_book().and_then(|book| books.get(book.hash)) {
             metrics.rule_book(book);
         }
         Writer { state, books, shelf, store, clock, metrics, health, fates, arrival }
@@ -240,7 +240,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
         self.health.set(Readiness::Ready);
         self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
         for Incoming { version, reply } in open.books {
-            self.metrics.rule_book(&version.book.reference());
+            self.metrics.rule_book(&version.book);
             self.shelf.put(version);
             let _ = reply.send(Ok(()));
         }
