@@ -1,7 +1,9 @@
 //! The composition root: it decides who talks to whom.
 
 mod backtest;
+mod cli;
 mod commands;
+mod health;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod logs;
@@ -13,7 +15,9 @@ mod rules_remote;
 mod service;
 
 pub use backtest::{BacktestArgs, backtest};
+pub use cli::main;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
+pub use health::{HealthArgs, health};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use rebuild::{RebuildArgs, rebuild};

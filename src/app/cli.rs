@@ -1,0 +1,55 @@
+//! The command line: an enum and a match.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::{BacktestArgs, ConfigCommand, HealthArgs, RebuildArgs, ReplayArgs, RulesCommand};
+use crate::config::Flags;
+
+/// Recognises the same car-insurance applicant in disguise while the quote form is still open.
+#[derive(Parser)]
+#[command(name = "quoteguard", version = crate::build::version(), max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service: HTTP, the watched folder, one SQLite file
+    Serve(Flags),
+    /// Decide on recorded submissions, as fast as the machine allows
+    Replay(ReplayArgs),
+    /// Try changed rules on recorded submissions: whom they would catch, whom they would refer by mistake
+    Backtest(BacktestArgs),
+    /// Compute a service's SQLite file from its own log again: after damage, or to change a fixed setting
+    Rebuild(RebuildArgs),
+    /// Create the Kafka topics, or say what is wrong with them
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(super::TopicsCommand),
+    /// Check and test rule files, and put them in force in a running service
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Ask a running service whether it takes quotes; exit code 1 if not
+    Health(HealthArgs),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    super::finish(match Cli::parse().command {
+        Command::Serve(flags) => super::serve(&flags),
+        Command::Replay(args) => super::replay(args),
+        Command::Backtest(args) => super::backtest(args),
+        Command::Rebuild(args) => super::rebuild(args),
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => super::topics(&command),
+        Command::Rules(command) => super::rules(&command),
+        Command::Health(args) => super::health(&args),
+        Command::Config(command) => super::config(&command),
+    })
+}
