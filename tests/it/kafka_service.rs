@@ -15,11 +15,11 @@ use crate::rules_live::{files, in_force, post, rule};
 use crate::servers::{Kind, Private, kafka, redis, secure, unique};
 
 /// Servers, and what the tests set of `[http]` and `[kafka]` besides.
-struct Place<'a> {
-    kafka: &'a str,
-    redis: String,
-    http: &'a str,
-    settings: &'a str,
+pub struct Place<'a> {
+    pub kafka: &'a str,
+    pub redis: String,
+    pub http: &'a str,
+    pub settings: &'a str,
 }
 
 impl Default for Place<'_> {
@@ -31,7 +31,7 @@ impl Default for Place<'_> {
 
 impl Place<'_> {
     /// Topics and a group of its own, made by the command that people use.
-    fn topics(&self) -> (Arc<TempDir>, String) {
+    pub fn topics(&self) -> (Arc<TempDir>, String) {
         let name = unique("service");
         let kinds = [
             ("quotes", "quotes"),

@@ -19,6 +19,8 @@ mod kafka_adapter;
 mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod ops;
 mod oracle;
 mod overload;
 #[cfg(feature = "redis")]
