@@ -5,26 +5,30 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-# For `make run`: flags of scripts/run.sh, such as --once or --port 9000.
+# For `make run`: flags of scripts/run.sh, such as --once or --port 9000; for `make stack` those of scripts/stack.sh.
 ARGS ?=
 
 # For `make test-faults`: what the faults are varied by.
 FAULT_SEEDS ?= 1 2 3 4 5
 
-.PHONY: help setup run test test-embedded test-faults test-volume services services-stop bench bench-kafka lint fmt audit
+.PHONY: help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## Install what a bare Debian machine lacks for all commands below
-	@scripts/setup.sh compiler librdkafka python kafka redis postgres kcat deny shellcheck browser
+	@scripts/setup.sh compiler librdkafka python kafka redis postgres prometheus kcat deny shellcheck browser curl
 
 run: ## Build, start the service, show a planted tweaker being referred, serve until Ctrl-C (ARGS=--once: end after the demo)
 	@scripts/setup.sh compiler
 	@scripts/run.sh $(ARGS)
 
-test: ## Every test, with a real Kafka, Redis and PostgreSQL started for it, then schemathesis and a browser against a running service
-	@scripts/setup.sh compiler librdkafka python kafka redis postgres browser
+stack: ## The whole system without containers: Kafka, Redis, two instances, Prometheus, Alertmanager; until Ctrl-C (ARGS=--once: end when it is up)
+	@scripts/setup.sh compiler librdkafka kafka redis prometheus curl
+	@scripts/stack.sh $(ARGS)
+
+test: ## Every test, with a real Kafka, Redis, PostgreSQL and Prometheus started for it, then schemathesis and a browser against a running service
+	@scripts/setup.sh compiler librdkafka python kafka redis postgres prometheus browser
 	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka
 	scripts/schemathesis.sh
 	scripts/browser.sh

@@ -84,6 +84,13 @@ need_postgres() {
     fi
 }
 
+# With promtool and amtool. Where an init system runs, Debian starts both on their usual ports; the tests take ports of their own.
+need_prometheus() {
+    if ! has prometheus || ! has promtool || ! has prometheus-alertmanager || ! has amtool; then
+        install_packages prometheus prometheus-alertmanager
+    fi
+}
+
 # A Kafka reader that is not ours.
 need_kcat() {
     has kcat || install_packages kcat

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod console;
 mod desk;
+mod health;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod keys;
@@ -21,6 +22,7 @@ pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
 pub use desk::{AuditCommand, MigrateArgs, audit, migrate};
+pub use health::{HealthArgs, health};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use keys::{KeysCommand, keys};

@@ -5,6 +5,7 @@
 pub mod adapters;
 pub mod app;
 pub mod backtest;
+pub mod build;
 pub mod config;
 pub mod console;
 pub mod contract;

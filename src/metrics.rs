@@ -1,19 +1,20 @@
 //! Every metric of the service, registered once and passed to the pipeline and HTTP. Labels never hold personal data or ids.
 
+mod register;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
 };
 
-use crate::engine::decision::{Decision, RuleBookRef, Verdict};
-use crate::engine::rules::Fault;
+use crate::build;
+use crate::engine::decision::{Decision, Verdict};
+use crate::engine::rules::{Fault, Mode, RuleBook};
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
@@ -21,15 +22,34 @@ use crate::pipeline::breaker::Counts;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
+pub use register::{Kind, Known};
+use register::{Register, counter, counters, float_gauge, gauge, gauges, histogram, int_gauges, seconds};
 
-/// Seconds: fine around the few milliseconds that a check may take.
-const LATENCY_BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
-const COUNT_BUCKETS: [f64; 10] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
 /// Products named in labels. Beyond: `other`, or a client could grow the metrics without bound.
 const PRODUCTS_NAMED: [&str; 2] = ["osago", "kasko"];
+/// Why a record was not decided. All begin at 0: the rate of a counter that begins at 1 does not see its first one.
+pub const DEAD_LETTER_REASONS: [&str; 13] = [
+    "id_reused",
+    "invalid_fields",
+    "invalid_utf8",
+    "misrouted",
+    "not_csv",
+    "not_json",
+    "pointer",
+    "tenant_mismatch",
+    "time_jump",
+    "tombstone",
+    "too_deep",
+    "too_large",
+    "too_old",
+];
+/// With it begins the reason of a partition whose log is shorter than its checkpoint, or another one.
+const LOG_REGRESSION: &str = "LOG_REGRESSION";
+/// Why a partition is stopped, as a label.
+const STOPS: [&str; 2] = ["log_regression", "other"];
 
 pub struct Metrics {
-    registry: Registry,
+    registry: Register,
     checks: IntCounterVec,
     check_seconds: HistogramVec,
     stage_seconds: HistogramVec,
@@ -53,10 +73,12 @@ pub struct Metrics {
     watched: AtomicI64,
     referred_applicants: IntCounterVec,
     ruleset_info: IntGaugeVec,
+    rule_info: IntGaugeVec,
     ruleset_reload: IntGauge,
     dead_letters: IntCounterVec,
     checkpoint_age_seconds: GaugeVec,
-    checkpoint_bytes: IntCounter,
+    checkpoint_bytes: IntGauge,
+    checkpoint_written_bytes: IntCounter,
     checkpoint_failures: IntCounterVec,
     batch_records: Histogram,
     queue_jobs: IntGauge,
@@ -66,6 +88,9 @@ pub struct Metrics {
     lag_messages: IntGaugeVec,
     lag_seconds: GaugeVec,
     partition_up: IntGaugeVec,
+    partition_stopped: IntGaugeVec,
+    partition_position: IntGaugeVec,
+    ready: IntGauge,
     degraded: IntCounterVec,
     desk_records: IntCounter,
     desk_seconds: HistogramVec,
@@ -102,12 +127,18 @@ impl Metrics {
     /// # Errors
     /// Only when a name is registered twice, which the tests would show.
     pub fn new() -> Result<Metrics, prometheus::Error> {
-        let r = Registry::new_custom(Some("quoteguard".to_owned()), None)?;
-        let build = int_gauges(&r, "build_info", "Always 1; the version is in the label.", &["version", "engine"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), crate::contract::decision::ENGINE_VERSION]).set(1);
+        let r = Register::new()?;
+        let build = int_gauges(&r, "build_info", "Always 1; the version is in the labels.", &["version", "engine", "commit"])?;
+        build.with_label_values(&[build::VERSION, crate::contract::decision::ENGINE_VERSION, build::COMMIT]).set(1);
+        let metrics = Metrics::register(r)?;
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    fn register(r: Register) -> Result<Metrics, prometheus::Error> {
         Ok(Metrics {
             checks: counters(&r, "checks_total", "Quotes decided.", &["source", "product", "decision"])?,
-            check_seconds: seconds(&r, "check_duration_seconds", "From acceptance to the durable answer.", &["source"])?,
+            check_seconds: seconds(&r, "check_duration_seconds", "From the form to its durable answer; no 5xx.", &["source"])?,
             stage_seconds: seconds(&r, "check_stage_duration_seconds", "Time in one stage of the loop.", &["stage"])?,
             http_requests: counters(&r, "http_requests_total", "HTTP requests answered.", &["method", "route", "code"])?,
             event_lag_seconds: gauge(&r, "event_lag_seconds", "Arrival less event time of the last quote.")?,
@@ -116,7 +147,7 @@ impl Metrics {
             duplicates: counters(&r, "duplicate_quotes_total", "Quotes sent again with the same body.", &["source"])?,
             candidates: histogram(&r, "check_candidates", "Earlier attempts that shared a blocking key.")?,
             suspicious_attempts: histogram(&r, "suspicious_attempts", "Suspicious attempts of decided quotes.")?,
-            blocks_saturated: counter(&r, "blocks_saturated", "Blocking keys met that held more than is compared.")?,
+            blocks_saturated: counter(&r, "blocks_saturated_total", "Blocking keys met that held more than is compared.")?,
             live_attempts: gauge(&r, "live_attempts", "Attempts held in the window.")?,
             state_bytes: gauge(&r, "state_bytes", "Memory of the keyed state with its indexes.")?,
             look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
@@ -133,10 +164,12 @@ impl Metrics {
             )?,
             rule_errors: counters(&r, "rule_errors_total", "Quotes for which a rule had no value.", &["rule", "kind"])?,
             ruleset_info: int_gauges(&r, "ruleset_info", "1 for the rule book in force.", &["version", "hash"])?,
+            rule_info: int_gauges(&r, "rule_info", "1 for each rule in force.", &["rule", "mode", "version"])?,
             ruleset_reload: gauge(&r, "ruleset_last_reload_successful", "1 unless the rules folder was refused.")?,
             dead_letters: counters(&r, "dead_letters_total", "Records that could not be decided.", &["reason"])?,
             checkpoint_age_seconds: gauges(&r, "checkpoint_age_seconds", "Since the last checkpoint kept.", &["partition"])?,
-            checkpoint_bytes: counter(&r, "checkpoint_bytes", "Bytes of deltas made durable.")?,
+            checkpoint_bytes: gauge(&r, "checkpoint_bytes", "Bytes of deltas that the last checkpoint added.")?,
+            checkpoint_written_bytes: counter(&r, "checkpoint_written_bytes_total", "Bytes of deltas made durable.")?,
             checkpoint_failures: counters(&r, "checkpoint_failures_total", "Commits or checkpoints that failed.", &["kind"])?,
             batch_records: histogram(&r, "batch_records", "Records made durable by one commit.")?,
             queue_jobs: gauge(&r, "queue_jobs", "Records accepted into the queue and not yet stepped.")?,
@@ -146,6 +179,9 @@ impl Metrics {
             lag_messages: int_gauges(&r, "kafka_consumer_lag_messages", "Records not decided yet.", &["partition"])?,
             lag_seconds: gauges(&r, "kafka_consumer_lag_seconds", "Age of the last record while others wait.", &["partition"])?,
             partition_up: int_gauges(&r, "partition_up", "1 decided here, 0 stopped by an error.", &["partition"])?,
+            partition_stopped: int_gauges(&r, "partition_stopped", "1 while it waits for hands.", &["partition", "reason"])?,
+            partition_position: int_gauges(&r, "partition_position", "Offset of the record to read next.", &["partition"])?,
+            ready: gauge(&r, "ready", "1 while quotes are taken, as /readyz tells.")?,
             degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
             desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
             desk_seconds: seconds(&r, "desk_projection_seconds", "One transaction of the desk's sink.", &[])?,
@@ -155,6 +191,20 @@ impl Metrics {
             partitions: Mutex::default(),
             registry: r,
         })
+    }
+
+    /// What is known beforehand begins at 0, so that the first one is seen as a change.
+    fn begin(&self) {
+        self.check_seconds.with_label_values(&[Source::Http.name()]);
+        DEAD_LETTER_REASONS.iter().for_each(|reason| drop(self.dead_letters.with_label_values(&[*reason])));
+        ["decision", "missing"].iter().for_each(|kind| drop(self.divergence.with_label_values(&[*kind])));
+        let verdicts = [Verdict::Accept, Verdict::Flag, Verdict::Refer];
+        verdicts.iter().for_each(|verdict| drop(self.degraded.with_label_values(&[verdict.name()])));
+    }
+
+    /// Every metric there can be, by name.
+    pub fn known(&self) -> Vec<Known> {
+        self.registry.known()
     }
 
     /// The text of `/metrics`.
@@ -235,9 +285,25 @@ impl Metrics {
         self.dead_letters.with_label_values(&[reason]).inc();
     }
 
-    pub fn rule_book(&self, book: &RuleBookRef) {
+    /// The book in force from now on.
+    pub fn rule_book(&self, book: &RuleBook) {
         self.ruleset_info.reset();
-        self.ruleset_info.with_label_values(&[&book.version.to_string(), &format!("{:016x}", book.hash)]).set(1);
+        self.ruleset_info.with_label_values(&[&book.version().to_string(), &format!("{:016x}", book.hash())]).set(1);
+        self.rule_info.reset();
+        for rule in book.rules() {
+            let id = &*rule.id;
+            self.rule_info.with_label_values(&[id, rule.mode.name(), &rule.version.to_string()]).set(1);
+            // They begin at 0, as in `begin`.
+            [Mode::Live, Mode::Shadow].iter().for_each(|mode| drop(self.rule_hits.with_label_values(&[id, mode.name()])));
+            Fault::ALL.iter().for_each(|fault| drop(self.rule_errors.with_label_values(&[id, fault.name()])));
+            if rule.then == Verdict::Refer {
+                self.referred_applicants.with_label_values(&[id]);
+            }
+        }
+    }
+
+    pub fn ready(&self, is_ready: bool) {
+        self.ready.set(i64::from(is_ready));
     }
 
     /// Decisions of this process since its start that the rule matched: live, in shadow, and those it had no value for.
@@ -287,7 +353,24 @@ impl Metrics {
     }
 
     pub fn partition_up(&self, partition: u32, is_up: bool) {
-        self.partition_up.with_label_values(&[&partition.to_string()]).set(i64::from(is_up));
+        let label = partition.to_string();
+        self.partition_up.with_label_values(&[&label]).set(i64::from(is_up));
+        if is_up {
+            self.partition_not_stopped(&label);
+        }
+    }
+
+    /// The partition stands still for this reason until somebody acts.
+    pub fn partition_stopped(&self, partition: u32, reason: &str) {
+        self.partition_up(partition, false);
+        let [regression, other] = STOPS;
+        let kind = if reason.starts_with(LOG_REGRESSION) { regression } else { other };
+        self.partition_stopped.with_label_values(&[&*partition.to_string(), kind]).set(1);
+    }
+
+    fn partition_not_stopped(&self, label: &str) {
+        // An error says that it was not there.
+        STOPS.iter().for_each(|reason| drop(self.partition_stopped.remove_label_values(&[label, *reason])));
     }
 
     /// The partition is no longer ours.
@@ -299,6 +382,8 @@ impl Metrics {
         let _ = self.partition_up.remove_label_values(&[&label]);
         let _ = self.lag_messages.remove_label_values(&[&label]);
         let _ = self.lag_seconds.remove_label_values(&[&label]);
+        let _ = self.partition_position.remove_label_values(&[&label]);
+        self.partition_not_stopped(&label);
     }
 
     fn show_partitions(&self) {
@@ -314,6 +399,7 @@ impl Metrics {
             let label = partition.to_string();
             let lag = standing.end.saturating_sub(standing.next_offset);
             let age = standing.arrival.map_or(0.0, |at| (now.0 - at) as f64 / SECOND as f64);
+            self.partition_position.with_label_values(&[&label]).set(standing.next_offset.cast_signed());
             self.lag_messages.with_label_values(&[&label]).set(lag.cast_signed());
             self.lag_seconds.with_label_values(&[&label]).set(if lag == 0 { 0.0 } else { age.max(0.0) });
         }
@@ -327,7 +413,7 @@ impl Metrics {
     pub fn committed(&self, records: usize, checkpoint_bytes: usize, took: Duration) {
         self.stage("commit", took);
         self.batch_records.observe(records as f64);
-        self.checkpoint_bytes.inc_by(checkpoint_bytes as u64);
+        self.checkpoint_written(checkpoint_bytes);
         self.store_up("sqlite", true);
     }
 
@@ -339,11 +425,16 @@ impl Metrics {
     /// A try to keep a checkpoint apart from the log: bytes of deltas that are kept now, or why they are not.
     pub fn checkpoint(&self, store: &str, kept: Result<usize, &CheckpointError>) {
         match kept {
-            Ok(bytes) => self.checkpoint_bytes.inc_by(bytes as u64),
+            Ok(bytes) => self.checkpoint_written(bytes),
             Err(error) => self.checkpoint_failures.with_label_values(&[error.kind()]).inc(),
         }
         // Who is fenced or rewound was answered.
         self.store_up(store, !matches!(kept, Err(CheckpointError::Store(_))));
+    }
+
+    fn checkpoint_written(&self, bytes: usize) {
+        self.checkpoint_bytes.set(signed(bytes));
+        self.checkpoint_written_bytes.inc_by(bytes as u64);
     }
 
     /// Set it again and again, or a store that stays down would not be seen; `None` when the partition is no longer ours.
@@ -377,7 +468,8 @@ impl Metrics {
         self.desk_lag_seconds.set(micros.max(0) as f64 / SECOND as f64);
     }
 
-    fn store_up(&self, store: &str, is_up: bool) {
+    /// Whether the last write to it succeeded.
+    pub fn store_up(&self, store: &str, is_up: bool) {
         self.store_up.with_label_values(&[store]).set(i64::from(is_up));
     }
 
@@ -461,55 +553,6 @@ fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let counter = IntCounter::new(name, help)?;
-    r.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
-
-fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(counters.clone()))?;
-    Ok(counters)
-}
-
-fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let gauge = IntGauge::new(name, help)?;
-    r.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn float_gauge(r: &Registry, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-    let gauge = Gauge::new(name, help)?;
-    r.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn int_gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(gauges.clone()))?;
-    Ok(gauges)
-}
-
-fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
-    let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(gauges.clone()))?;
-    Ok(gauges)
-}
-
-fn histogram(r: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
-    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(COUNT_BUCKETS.to_vec()))?;
-    r.register(Box::new(histogram.clone()))?;
-    Ok(histogram)
-}
-
-fn seconds(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
-    let opts = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
-    let histograms = HistogramVec::new(opts, labels)?;
-    r.register(Box::new(histograms.clone()))?;
-    Ok(histograms)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -528,13 +571,49 @@ mod tests {
         assert!(text.contains(r#"quoteguard_http_requests_total{code="200",method="GET",route="/livez"} 1"#), "{text}");
         assert!(text.lines().all(|line| line.starts_with('#') || line.starts_with("quoteguard_")), "{text}");
     }
+
+    #[test]
+    fn a_stopped_partition_is_told_by_its_reason_until_it_goes_on() {
+        let metrics = Metrics::new().expect("registered");
+        let text = || String::from_utf8(metrics.encode().expect("encodes")).expect("text");
+        metrics.partition_stopped(3, "LOG_REGRESSION: the log ends at 7; restore the topic");
+        metrics.partition_stopped(4, "a defect: no LOG_REGRESSION");
+        for line in [
+            r#"quoteguard_partition_stopped{partition="3",reason="log_regression"} 1"#,
+            r#"quoteguard_partition_stopped{partition="4",reason="other"} 1"#,
+            r#"quoteguard_partition_up{partition="3"} 0"#,
+        ] {
+            assert!(text().contains(line), "{line}\n{}", text());
+        }
+        metrics.partition_up(3, true);
+        metrics.partition_gone(4);
+        assert!(!text().contains("quoteguard_partition_stopped{"), "{}", text());
+    }
+
+    #[test]
+    fn what_a_book_may_count_begins_at_0_and_the_book_before_is_forgotten() {
+        let metrics = Metrics::new().expect("registered");
+        let text = || String::from_utf8(metrics.encode().expect("encodes")).expect("text");
+        metrics.rule_book(&crate::contract::rule_file::shipped());
+        for line in [
+            r#"quoteguard_rule_info{mode="live",rule="picking-24h",version="#,
+            r#"quoteguard_rule_hits_total{mode="live",rule="picking-24h"} 0"#,
+            r#"quoteguard_rule_errors_total{kind="overflow",rule="picking-24h"} 0"#,
+            r#"quoteguard_referred_applicants_total{rule="picking-24h"} 0"#,
+        ] {
+            assert!(text().contains(line), "{line}\n{}", text());
+        }
+        metrics.rule_book(&RuleBook::empty());
+        assert!(!text().contains("quoteguard_rule_info{"), "{}", text());
+    }
+
     #[test]
     fn a_checkpoint_that_fails_is_counted_by_its_kind_and_ages() {
         let metrics = Metrics::new().expect("registered");
         metrics.checkpoint("redis", Ok(700));
         metrics.checkpoint("redis", Err(&CheckpointError::Rewound { stored: None }));
         let text = || String::from_utf8(metrics.encode().expect("encodes")).expect("text");
-        assert!(text().contains("quoteguard_checkpoint_bytes 700"), "{}", text());
+        assert!(text().contains("quoteguard_checkpoint_written_bytes_total 700"), "{}", text());
         assert!(text().contains(r#"quoteguard_checkpoint_failures_total{kind="rewound"} 1"#), "{}", text());
         assert!(text().contains(r#"quoteguard_store_up{store="redis"} 1"#), "{}", text());
         metrics.checkpoint("redis", Err(&CheckpointError::Store(StoreError::Unavailable("down".into()))));

@@ -1,14 +1,17 @@
-//! The command line.
+//! The command line: an enum and a match.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs, RulesCommand};
+use super::{
+    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs, RulesCommand,
+};
+use crate::config::Flags;
 
 /// Recognises the same car-insurance applicant in disguise while the quote form is still open.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "quoteguard", version = crate::build::version(), max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,7 +20,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service: HTTP, the watched folder, one SQLite file
-    Serve(crate::config::Flags),
+    Serve(Flags),
     /// Decide on recorded submissions, as fast as the machine allows
     Replay(ReplayArgs),
     /// Try changed rules on recorded submissions: whom they would catch, whom they would refer by mistake
@@ -41,6 +44,8 @@ enum Command {
     /// Make keys that personal data is sealed with, and seal what is stored with the newest
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Ask a running service whether it takes quotes; exit code 1 if not
+    Health(HealthArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -60,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Rules(command) => super::rules(&command),
         Command::Erase(args) => super::erase(&args),
         Command::Keys(command) => super::keys(&command),
+        Command::Health(args) => super::health(&args),
         Command::Config(command) => super::config(&command),
     })
 }

@@ -59,20 +59,33 @@ use crate::pipeline::queue::{Answered, Awaited, Job, NotTaken, Payload};
     ),
 )]
 pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
-    let began = Instant::now();
+    let mut began = Instant::now();
     let (parts, body) = request.into_parts();
     let language = Language::negotiate(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()));
-    let answer = answer(&shared, &parts.headers, body, language).await;
-    shared.metrics.check(Source::Http, began.elapsed());
-    answer.unwrap_or_else(Refusal::into_response)
+    let answer = answer(&shared, &parts.headers, body, language, &mut began).await;
+    let response = answer.unwrap_or_else(Refusal::into_response);
+    // The service level counts what is missing here among the requests.
+    if !response.status().is_server_error() {
+        shared.metrics.check(Source::Http, began.elapsed());
+    }
+    response
 }
 
-async fn answer(shared: &Shared, headers: &HeaderMap, body: Body, language: Language) -> Result<Response<Body>, Refusal> {
+/// `began` is set to when the body was there, or given up: how long a client takes to send it is not ours.
+async fn answer(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    language: Language,
+    began: &mut Instant,
+) -> Result<Response<Body>, Refusal> {
     let client = shared.keys.authorise(headers, Permission::Checks)?;
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type().into());
     }
-    let body = read_body(shared, body, BODY_BYTES_MAX).await?;
+    let body = read_body(shared, body, BODY_BYTES_MAX).await;
+    *began = Instant::now();
+    let body = body?;
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
     let quote_id = quote.quote_id.clone();

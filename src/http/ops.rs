@@ -57,6 +57,7 @@ pub fn refusal(health: &Health) -> Option<&'static str> {
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
     shared.metrics.queue(shared.queue.len());
+    shared.metrics.ready(refusal(&shared.health).is_none());
     match shared.metrics.encode() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {

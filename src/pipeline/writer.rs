@@ -96,7 +96,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             books.add(version.book.clone());
             shelf.put(version);
         }
-        if let Some(book) = state.rule_book() {
+        if let Some(book) = state.rule_book().and_then(|book| books.get(book.hash)) {
             metrics.rule_book(book);
         }
         Writer { state, books, shelf, store, clock, metrics, health, fates, arrival }
@@ -284,7 +284,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             if kind == RecordKind::Proposal {
                 self.shelf.suggest(Proposal::of(version));
             } else {
-                self.metrics.rule_book(&version.book.reference());
+                self.metrics.rule_book(&version.book);
                 self.shelf.put(version);
             }
             let _ = reply.send(Ok(()));

@@ -181,10 +181,22 @@ impl TestApp {
 
     /// The value of one metric, 0 when it is not there yet.
     pub async fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics").await.expect("answers").body;
-        let text = String::from_utf8(text.to_vec()).expect("text");
+        let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Of one metric over all its labels.
+    #[cfg(all(feature = "kafka", feature = "redis"))]
+    pub async fn sum(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let samples = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+        samples.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")).sum()
+    }
+
+    async fn metrics(&self) -> String {
+        let text = self.get("/metrics").await.expect("answers").body;
+        String::from_utf8(text.to_vec()).expect("text")
     }
 }
 

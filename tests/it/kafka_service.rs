@@ -16,10 +16,10 @@ use crate::servers::{Kind, Private, kafka, redis, secure, unique};
 
 /// Servers, and what the tests set of `[http]` and `[kafka]` besides.
 pub struct Place<'a> {
-    kafka: &'a str,
-    redis: String,
-    http: &'a str,
-    settings: &'a str,
+    pub kafka: &'a str,
+    pub redis: String,
+    pub http: &'a str,
+    pub settings: &'a str,
 }
 
 impl Default for Place<'_> {

@@ -24,6 +24,8 @@ mod kafka_rules;
 mod kafka_rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod ops;
 mod oracle;
 mod overload;
 #[cfg(feature = "redis")]

@@ -16,10 +16,13 @@ use super::partitions::Ours;
 use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Topic, Unsent};
 use crate::contract::kafka::{CLIENT, TOKEN};
 use crate::fault;
+use crate::metrics::Metrics;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, Payload};
 
+/// The log's name among the stores of the metrics.
+pub const LOG: &str = "kafka";
 /// A record that has not arrived for so long means that the log is away.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
 const WATCHED_EVERY: Duration = Duration::from_millis(200);
@@ -32,6 +35,7 @@ pub struct Intake {
     pub ours: Arc<Ours>,
     pub elsewhere: Arc<Elsewhere>,
     pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
     /// Told when the instance cannot go on.
     pub failed: Sender<anyhow::Error>,
 }
@@ -129,9 +133,11 @@ impl Intake {
     /// Records that do not arrive shut the door for new ones until they do, or the brokers answer again.
     fn watch(&self, under_way: &Arc<UnderWay>) {
         let (under_way, health, producer) = (Arc::downgrade(under_way), self.health.clone(), self.producer.clone());
+        let metrics = self.metrics.clone();
         let watch = move || {
             while let Some(under_way) = under_way.upgrade() {
                 let is_doubtful = || under_way.is_doubtful.load(Ordering::Acquire);
+                metrics.store_up(LOG, !under_way.is_stuck() && !is_doubtful());
                 if under_way.is_stuck() || is_doubtful() {
                     health.step(Readiness::Ready, Readiness::StoreDown);
                 }

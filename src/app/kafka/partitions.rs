@@ -275,7 +275,7 @@ fn stopped(shared: &Shared, partition: i32, reason: &str) {
     tracing::error!(partition, reason, "the partition is stopped");
     shared.ours.ends(partition);
     shared.health.partition_stopped(partition.unsigned_abs(), reason.to_owned());
-    shared.metrics.partition_up(partition.unsigned_abs(), false);
+    shared.metrics.partition_stopped(partition.unsigned_abs(), reason);
     shared.settled();
 }
 

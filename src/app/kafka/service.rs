@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::books::{ControlLog, install};
 use super::elsewhere::Elsewhere;
-use super::intake::Intake;
+use super::intake::{self, Intake};
 use super::partitions::{Ours, Partitions, Shared};
 use super::referrals;
 use super::takeover::Failure;
@@ -247,8 +247,8 @@ impl Starting {
         let mut owned = Partitions::new(shared.clone());
         let consumer = start(&self.kafka, move |event| owned.take(event))?;
         let _ = shared.commands.set(consumer.commands());
-        let (health, failed) = (self.health.clone(), self.failed.clone());
-        let intake = Intake { producer: producer.clone(), waiters, ours, elsewhere, health, failed: failed.clone() };
+        let (health, metrics, failed) = (self.health.clone(), self.metrics.clone(), self.failed.clone());
+        let intake = Intake { producer: producer.clone(), waiters, ours, elsewhere, health, metrics, failed: failed.clone() };
         let run = move || {
             if catch_unwind(AssertUnwindSafe(|| intake.run(jobs))).is_err() {
                 let _ = failed.send(anyhow!("a defect: the thread that takes quotes in has died"));
@@ -278,6 +278,7 @@ impl Starting {
                 }
             }
             self.health.step(Readiness::Starting, Readiness::StoreDown);
+            self.metrics.store_up(intake::LOG, false);
             thread::sleep(RETRY);
             if self.health.get() == Readiness::Stopping {
                 return Ok(None);

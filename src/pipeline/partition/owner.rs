@@ -132,6 +132,9 @@ impl<E: Emit> Owner<E> {
     ) -> Self {
         let Loaded { state, books, manifest, .. } = loaded;
         let segment = Segment::empty(state.next_offset());
+        if let Some(book) = state.rule_book().and_then(|book| books.get(book.hash)) {
+            metrics.rule_book(book);
+        }
         Owner {
             state,
             books,
@@ -280,8 +283,8 @@ impl<E: Emit> Owner<E> {
         let book = book.filter(|book| self.state.rule_book().is_none_or(|in_force| in_force.hash != book.hash()));
         let book = book.map(|book| {
             let reference = book.reference();
+            self.metrics.rule_book(&book);
             self.books.add(Arc::new(book));
-            self.metrics.rule_book(&reference);
             reference
         });
         // Those of tenants that live elsewhere mean nothing here.
