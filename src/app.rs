@@ -6,6 +6,7 @@ mod commands;
 mod kafka;
 mod keys;
 mod logs;
+mod open_files;
 mod outputs;
 mod rebuild;
 mod rules_breaker;

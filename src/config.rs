@@ -55,9 +55,22 @@ pub struct Http {
     pub answer_timeout_ms: u64,
     /// Of the whole stop: after this, what has not ended is cut off.
     pub shutdown_timeout_ms: u64,
-    /// Open connections. Beyond: new ones wait in the system's backlog.
+    /// Open connections. Beyond: a new one takes the place of the one idle for longest.
     pub connections_max: usize,
+    pub tls: Tls,
     pub keys: Vec<ApiKey>,
+}
+
+/// HTTPS where both are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The server's certificate and those that lead to its issuer, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -254,7 +267,8 @@ impl Default for Http {
             body_timeout_ms: 10_000,
             answer_timeout_ms: 2_000,
             shutdown_timeout_ms: 10_000,
-            connections_max: 4_096,
+            connections_max: 16_384,
+            tls: Tls::default(),
             keys: Vec::new(),
         }
     }
@@ -398,6 +412,9 @@ impl Config {
         }
         if let Some(start) = &time.event_start {
             instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
+        }
+        if self.http.tls.cert_file.is_some() != self.http.tls.key_file.is_some() {
+            return Err(wrong("http.tls", "give both cert_file and key_file, or neither"));
         }
         self.kafka.check()?;
         self.privacy.check()?;
@@ -570,6 +587,7 @@ mod tests {
             ("[time]\narrival = 'soon'", "time.arrival: "),
             ("[time]\nevent_start = '2026-11-01'", "time.event_start: write the time as RFC 3339"),
             ("[limits]\nqueue_max = 0", "limits.queue_max: must be at least 1"),
+            ("[http.tls]\ncert_file = 'c.pem'", "http.tls: give both"),
             ("[http]\nlisten = '0.0.0.0:1'", "http.keys: 0.0.0.0:1 can be reached by others"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'", "http.keys.0.key: give exactly one"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'short'", "http.keys.0.key: must have at least"),

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::commands::Given;
+use super::open_files;
 use super::rules_breaker;
 use super::rules_folder::{RulesFolder, Watching};
 use crate::adapters::file::Watch;
@@ -20,8 +21,8 @@ use crate::adapters::sqlite::{Opened, Reader, SqliteStore, open};
 use crate::config::Config;
 use crate::engine::state::Settings;
 use crate::http::auth::Keys;
-use crate::http::server::{Bounds, serve};
-use crate::http::{Shared, router};
+use crate::http::server::{Edge, serve};
+use crate::http::{Shared, router, tls};
 use crate::metrics::Metrics;
 use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload, Shelf};
 use crate::pipeline::clock::SystemClock;
@@ -85,7 +86,7 @@ impl Service {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (http, stop_http) = start_http(listener, config, parts);
+        let (http, stop_http) = start_http(listener, config, parts)?;
         let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
         let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
@@ -167,11 +168,24 @@ pub(super) struct HttpParts {
 }
 
 /// Serves until it is told by when to end; then whether every request under way was answered.
+///
+/// # Errors
+/// A certificate or key that is not there or no good.
 pub(super) fn start_http(
     listener: TcpListener,
     config: &Config,
     parts: HttpParts,
-) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
+) -> Result<(tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>)> {
+    let tls = match (&config.http.tls.cert_file, &config.http.tls.key_file) {
+        (Some(cert_file), Some(key_file)) => Some(tls::acceptor(cert_file, key_file, parts.metrics.clone())?),
+        _ => None,
+    };
+    let edge = Edge {
+        connections_max: open_files::connections(config.http.connections_max),
+        header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+        tls,
+        metrics: parts.metrics.clone(),
+    };
     let HttpParts { queue, books, rulings, decisions, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
@@ -191,11 +205,7 @@ pub(super) fn start_http(
     let (stop, stopped) = oneshot::channel();
     // A service that was dropped has no time to give.
     let stopping = async { stopped.await.unwrap_or_else(|_| Instant::now()) };
-    (tokio::spawn(serve(listener, router(shared), bounds(config), stopping)), stop)
-}
-
-fn bounds(config: &Config) -> Bounds {
-    Bounds { connections_max: config.http.connections_max, header_timeout: Duration::from_millis(config.http.header_timeout_ms) }
+    Ok((tokio::spawn(serve(listener, router(shared), edge, stopping)), stop))
 }
 
 fn start_watch(

@@ -9,7 +9,9 @@ mod ops;
 mod reply;
 mod rules;
 mod rulings;
+mod seats;
 pub mod server;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ mod conformance;
 mod contract;
 mod damage;
 mod demo;
+mod edge;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;

@@ -86,7 +86,7 @@ impl KafkaService {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (http, stop_http) = start_http(listener, config, parts);
+        let (http, stop_http) = start_http(listener, config, parts)?;
         let rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
         let clients = Arc::new(Mutex::new(None));
         let starting = Starting {
