@@ -2,6 +2,7 @@
 //! are refused with the offending key.
 
 mod kafka;
+mod origin;
 mod privacy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -356,6 +357,13 @@ pub enum ConfigError {
 impl Config {
     /// Reads all sources and checks the result.
     pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        let config: Config = Config::sources(flags)?.extract().map_err(explain)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// All sources, the later winning.
+    fn sources(flags: &Flags) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
         match &flags.config {
             Some(file) if !file.is_file() => return Err(ConfigError::NoFile(file.clone())),
@@ -368,10 +376,7 @@ impl Config {
         figment = flag(figment, "storage.path", flags.data.as_ref());
         figment = flag(figment, "rules.dir", flags.rules.as_ref());
         figment = flag(figment, "watch.dir", flags.watch.as_ref());
-        figment = flag(figment, "http.insecure_no_keys", flags.insecure_no_keys.then_some(&true));
-        let config: Config = figment.extract().map_err(explain)?;
-        config.check()?;
-        Ok(config)
+        Ok(flag(figment, "http.insecure_no_keys", flags.insecure_no_keys.then_some(&true)))
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -508,11 +513,17 @@ impl Config {
     pub fn print(&self) -> Result<String, ConfigError> {
         toml::to_string(self).map_err(|e| ConfigError::Read(e.to_string()))
     }
+
+    /// As TOML with a line for each key that says where its value came from, secrets hidden.
+    pub fn print_origin(flags: &Flags) -> Result<String, ConfigError> {
+        let config = toml::Value::try_from(Config::load(flags)?).map_err(|e| ConfigError::Read(e.to_string()))?;
+        Ok(origin::lines(&config, &Config::sources(flags)?))
+    }
 }
 
 fn flag<T: Serialize>(figment: Figment, key: &str, value: Option<&T>) -> Figment {
     match value {
-        Some(value) => figment.merge(Serialized::default(key, value)),
+        Some(value) => figment.merge(origin::Flag(Serialized::default(key, value))),
         None => figment,
     }
 }
@@ -627,5 +638,33 @@ mod tests {
         assert!(!printed.contains("very-secret"), "{printed}");
         assert!(!format!("{config:?}").contains("very-secret"));
         assert!(printed.contains("listen = \"127.0.0.1:8080\""), "{printed}");
+    }
+
+    #[test]
+    #[allow(clippy::result_large_err, reason = "the closure's type is figment's")]
+    fn each_key_says_where_it_came_from() {
+        Jail::expect_with(|jail| {
+            let file = "[http]\nbody_timeout_ms = 7\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'a-very-secret-key'\n\
+                        [kafka.properties]\n\"socket.timeout.ms\" = '1'\n";
+            jail.create_file("quoteguard.toml", file)?;
+            jail.set_env("QUOTEGUARD__HTTP__HEADER_TIMEOUT_MS", "8");
+            jail.set_env("QUOTEGUARD__TIME__RETENTION_SECS", "9");
+            let flags = Flags { listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))), ..Flags::default() };
+            let printed = Config::print_origin(&flags).expect("prints");
+            for line in [
+                "http.answer_timeout_ms = 2000  # default",
+                "http.body_timeout_ms = 7  # file quoteguard.toml",
+                "http.header_timeout_ms = 8  # environment QUOTEGUARD__HTTP__HEADER_TIMEOUT_MS",
+                "http.listen = \"127.0.0.1:3\"  # flag",
+                "time.retention_secs = 9  # environment QUOTEGUARD__TIME__RETENTION_SECS",
+                "kafka.properties.\"socket.timeout.ms\" = \"1\"  # file quoteguard.toml",
+            ] {
+                assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
+            }
+            assert!(printed.contains("http.keys = [{ key = \"***\"") && !printed.contains("very-secret"), "{printed}");
+            // Every line is TOML that gives the value again.
+            assert!(toml::from_str::<toml::Value>(&printed).is_ok(), "{printed}");
+            Ok(())
+        });
     }
 }

@@ -12,6 +12,7 @@ mod edge;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;
+mod fuzz;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod java;
 #[cfg(feature = "kafka")]
