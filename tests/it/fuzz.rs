@@ -64,11 +64,14 @@ fn mutate(bytes: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     mutated
 }
 
-fn run(name: &str, target: fn(&[u8]), input: &[u8], of: &str) {
+/// Whether it could be read.
+fn run(name: &str, target: fn(&[u8]) -> bool, input: &[u8], of: &str) -> bool {
     let began = Instant::now();
-    let done = catch_unwind(AssertUnwindSafe(|| target(input)));
-    assert!(done.is_ok(), "target {name}, from {of}: it panics at {:?}", String::from_utf8_lossy(input));
+    let Ok(is_read) = catch_unwind(AssertUnwindSafe(|| target(input))) else {
+        panic!("target {name}, from {of}: it panics at {:?}", String::from_utf8_lossy(input));
+    };
     assert!(began.elapsed() < INPUT_MOST, "target {name}, from {of}: {:?} for {} bytes", began.elapsed(), input.len());
+    is_read
 }
 
 #[test]
@@ -80,15 +83,19 @@ fn the_corpus_and_its_mutations_neither_panic_nor_hang() {
         assert!(files.len() > 2, "{name}");
         let inputs: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("read")).collect();
         let mutations = if ["rule", "condition", "book"].contains(name) { MUTATIONS_RULES } else { MUTATIONS };
-        let mut numbers = Numbers(7);
+        let (mut numbers, mut read) = (Numbers(7), 0);
         for (file, input) in files.iter().zip(&inputs) {
             let of = file.file_name().expect("a name").to_string_lossy();
-            run(name, *target, input, &of);
+            read += usize::from(run(name, *target, input, &of));
             for _ in 0..mutations {
                 let other = &inputs[numbers.below(inputs.len())];
                 run(name, *target, &mutate(input, other, &mut numbers), &of);
             }
         }
+        assert!(
+            (1..inputs.len()).contains(&read),
+            "{name}: {read} of the corpus are read; some must be, and some must be refused"
+        );
     }
 }
 

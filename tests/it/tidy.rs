@@ -168,6 +168,26 @@ fn every_dependency_is_used() {
     assert_none(&findings);
 }
 
+/// Each attack names the test that covers it, and the test is there.
+#[test]
+fn every_test_of_the_threat_model_exists() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/threat-model.md")).expect("the page");
+    let mut findings = Vec::new();
+    let named: Vec<_> = page.split('`').filter_map(|word| word.split_once(".rs::")).collect();
+    assert!(named.len() >= 15, "{named:?}");
+    for (file, test) in named {
+        let text = fs::read_to_string(Path::new(ROOT).join(format!("{file}.rs"))).unwrap_or_default();
+        let is_test = text.split(&format!("fn {test}(")).next().is_some_and(|before| {
+            before.len() < text.len()
+                && before.lines().rev().take(4).any(|line| line.contains("#[test]") || line.contains("#[tokio::test"))
+        });
+        if !is_test && !text.contains(&format!("    fn {test}(")) {
+            findings.push(format!("docs/threat-model.md: {file}.rs holds no test {test}"));
+        }
+    }
+    assert_none(&findings);
+}
+
 /// Names of one section of a manifest.
 fn dependencies(manifest: &str, section: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(ROOT).join(manifest)).expect("a manifest");
