@@ -92,7 +92,7 @@ fn a_batch_committed_twice_is_there_once_and_survives_a_restart() {
         let row = store.runtime.clone().block_on(count.fetch_one(&mut store.connection)).expect("counts");
         assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (73, 1));
     });
-    let mut log = recorded_log(&path).expect("opens");
+    let mut log = recorded_log(&path, Arc::default()).expect("opens");
     assert_eq!(log.records(), 73);
     let mut records = log.page(50).expect("reads");
     records.extend(log.page(50).expect("reads"));
