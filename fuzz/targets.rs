@@ -52,7 +52,7 @@ pub fn condition(bytes: &[u8]) -> bool {
     let Ok(when) = std::str::from_utf8(bytes) else { return false };
     // Each character as a YAML escape, so that every text is one string.
     let escaped: String = when.chars().map(|c| format!("\\U{:08X}", u32::from(c))).collect();
-    let rule = include_str!("corpus/rule/picking").lines();
+    let rule = include_str!("condition.yaml").lines();
     let rule = rule.map(|line| if line.starts_with("when:") { format!("when: \"{escaped}\"") } else { line.to_owned() });
     compiles_to_itself(&rule.collect::<Vec<_>>().join("\n"))
 }
