@@ -11,7 +11,9 @@ ARGS ?=
 # For `make test-faults`: what the faults are varied by.
 FAULT_SEEDS ?= 1 2 3 4 5
 
-.PHONY: help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka lint fmt audit
+FUZZ_SECS ?= 60
+
+.PHONY: fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -43,6 +45,9 @@ test-faults: ## Every fault of the service, Kafka, Redis, PostgreSQL, links and 
 	FAULT_TABLE=$(CURDIR)/target/faults.txt FAULT_SEEDS="$(FAULT_SEEDS)" scripts/services.sh run --secure -- \
 		cargo test --locked --test it -- faults:: --skip redis_faults:: --include-ignored --test-threads 1 || failed=$$?; \
 	cat target/faults.txt; exit $${failed:-0}
+
+fuzz: ## Search on from the fuzz corpus with libFuzzer, FUZZ_SECS for each target; needs a nightly compiler and cargo-fuzz
+	@scripts/fuzz.sh $(FUZZ_SECS)
 
 services: ## Start a real Kafka, Redis and PostgreSQL on free ports, for `. target/services/env` and cargo test, or to try things
 	@scripts/setup.sh kafka redis postgres

@@ -10,6 +10,7 @@ mod health;
 mod kafka;
 mod keys;
 mod logs;
+mod open_files;
 mod outputs;
 mod rebuild;
 mod rules_breaker;

@@ -4,6 +4,7 @@
 mod console;
 mod desk;
 mod kafka;
+mod origin;
 mod privacy;
 mod webhooks;
 
@@ -65,9 +66,22 @@ pub struct Http {
     pub answer_timeout_ms: u64,
     /// Of the whole stop: after this, what has not ended is cut off.
     pub shutdown_timeout_ms: u64,
-    /// Open connections. Beyond: new ones wait in the system's backlog.
+    /// Open connections. Beyond: a new one takes the place of the one idle for longest.
     pub connections_max: usize,
+    pub tls: Tls,
     pub keys: Vec<ApiKey>,
+}
+
+/// HTTPS where both are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The server's certificate and those that lead to its issuer, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -264,7 +278,8 @@ impl Default for Http {
             body_timeout_ms: 10_000,
             answer_timeout_ms: 2_000,
             shutdown_timeout_ms: 10_000,
-            connections_max: 4_096,
+            connections_max: 16_384,
+            tls: Tls::default(),
             keys: Vec::new(),
         }
     }
@@ -352,6 +367,13 @@ pub enum ConfigError {
 impl Config {
     /// Reads all sources and checks the result.
     pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        let config: Config = Config::sources(flags)?.extract().map_err(explain)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// All sources, the later winning.
+    fn sources(flags: &Flags) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
         match &flags.config {
             Some(file) if !file.is_file() => return Err(ConfigError::NoFile(file.clone())),
@@ -364,10 +386,7 @@ impl Config {
         figment = flag(figment, "storage.path", flags.data.as_ref());
         figment = flag(figment, "rules.dir", flags.rules.as_ref());
         figment = flag(figment, "watch.dir", flags.watch.as_ref());
-        figment = flag(figment, "http.insecure_no_keys", flags.insecure_no_keys.then_some(&true));
-        let config: Config = figment.extract().map_err(explain)?;
-        config.check()?;
-        Ok(config)
+        Ok(flag(figment, "http.insecure_no_keys", flags.insecure_no_keys.then_some(&true)))
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -408,6 +427,9 @@ impl Config {
         }
         if let Some(start) = &time.event_start {
             instant::parse(start).map_err(|error| wrong("time.event_start", error.to_string()))?;
+        }
+        if self.http.tls.cert_file.is_some() != self.http.tls.key_file.is_some() {
+            return Err(wrong("http.tls", "give both cert_file and key_file, or neither"));
         }
         self.kafka.check()?;
         self.privacy.check()?;
@@ -504,11 +526,17 @@ impl Config {
     pub fn print(&self) -> Result<String, ConfigError> {
         toml::to_string(self).map_err(|e| ConfigError::Read(e.to_string()))
     }
+
+    /// As TOML with a line for each key that says where its value came from, secrets hidden.
+    pub fn print_origin(flags: &Flags) -> Result<String, ConfigError> {
+        let config = toml::Value::try_from(Config::load(flags)?).map_err(|e| ConfigError::Read(e.to_string()))?;
+        Ok(origin::lines(&config, &Config::sources(flags)?))
+    }
 }
 
 fn flag<T: Serialize>(figment: Figment, key: &str, value: Option<&T>) -> Figment {
     match value {
-        Some(value) => figment.merge(Serialized::default(key, value)),
+        Some(value) => figment.merge(origin::Flag(Serialized::default(key, value))),
         None => figment,
     }
 }
@@ -583,6 +611,7 @@ mod tests {
             ("[time]\narrival = 'soon'", "time.arrival: "),
             ("[time]\nevent_start = '2026-11-01'", "time.event_start: write the time as RFC 3339"),
             ("[limits]\nqueue_max = 0", "limits.queue_max: must be at least 1"),
+            ("[http.tls]\ncert_file = 'c.pem'", "http.tls: give both"),
             ("[http]\nlisten = '0.0.0.0:1'", "http.keys: 0.0.0.0:1 can be reached by others"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'", "http.keys.0.key: give exactly one"),
             ("[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'short'", "http.keys.0.key: must have at least"),
@@ -634,5 +663,33 @@ mod tests {
         assert!(!printed.contains("very-secret"), "{printed}");
         assert!(!format!("{config:?}").contains("very-secret"));
         assert!(printed.contains("listen = \"127.0.0.1:8080\""), "{printed}");
+    }
+
+    #[test]
+    #[allow(clippy::result_large_err, reason = "the closure's type is figment's")]
+    fn each_key_says_where_it_came_from() {
+        Jail::expect_with(|jail| {
+            let file = "[http]\nbody_timeout_ms = 7\n[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'a-very-secret-key'\n\
+                        [kafka.properties]\n\"socket.timeout.ms\" = '1'\n";
+            jail.create_file("quoteguard.toml", file)?;
+            jail.set_env("QUOTEGUARD__HTTP__HEADER_TIMEOUT_MS", "8");
+            jail.set_env("QUOTEGUARD__TIME__RETENTION_SECS", "9");
+            let flags = Flags { listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))), ..Flags::default() };
+            let printed = Config::print_origin(&flags).expect("prints");
+            for line in [
+                "http.answer_timeout_ms = 2000  # default",
+                "http.body_timeout_ms = 7  # file quoteguard.toml",
+                "http.header_timeout_ms = 8  # environment QUOTEGUARD__HTTP__HEADER_TIMEOUT_MS",
+                "http.listen = \"127.0.0.1:3\"  # flag",
+                "time.retention_secs = 9  # environment QUOTEGUARD__TIME__RETENTION_SECS",
+                "kafka.properties.\"socket.timeout.ms\" = \"1\"  # file quoteguard.toml",
+            ] {
+                assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
+            }
+            assert!(printed.contains("http.keys = [{ key = \"***\"") && !printed.contains("very-secret"), "{printed}");
+            // Every line is TOML that gives the value again.
+            assert!(toml::from_str::<toml::Value>(&printed).is_ok(), "{printed}");
+            Ok(())
+        });
     }
 }

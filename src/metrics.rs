@@ -54,6 +54,9 @@ pub struct Metrics {
     check_seconds: HistogramVec,
     stage_seconds: HistogramVec,
     http_requests: IntCounterVec,
+    http_connections: IntGauge,
+    http_connections_closed: IntCounterVec,
+    tls_reloads: IntCounterVec,
     event_lag_seconds: IntGauge,
     late_quotes: IntCounter,
     amendments: IntCounter,
@@ -141,6 +144,9 @@ impl Metrics {
             check_seconds: seconds(&r, "check_duration_seconds", "From the form to its durable answer; no 5xx.", &["source"])?,
             stage_seconds: seconds(&r, "check_stage_duration_seconds", "Time in one stage of the loop.", &["stage"])?,
             http_requests: counters(&r, "http_requests_total", "HTTP requests answered.", &["method", "route", "code"])?,
+            http_connections: gauge(&r, "http_connections", "Open connections.")?,
+            http_connections_closed: counters(&r, "http_connections_closed_total", "Connections closed early.", &["reason"])?,
+            tls_reloads: counters(&r, "tls_reloads_total", "Times a changed certificate was read.", &["result"])?,
             event_lag_seconds: gauge(&r, "event_lag_seconds", "Arrival less event time of the last quote.")?,
             late_quotes: counter(&r, "late_quotes_total", "Quotes older in event time than one already decided.")?,
             amendments: counter(&r, "amendments_total", "Decisions changed by a late quote.")?,
@@ -263,6 +269,21 @@ impl Metrics {
 
     pub fn http_request(&self, method: &str, route: &str, code: u16) {
         self.http_requests.with_label_values(&[method, route, &code.to_string()]).inc();
+    }
+
+    /// One more, or one less, is open.
+    pub fn http_connection(&self, change: i64) {
+        self.http_connections.add(change);
+    }
+
+    /// By the service, before its client was done: `room` for another, or the `handshake` of TLS failed.
+    pub fn http_connection_closed(&self, reason: &str) {
+        self.http_connections_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// A changed certificate was read, and is used or refused.
+    pub fn tls_reloaded(&self, is_good: bool) {
+        self.tls_reloads.with_label_values(&[if is_good { "used" } else { "refused" }]).inc();
     }
 
     pub fn check(&self, source: Source, took: Duration) {

@@ -105,7 +105,13 @@ pub enum ConfigCommand {
     /// Read all sources of the configuration and show what is wrong
     Check(Flags),
     /// Print the configuration in force as TOML, keys hidden
-    Print(Flags),
+    Print {
+        #[command(flatten)]
+        flags: Flags,
+        /// One line for each key, with where its value came from: default, file, environment or flag
+        #[arg(long)]
+        origin: bool,
+    },
 }
 
 /// How the process ends; what went wrong goes to stderr.
@@ -300,7 +306,8 @@ pub fn config(command: &ConfigCommand) -> Result<ExitCode> {
             Config::load(flags)?;
             writeln!(stdout(), "the configuration is valid")?;
         }
-        ConfigCommand::Print(flags) => write!(stdout(), "{}", Config::load(flags)?.print()?)?,
+        ConfigCommand::Print { flags, origin: true } => write!(stdout(), "{}", Config::print_origin(flags)?)?,
+        ConfigCommand::Print { flags, origin: false } => write!(stdout(), "{}", Config::load(flags)?.print()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

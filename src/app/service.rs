@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::commands::Given;
+use super::open_files;
 use super::rules_folder::{RulesFolder, Watching};
 use super::{console, desk, rules_breaker, webhooks};
 use crate::adapters::desk::DeskStore;
@@ -23,8 +24,8 @@ use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
 use crate::config::Config;
 use crate::engine::state::Settings;
 use crate::http::auth::Keys;
-use crate::http::server::{Bounds, serve};
-use crate::http::{Shared, router};
+use crate::http::server::{Edge, serve};
+use crate::http::{Shared, router, tls};
 use crate::metrics::Metrics;
 use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload, Shelf};
 use crate::pipeline::clock::SystemClock;
@@ -103,7 +104,7 @@ impl Service {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (http, stop_http) = start_http(listener, config, parts);
+        let (http, stop_http) = start_http(listener, config, parts)?;
         let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
         beside.extend(webhooks::start(config, &desk, &metrics)?);
         beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
@@ -180,11 +181,24 @@ pub(super) struct HttpParts {
 }
 
 /// Serves until it is told by when to end; then whether every request under way was answered.
+///
+/// # Errors
+/// A certificate or key that is not there or no good.
 pub(super) fn start_http(
     listener: TcpListener,
     config: &Config,
     parts: HttpParts,
-) -> (tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>) {
+) -> Result<(tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>)> {
+    let tls = match (&config.http.tls.cert_file, &config.http.tls.key_file) {
+        (Some(cert_file), Some(key_file)) => Some(tls::acceptor(cert_file, key_file, parts.metrics.clone())?),
+        _ => None,
+    };
+    let edge = Edge {
+        connections_max: open_files::connections(config.http.connections_max),
+        header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+        tls,
+        metrics: parts.metrics.clone(),
+    };
     let HttpParts { queue, books, rulings, decisions, desk, pages, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
@@ -205,11 +219,7 @@ pub(super) fn start_http(
     let (stop, stopped) = oneshot::channel();
     // A service that was dropped has no time to give.
     let stopping = async { stopped.await.unwrap_or_else(|_| Instant::now()) };
-    (tokio::spawn(serve(listener, router(shared, pages), bounds(config), stopping)), stop)
-}
-
-fn bounds(config: &Config) -> Bounds {
-    Bounds { connections_max: config.http.connections_max, header_timeout: Duration::from_millis(config.http.header_timeout_ms) }
+    Ok((tokio::spawn(serve(listener, router(shared, pages), edge, stopping)), stop))
 }
 
 fn start_watch(

@@ -10,7 +10,9 @@ mod referrals;
 mod reply;
 mod rules;
 mod rulings;
+mod seats;
 pub mod server;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -88,13 +88,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     pub fn from_code(code: i64) -> Option<RecordKind> {
-        let kinds = [
-            RecordKind::Quote,
-            RecordKind::RuleBook,
-            RecordKind::Skipped,
-            RecordKind::Ruling,
-            RecordKind::Proposal,
-        ];
+        let kinds = [RecordKind::Quote, RecordKind::RuleBook, RecordKind::Skipped, RecordKind::Ruling, RecordKind::Proposal];
         kinds.into_iter().find(|kind| *kind as i64 == code)
     }
 }

@@ -77,6 +77,11 @@ impl TestApp {
         app
     }
 
+    /// That listens, and may not be ready: over HTTPS only its test can ask.
+    pub async fn start_listening(dir: Arc<TempDir>, config: &str) -> TestApp {
+        TestApp::spawn(Command::new(BINARY), dir, config).await
+    }
+
     async fn spawn(mut command: Command, dir: Arc<TempDir>, config: &str) -> TestApp {
         std::fs::write(dir.path().join("quoteguard.toml"), config).expect("written");
         let mut child = command

@@ -10,9 +10,11 @@ mod contract;
 mod damage;
 mod demo;
 mod desk;
+mod edge;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;
+mod fuzz;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod java;
 #[cfg(feature = "kafka")]

@@ -169,6 +169,27 @@ fn every_dependency_is_used() {
     assert_none(&findings);
 }
 
+/// Each attack names the test that covers it, and the test is there.
+#[test]
+fn every_test_of_the_threat_model_exists() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/threat-model.md")).expect("the page");
+    let mut findings = Vec::new();
+    let named: Vec<_> = page.split('`').filter_map(|word| word.split_once(".rs::")).collect();
+    assert!(named.len() >= 15, "{named:?}");
+    for (file, test) in named {
+        let text = fs::read_to_string(Path::new(ROOT).join(format!("{file}.rs"))).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let names = |line: &str| line.trim_start_matches("async ").starts_with(&format!("fn {test}("));
+        let at = lines.iter().position(|line| names(line));
+        let is_test = at.is_some_and(|at| lines[at.saturating_sub(4)..at].iter().any(|line| line.contains("test")));
+        // A property is a function within `proptest!`, whose attribute stands above it as well.
+        if !is_test {
+            findings.push(format!("docs/threat-model.md: {file}.rs holds no test {test}"));
+        }
+    }
+    assert_none(&findings);
+}
+
 /// Names of one section of a manifest.
 fn dependencies(manifest: &str, section: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(ROOT).join(manifest)).expect("a manifest");

@@ -100,7 +100,7 @@ impl KafkaService {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (http, stop_http) = start_http(listener, config, parts);
+        let (http, stop_http) = start_http(listener, config, parts)?;
         let mut rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
         rules_watchers.extend(webhooks::start(config, &desk, &metrics)?);
         let clients = Arc::new(Mutex::new(None));

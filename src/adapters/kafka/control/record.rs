@@ -91,8 +91,7 @@ mod tests {
         let claim = ControlRecord::Claim { partition: 3, instance: "i".into() };
         let ruling = ControlRecord::Ruling { ruling: serde_json::json!({"ruling_id": "r-1", "kind": "of a later release"}) };
         let proposal = ControlRecord::Proposal { source: "[]".into(), version: 2, hash: "00fe".into(), by: "boris".into() };
-        let cases =
-            [(log, "log"), (book, "book"), (proposal, "proposal/00fe"), (claim, "claim/3"), (ruling, "ruling/r-1")];
+        let cases = [(log, "log"), (book, "book"), (proposal, "proposal/00fe"), (claim, "claim/3"), (ruling, "ruling/r-1")];
         for (record, key) in cases {
             assert_eq!(record.key(), key);
             assert_eq!(ControlRecord::parse(&record.to_json()), Some(record));
