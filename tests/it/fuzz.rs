@@ -20,8 +20,8 @@ use quoteguard::engine::time::{ArrivalTime, Arrivals};
 use crate::quotes::{EPOCH, quote_at};
 
 /// Of each corpus file; compiling a rule takes longer than reading a record.
-const MUTATIONS: usize = 300;
-const MUTATIONS_RULES: usize = 60;
+const MUTATIONS: usize = 3_000;
+const MUTATIONS_RULES: usize = 500;
 /// For one input, in a test build on a busy machine.
 const INPUT_MOST: Duration = Duration::from_secs(5);
 
