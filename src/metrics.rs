@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
@@ -577,7 +578,7 @@ fn signed(count: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::decision::{DecisionId, Flags, Reason};
+    use crate::engine::decision::{DecisionId, Flags, Reason, RuleBookRef};
     use crate::engine::delta::Delta;
     use crate::engine::quote::Position;
     use crate::engine::step::Gauges;

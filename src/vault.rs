@@ -185,12 +185,23 @@ impl Vault {
         Ok(wrapped)
     }
 
+    /// Whether it is wrapped as [`Vault::wrap`] would do it now.
+    pub fn is_newest(&self, wrapped: &[u8]) -> bool {
+        match (self.key(), wrapped.split_first()) {
+            (Some(key), Some((&WRAPPED, rest))) => rest.starts_with(&key.0.to_le_bytes()),
+            (None, first) => first.is_none_or(|(first, _)| *first != WRAPPED),
+            (Some(_), _) => false,
+        }
+    }
+
     /// What was wrapped.
     ///
     /// # Errors
     /// Those of [`Vault::open`].
     pub fn unwrap(&self, place: Place, wrapped: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let Some((WRAPPED, rest)) = wrapped.split_first().map(|(first, rest)| (*first, rest)) else { return Ok(wrapped.to_vec()) };
+        let Some((WRAPPED, rest)) = wrapped.split_first().map(|(first, rest)| (*first, rest)) else {
+            return Ok(wrapped.to_vec());
+        };
         let (key, bytes) = rest.split_first_chunk::<WRAPPED_KEY>().ok_or(VaultError::Damaged(KeyId(0)))?;
         self.open(place, Sealed { key: Some(KeyId(u32::from_le_bytes(*key))), bytes: bytes.to_vec() })
     }

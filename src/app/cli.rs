@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs, RulesCommand,
+    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs,
+    RulesCommand,
 };
 use crate::config::Flags;
 

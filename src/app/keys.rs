@@ -37,11 +37,17 @@ pub fn keys(command: &KeysCommand) -> Result<ExitCode> {
             let path = &config.storage.path;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let progress = progress_bar("{spinner} {human_pos} rows  {per_sec}");
-            let Resealed { rows } = reseal(path, &vault, runtime.handle(), |rows| progress.inc(rows))
-                .with_context(|| format!("{} is not sealed throughout; run it again", path.display()))?;
+            let again = || format!("{} and its desk are not sealed throughout; run it again", path.display());
+            let Resealed { rows } = reseal(path, &vault, runtime.handle(), |rows| progress.inc(rows)).with_context(again)?;
+            let forms = runtime.block_on(async {
+                let desk = super::desk::open(&config).await?;
+                let forms = desk.reseal().await.with_context(again)?;
+                desk.close().await;
+                anyhow::Ok(forms)
+            })?;
             progress.finish_and_clear();
             let with = vault.key().map_or("without a key".to_owned(), |key| format!("with key {key}"));
-            writeln!(stdout(), "{rows} rows sealed anew {with}")?;
+            writeln!(stdout(), "{rows} rows of the log and {forms} forms of the desk sealed anew {with}")?;
         }
     }
     Ok(ExitCode::SUCCESS)

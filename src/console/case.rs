@@ -205,7 +205,7 @@ fn view(console: &Console, ctx: &Ctx, frame: Frame, case: &Case, shown: Shown<'_
 
 /// Rules that matched its quotes: what may be snoozed. The case's own first.
 fn rules(quotes: &[CaseQuote], own: &str) -> Vec<String> {
-    let decisions = quotes.iter().filter_map(|quote| super::reasons::current(quote));
+    let decisions = quotes.iter().filter_map(super::reasons::current);
     let others: BTreeSet<String> =
         decisions.flat_map(|decision| decision.reasons).map(|reason| reason.rule).filter(|rule| rule != own).collect();
     std::iter::once(own.to_owned()).filter(|own| !own.is_empty()).chain(others).collect()

@@ -106,7 +106,7 @@ async fn forms_are_sealed_keys_rotate_and_decisions_stay_the_same() {
 
     // The old key can go once all is sealed anew, and nobody finds a form then.
     let (done, said) = run(dir.path(), &["keys", "reseal", "--data", "quoteguard.db"]).await;
-    assert!(done && said.contains("rows sealed anew with key"), "{said}");
+    assert!(done && said.contains("forms of the desk sealed anew with key"), "{said}");
     write_keys(dir.path(), &new);
     assert_eq!(column(&database, KEYS).await, ["1 keys, 0 open"]);
     assert_eq!(readable(dir.path(), &texts), 0);

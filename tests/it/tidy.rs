@@ -20,8 +20,8 @@ const SKIPPED: &[&str] = &[".git", "target", "data", ".venv", "node_modules"];
 const LAYERS: &[(&str, &[&str])] = &[
     ("src/engine", &["engine"]),
     ("src/contract", &["contract", "engine"]),
-    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault"]),
-    ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics"]),
+    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault", "vault"]),
+    ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics", "vault"]),
     ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
     ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),

@@ -17,6 +17,7 @@ mod overview;
 mod postgres;
 mod project;
 mod queue;
+mod reseal;
 #[cfg(feature = "postgres")]
 mod server;
 mod sqlite;

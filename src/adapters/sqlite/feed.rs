@@ -19,7 +19,8 @@ use crate::vault::{Place, Sealed, Vault};
 
 /// Rows are never taken out of `decisions`: its rowids are the order in which they were written.
 const DECISIONS: &str = "SELECT rowid, json FROM decisions WHERE rowid >= ? ORDER BY rowid LIMIT ?";
-const RECORDS: &str = "SELECT offset, kind, arrival, source, tenant, body, key FROM log WHERE offset >= ? ORDER BY offset LIMIT ?";
+const RECORDS: &str =
+    "SELECT offset, kind, arrival, source, tenant, body, key FROM log WHERE offset >= ? ORDER BY offset LIMIT ?";
 const LAST: &str = "SELECT coalesce(max(rowid), 0) FROM decisions";
 /// The kind of a ruling's record.
 const RULING: i64 = 3;
@@ -87,12 +88,7 @@ async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     SqliteConnection::connect_with(&options).await.map_err(fault)
 }
 
-async fn page(
-    connection: &mut SqliteConnection,
-    vault: &Vault,
-    after: &Positions,
-    limit: usize,
-) -> Result<Page, StoreError> {
+async fn page(connection: &mut SqliteConnection, vault: &Vault, after: &Positions, limit: usize) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let from = |part| after.get(&(part, PARTITION)).copied().unwrap_or_default();
     let next = from(Part::Quotes);

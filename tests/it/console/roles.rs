@@ -6,7 +6,9 @@ use crate::app::TestApp;
 const ROLES: [&str; 4] = ["underwriter", "analyst", "admin", "auditor"];
 
 /// Method, path (`R` stands for a case), a field, and who may: underwriter, analyst, administrator, auditor.
-const TABLE: &[(&str, &str, (&str, &str), [bool; 4])] = &[
+type Line = (&'static str, &'static str, (&'static str, &'static str), [bool; 4]);
+
+const TABLE: &[Line] = &[
     ("GET", "/console", ("", ""), [true, true, true, true]),
     ("GET", "/console/live/overview", ("", ""), [true, true, true, true]),
     ("GET", "/console/password", ("", ""), [true, true, true, true]),
