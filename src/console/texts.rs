@@ -246,10 +246,10 @@ texts! {
     f_plate: "Plate", "Госномер";
     f_make_model: "Make and model", "Марка и модель";
     f_year: "Vehicle year", "Год выпуска";
-    f_power: "Power, hp", "Мощность";
+    f_power: "Power, hp", "Мощность (л. с.)";
     f_driver_data: "Drivers' data", "Данные водителей";
     f_driver_list: "List of drivers", "Список водителей";
-    f_term: "Term, months", "Срок, месяцев";
+    f_term: "Term, months", "Срок (мес.)";
     f_deductible: "Deductible", "Франшиза";
     f_extra: "Other choices", "Прочие условия";
 
