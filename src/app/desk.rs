@@ -22,11 +22,11 @@ use crate::pipeline::desk::feed::Feed;
 use crate::pipeline::desk::sink::Sink;
 use crate::pipeline::desk::views::Tampering;
 use crate::pipeline::desk::{AuditVerdict, Desk};
+use crate::vault::Vault;
 
 /// Opens what `desk.url` names, or the file beside the log.
-pub(super) async fn open(config: &Config) -> Result<DeskStore> {
+pub(super) async fn open(config: &Config, vault: Arc<Vault>) -> Result<DeskStore> {
     let keeping = Keeping::new(config.desk.retention_days, config.time.retention_secs);
-    let vault = Arc::new(config.privacy.vault()?);
     #[cfg(feature = "postgres")]
     if config.desk.is_postgres() {
         let desk = DeskStore::of_server(server(config), vault, keeping)?;
@@ -83,7 +83,7 @@ pub(super) async fn start_over(config: &Config) -> Result<()> {
     if !is_there {
         return Ok(());
     }
-    let desk = open(config).await?;
+    let desk = open(config, Arc::new(config.privacy.vault()?)).await?;
     desk.start_over().await.context("desk.url: the desk still shows the log as it was; empty it before the service starts")?;
     desk.close().await;
     Ok(())
@@ -104,7 +104,8 @@ pub fn audit(command: &AuditCommand) -> Result<ExitCode> {
     let AuditCommand::Verify { config } = command;
     let config = Config::load(&Flags { config: config.clone(), ..Flags::default() })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let verdict = runtime.block_on(async { Ok::<_, anyhow::Error>(open(&config).await?.audit_verify().await?) })?;
+    let vault = Arc::new(config.privacy.vault()?);
+    let verdict = runtime.block_on(async { Ok::<_, anyhow::Error>(open(&config, vault).await?.audit_verify().await?) })?;
     match verdict {
         AuditVerdict::Whole { entries, head } => {
             writeln!(stdout(), "{entries} entries, none changed, deleted or cut; the last hash is {head}")?;
@@ -146,7 +147,7 @@ pub fn migrate(args: &MigrateArgs) -> Result<ExitCode> {
         writeln!(stdout(), "{} is not there; the service makes it", path.display())?;
         return Ok(ExitCode::FAILURE);
     }
-    let desk = runtime.block_on(open(&config))?;
+    let desk = runtime.block_on(open(&config, Arc::new(config.privacy.vault()?)))?;
     runtime.block_on(desk.close());
     writeln!(stdout(), "{} has the tables of this version", path.display())?;
     Ok(ExitCode::SUCCESS)

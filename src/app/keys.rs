@@ -40,7 +40,7 @@ pub fn keys(command: &KeysCommand) -> Result<ExitCode> {
             let again = || format!("{} and its desk are not sealed throughout; run it again", path.display());
             let Resealed { rows } = reseal(path, &vault, runtime.handle(), |rows| progress.inc(rows)).with_context(again)?;
             let forms = runtime.block_on(async {
-                let desk = super::desk::open(&config).await?;
+                let desk = super::desk::open(&config, vault.clone()).await?;
                 let forms = desk.reseal().await.with_context(again)?;
                 desk.close().await;
                 anyhow::Ok(forms)

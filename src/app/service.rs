@@ -80,7 +80,7 @@ impl Service {
         let Opened { store, reader, settings, files } =
             open(path, config.settings(), vault.clone()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
-        let desk = desk::open(config).await?;
+        let desk = desk::open(config, vault.clone()).await?;
         let feed = LogFeed::open(path, vault.clone(), store.committed()).await.map_err(|error| error.at(path))?;
         let health = Arc::new(Health::default());
         let (queue, jobs) = bounded(config.limits.queue_max);

@@ -34,6 +34,7 @@ use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
+use crate::vault::Vault;
 
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
@@ -81,7 +82,8 @@ impl KafkaService {
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
         let health = Arc::new(Health::default());
-        let desk = desk::open(config).await?;
+        let vault = Arc::new(config.privacy.vault()?);
+        let desk = desk::open(config, vault.clone()).await?;
         let (queue, jobs) = bounded_before_log(config.limits.queue_max);
         let (tell_failed, told) = channel();
         let decisions = Arc::new(LateDecisions::default());
@@ -107,6 +109,7 @@ impl KafkaService {
         let starting = Starting {
             kafka,
             config: config.clone(),
+            vault,
             rules,
             metrics,
             health: health.clone(),
@@ -193,6 +196,7 @@ impl Decisions for LateDecisions {
 struct Starting {
     kafka: KafkaConfig,
     config: Config,
+    vault: Arc<Vault>,
     rules: Given,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -227,7 +231,7 @@ impl Starting {
         let elsewhere = Arc::new(elsewhere);
         let shared = Arc::new(Shared {
             config: self.kafka.clone(),
-            redis: redis::Options { vault: Arc::new(self.config.privacy.vault()?), ..self.config.redis.options() },
+            redis: redis::Options { vault: self.vault.clone(), ..self.config.redis.options() },
             settings,
             partitions,
             is_event_time: self.config.time.arrival.clock() == ArrivalClock::Event,
