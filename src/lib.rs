@@ -16,4 +16,5 @@ pub mod metrics;
 pub mod pipeline;
 pub mod replay;
 pub mod rule_commands;
+pub mod shown;
 pub mod vault;

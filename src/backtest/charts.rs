@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Book, Figures, Overlap};
+use crate::shown::escape;
 
 /// Colours of the style: `s0` to `s7`.
 pub const SERIES: usize = 8;
@@ -208,10 +209,6 @@ pub fn overlap(overlap: &Overlap) -> String {
     }
     out.push_str("</svg>");
     out
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::charts;
 use super::figures::{Book, Figures, Shown};
+use crate::shown::{money, whole};
 
 #[derive(Template)]
 #[template(path = "backtest.html")]
@@ -169,24 +170,6 @@ fn detail(book: &Book) -> Detail<'_> {
         rules: book.rules.iter().map(|hits| (hits.rule.as_str(), whole(hits.decisions))).collect(),
         lists,
     }
-}
-
-/// `12 345`, with thin spaces that do not break.
-pub fn whole(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + 6);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// In whole units of the insurer's currency.
-pub fn money(amount: f64) -> String {
-    whole(amount.max(0.0).round() as u64)
 }
 
 impl Shown {

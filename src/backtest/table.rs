@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Book, Figures};
-use super::page::{money, whole};
+use crate::shown::{money, whole};
 
 /// A line for each book, the baseline first.
 pub fn table(figures: &Figures) -> String {

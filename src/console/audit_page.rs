@@ -14,9 +14,10 @@ use super::access::form::{Fields, Form};
 use super::access::guard::Ctx;
 use super::failure::Failure;
 use super::page::{Flash, Frame, html};
-use super::show::{visible, whole};
+use super::show::visible;
 use crate::pipeline::desk::views::{AuditEntry, Tampering};
 use crate::pipeline::desk::{AuditFilter, AuditVerdict};
+use crate::shown::whole;
 
 const PAGE_ROWS: usize = 100;
 

@@ -19,7 +19,7 @@ use super::access::guard::Ctx;
 use super::access::roles::Right;
 use super::failure::Failure;
 use super::page::{Flash, Frame, html};
-use super::show::{Zone, money, visible};
+use super::show::{Zone, visible};
 use super::svg::bars;
 use super::texts::Texts;
 use crate::contract::instant::Utc;
@@ -28,6 +28,7 @@ use crate::engine::time::{DAY, EventTime, MINUTE};
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::views::DecisionRow;
 use crate::pipeline::desk::{Bucket, DecisionFilter, DecisionKey};
+use crate::shown::money;
 
 const PAGE_ROWS: usize = 50;
 /// Bars of the histogram at most.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::show::{Zone, money, percent};
+use super::show::{Zone, percent};
 use super::svg::sparkline;
 use super::texts::Texts;
 use super::values::{is_personal, value};
@@ -10,6 +10,7 @@ use crate::contract::quote::decode;
 use crate::engine::field::{Field, Level};
 use crate::engine::quote::Quote;
 use crate::pipeline::desk::views::CaseQuote;
+use crate::shown::money;
 
 /// Quotes shown, the newest. Beyond: the page says how many are left out.
 pub const COLUMNS_MAX: usize = 24;

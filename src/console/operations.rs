@@ -13,8 +13,9 @@ use super::access::guard::Ctx;
 use super::failure::Failure;
 use super::overview::health;
 use super::page::{Frame, html};
-use super::show::{latency, span, whole};
+use super::show::{latency, span};
 use crate::metrics::Sample;
+use crate::shown::whole;
 
 #[derive(Template)]
 #[template(path = "console/operations.html")]

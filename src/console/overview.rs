@@ -13,13 +13,14 @@ use super::access::guard::Ctx;
 use super::explore::{Line, line};
 use super::failure::Failure;
 use super::page::{Frame, html};
-use super::show::{latency, money, percent, span, whole};
+use super::show::{latency, percent, span};
 use super::svg::bars;
 use super::texts::Texts;
 use crate::engine::time::{EventTime, HOUR, MINUTE, SECOND};
 use crate::pipeline::desk::views::RuleFigures;
 use crate::pipeline::desk::{Bucket, DecisionFilter};
 use crate::pipeline::health::{Health, Readiness};
+use crate::shown::{money, whole};
 
 const LATEST_ROWS: usize = 12;
 const MINUTES: usize = 60;

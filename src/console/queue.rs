@@ -16,13 +16,14 @@ use super::access::guard::{Ctx, see_other};
 use super::access::roles::Right;
 use super::failure::Failure;
 use super::page::{Frame, html};
-use super::show::{money, span, whole};
+use super::show::span;
 use super::texts::Texts;
 use super::values::masked_name;
 use crate::contract::quote::decode;
 use crate::engine::time::{EventTime, SECOND};
 use crate::pipeline::desk::views::CaseRow;
 use crate::pipeline::desk::{QueueFilter, QueueKey, QueuePage, Status};
+use crate::shown::{money, whole};
 
 const PAGE_ROWS: usize = 50;
 /// How long a taken case is kept from others.

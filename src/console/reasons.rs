@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::show::{money, percent, span};
+use super::show::{percent, span};
 use super::texts::Texts;
 use crate::contract::decision::DecisionV1;
 use crate::engine::field::{Field, Level};
 use crate::engine::time::SECOND;
 use crate::pipeline::desk::Case;
 use crate::pipeline::desk::views::CaseQuote;
+use crate::shown::money;
 
 pub struct Reasons {
     /// `parameter picking`

@@ -13,12 +13,13 @@ use super::access::form::Fields;
 use super::access::guard::Ctx;
 use super::failure::Failure;
 use super::page::{Frame, html};
-use super::show::{percent, whole};
+use super::show::percent;
 use super::texts::Texts;
 use crate::contract::rule_file::canonical_source;
 use crate::engine::rules::RuleBook;
 use crate::engine::time::EventTime;
 use crate::pipeline::books::{BookVersion, Listed};
+use crate::shown::whole;
 
 /// Versions listed, the newest.
 const VERSIONS_MAX: usize = 50;

@@ -88,24 +88,6 @@ pub fn span(t: &Texts, secs: i64) -> String {
     }
 }
 
-/// `12 345`, with thin spaces that do not break.
-pub fn whole(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + 6);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// In whole units of the insurer's currency.
-pub fn money(amount: f64) -> String {
-    whole(amount.max(0.0).round() as u64)
-}
-
 /// `1.8 ms`, `340 ms`, `2.1 s`.
 pub fn latency(t: &Texts, secs: f64) -> String {
     let (millis, second) = match t.language() {
@@ -197,10 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")] {
-            assert_eq!(whole(number), text);
-        }
+    fn shares_and_times_are_short() {
         assert_eq!(percent(1, 3).as_deref(), Some("33\u{a0}%"));
         assert_eq!(percent(0, 0), None);
         assert_eq!(latency(en(), 0.0018), "1.8\u{a0}ms");

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::engine::time::EventTime;
 use crate::pipeline::desk::Bucket;
+use crate::shown::escape;
 
 const LINE_HEIGHT: f64 = 44.0;
 /// Room for a dot at the edge.
@@ -77,10 +78,6 @@ pub fn bars(
     }
     let _ = write!(out, r#"<line class="base" x1="0" x2="{CHART_WIDTH}" y1="{room}" y2="{room}"/></svg>"#);
     out
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

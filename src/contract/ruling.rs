@@ -37,14 +37,32 @@ pub enum RulingKindV1 {
     ProofRequested,
 }
 
-const KINDS: [(&str, RulingKindV1); 6] = [
-    ("cleared", RulingKindV1::Cleared),
-    ("confirmed", RulingKindV1::Confirmed),
-    ("reopened", RulingKindV1::Reopened),
-    ("snooze", RulingKindV1::Snooze),
-    ("erased", RulingKindV1::Erased),
-    ("proof_requested", RulingKindV1::ProofRequested),
-];
+impl RulingKindV1 {
+    pub const ALL: [RulingKindV1; 6] = [
+        RulingKindV1::Cleared,
+        RulingKindV1::Confirmed,
+        RulingKindV1::Reopened,
+        RulingKindV1::Snooze,
+        RulingKindV1::Erased,
+        RulingKindV1::ProofRequested,
+    ];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            RulingKindV1::Cleared => "cleared",
+            RulingKindV1::Confirmed => "confirmed",
+            RulingKindV1::Reopened => "reopened",
+            RulingKindV1::Snooze => "snooze",
+            RulingKindV1::Erased => "erased",
+            RulingKindV1::ProofRequested => "proof_requested",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<RulingKindV1> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
 
 /// A ruling as a record of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,13 +266,13 @@ impl Fields {
     }
 
     fn kind(&mut self, value: Option<Value>) -> Option<RulingKindV1> {
-        let names = KINDS.map(|(name, _)| name).join(", ");
+        let names = RulingKindV1::ALL.map(RulingKindV1::name).join(", ");
         let text = self.text("kind", value);
         let Some(text) = text else {
             self.check(false, "kind", FieldCode::Required, &format!("write one of {names}"));
             return None;
         };
-        let kind = KINDS.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind);
+        let kind = RulingKindV1::parse(&text);
         self.check(kind.is_some(), "kind", FieldCode::NotAllowed, &format!("write one of {names}"));
         kind
     }

@@ -12,15 +12,14 @@ use super::reply::Refusal;
 use super::{Shared, reply};
 use crate::config::Permission;
 use crate::contract::problem::Problem;
+use crate::contract::quote::TENANT_DEFAULT;
 use crate::contract::ruling::{Asked, RuledV1, RulingRequestV1, RulingV1};
 use crate::engine::limits::BODY_BYTES_MAX;
 use crate::engine::time::EventTime;
 use crate::pipeline::Clock;
 use crate::pipeline::clock::SystemClock;
+use crate::pipeline::random::random_id;
 use crate::pipeline::rulings::{NotRuled, Ruled};
-
-/// Of a request that names none where no keys are configured, as of a quote.
-const DEFAULT_TENANT: &str = "default";
 
 /// Rules on a case, snoozes a rule for one applicant, or erases quotes. It is durable before it is answered.
 #[utoipa::path(
@@ -58,8 +57,9 @@ async fn answer(shared: Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<
     let body = read_body(&shared, body, BODY_BYTES_MAX).await?;
     let request: RulingRequestV1 =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-    let (by, tenant) = client.as_ref().map_or(("anyone", DEFAULT_TENANT), |client| (&*client.name, &*client.tenant));
-    let asked = Asked { by, tenant, now: EventTime(SystemClock.now().0), ruling_id: random_id()? };
+    let (by, tenant) = client.as_ref().map_or(("anyone", TENANT_DEFAULT), |client| (&*client.name, &*client.tenant));
+    let asked =
+        Asked { by, tenant, now: EventTime(SystemClock.now().0), ruling_id: random_id().map_err(|_| Problem::internal())? };
     let record = request.record(asked).map_err(Problem::invalid_ruling)?;
     if client.is_some() && record.tenant != tenant {
         return Err(Problem::forbidden("the key speaks for another tenant; leave `tenant` out").into());
@@ -87,11 +87,4 @@ impl From<NotRuled> for Problem {
             NotRuled::Unreadable(_) => Problem::bad_request(detail),
         }
     }
-}
-
-/// 128 random bits, hex.
-fn random_id() -> Result<String, Refusal> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|_| Problem::internal())?;
-    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }

@@ -18,6 +18,7 @@ pub mod partition;
 pub mod partitioner;
 pub mod patience;
 pub mod queue;
+pub mod random;
 pub mod rebuild;
 pub mod recover;
 pub mod rulings;

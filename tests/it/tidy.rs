@@ -23,9 +23,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault", "vault"]),
     ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics", "vault"]),
     ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
-    ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics"]),
+    ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics", "shown"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
-    ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine"]),
+    ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine", "shown"]),
 ];
 
 /// The stores, which only `src/app` and they themselves may name.

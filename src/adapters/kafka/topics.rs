@@ -18,6 +18,7 @@ use super::error::KafkaError;
 use super::producer::Producer;
 use super::read::Reader;
 use super::settings::{KafkaConfig, Topic};
+use crate::pipeline::random::random_id;
 use judge::{Facts, judge};
 
 /// Partitions when none are asked for.
@@ -195,9 +196,7 @@ fn until_known(config: &KafkaConfig, admin: &AdminClient<Quiet>, topics: &[Topic
 
 /// Writes a `log` record and gives the first one there is: of two commands at the same time one wins.
 fn name_log(config: &KafkaConfig, partitions: u32, options: &CreateOptions) -> Result<LogInfo, KafkaError> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| KafkaError::Unavailable(format!("no randomness: {error}")))?;
-    let log_id = format!("{:032x}", u128::from_le_bytes(bytes));
+    let log_id = random_id().map_err(|error| KafkaError::Unavailable(format!("no randomness: {error}")))?;
     let record = ControlRecord::Log { log_id, partitions, settings: options.settings.clone() };
     let written = Producer::new(config)?.send_and_wait(&outgoing(&record), PATIENCE);
     written.map_err(|error| KafkaError::Unavailable(format!("naming the log in {}: {error}", config.topics.control)))?;

@@ -22,8 +22,6 @@ const DECISIONS: &str = "SELECT rowid, json FROM decisions WHERE rowid >= ? ORDE
 const RECORDS: &str =
     "SELECT offset, kind, arrival, source, tenant, body, key FROM log WHERE offset >= ? ORDER BY offset LIMIT ?";
 const LAST: &str = "SELECT coalesce(max(rowid), 0) FROM decisions";
-/// The kind of a ruling's record.
-const RULING: i64 = 3;
 /// The embedded log has one partition.
 const PARTITION: u32 = 0;
 
@@ -119,13 +117,13 @@ async fn page(connection: &mut SqliteConnection, vault: &Vault, after: &Position
 fn take_record(row: &SqliteRow, vault: &Vault, page: &mut Page) -> Result<(), StoreError> {
     let number = |column: usize| row.try_get::<i64, _>(column).map_err(fault);
     let (offset, kind, arrival) = (from_sql(number(0)?), number(1)?, ArrivalTime(number(2)?));
-    if kind != RecordKind::Quote as i64 && kind != RULING {
+    if kind != RecordKind::Quote as i64 && kind != RecordKind::Ruling as i64 {
         return Ok(());
     }
     let sealed = Sealed { key: key(row, 6).map_err(fault)?, bytes: row.try_get(5).map_err(fault)? };
     let body = vault.open(Place::Log(offset), sealed);
     let body = body.map_err(|error| sealed_fault(&format!("the log record at offset {offset}"), error, RESTORE))?;
-    if kind == RULING {
+    if kind == RecordKind::Ruling as i64 {
         match RulingRecord::read(PARTITION, offset, arrival, &body) {
             Ok(ruling) => page.rulings.push(ruling),
             Err(error) => return Err(StoreError::Damaged(format!("the ruling at offset {offset} of the log: {error}"))),

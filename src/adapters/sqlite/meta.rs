@@ -11,6 +11,7 @@ use super::fault::fault;
 use super::recognise::APPLICATION_ID;
 use crate::contract::decision::ENGINE_VERSION;
 use crate::engine::state::Settings;
+use crate::pipeline::random::random_id;
 use crate::pipeline::{StoreError, fixed};
 
 const LOG_ID: &str = "log_id";
@@ -37,7 +38,7 @@ pub(super) async fn identify(
         stored = expected.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let mark = AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
         sqlx::query(mark).execute(&mut *tx).await.map_err(fault)?;
-        stored.insert(LOG_ID.to_owned(), log_id.map_or_else(random_id, |id| Ok(id.to_owned()))?);
+        stored.insert(LOG_ID.to_owned(), log_id.map_or_else(new_id, |id| Ok(id.to_owned()))?);
         for (key, value) in &stored {
             let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)").bind(key.as_str()).bind(value.as_str());
             insert.execute(&mut *tx).await.map_err(fault)?;
@@ -86,9 +87,6 @@ fn no_id() -> StoreError {
     StoreError::Damaged("the file has no log id".to_owned())
 }
 
-/// 128 random bits, hex.
-fn random_id() -> Result<String, StoreError> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|e| StoreError::Unavailable(format!("no randomness: {e}")))?;
-    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+fn new_id() -> Result<String, StoreError> {
+    random_id().map_err(|e| StoreError::Unavailable(format!("no randomness: {e}")))
 }

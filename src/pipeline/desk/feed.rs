@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::status::RulingKind;
 use crate::contract::decision::DecisionV1;
 use crate::contract::instant;
 use crate::contract::quote::decode;
+use crate::contract::ruling::RulingV1;
 use crate::engine::time::{ArrivalTime, EventTime};
 use crate::pipeline::{Source, StoreError};
 
@@ -151,44 +150,24 @@ pub struct RulingRecord {
     pub quote_ids: Vec<String>,
 }
 
-/// The body of a ruling's record.
-#[derive(Deserialize)]
-struct RulingBody {
-    #[serde(default)]
-    ruling_id: String,
-    #[serde(default)]
-    case: Option<String>,
-    kind: String,
-    #[serde(default)]
-    rule: Option<String>,
-    #[serde(default)]
-    tenant: String,
-    #[serde(default)]
-    quote_ids: Vec<String>,
-    #[serde(default)]
-    until: Option<String>,
-    #[serde(default)]
-    by: Option<String>,
-}
-
 impl RulingRecord {
     /// # Errors
     /// What is wrong with bytes that are no ruling of this version.
     pub fn read(partition: u32, offset: u64, arrival: ArrivalTime, body: &[u8]) -> Result<RulingRecord, String> {
-        let body: RulingBody = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let until = body.until.as_deref().map(instant::parse).transpose().map_err(|error| format!("until: {error}"))?;
+        let record = RulingV1::parse(body).map_err(|error| error.to_string())?;
+        let until = instant::parse(&record.until).map_err(|error| format!("until: {error}"))?;
         Ok(RulingRecord {
             partition,
             offset,
             arrival,
-            ruling_id: body.ruling_id,
-            tenant: body.tenant,
-            referral_id: body.case.unwrap_or_default(),
-            kind: RulingKind::parse(&body.kind).ok_or_else(|| format!("kind: {} is unknown", body.kind))?,
-            rule: body.rule,
-            until,
-            by: body.by,
-            quote_ids: body.quote_ids,
+            ruling_id: record.ruling_id,
+            tenant: record.tenant,
+            referral_id: record.case.unwrap_or_default(),
+            kind: record.kind,
+            rule: record.rule,
+            until: Some(until),
+            by: Some(record.by),
+            quote_ids: record.quote_ids,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::DeskError;
+pub use crate::contract::ruling::RulingKindV1 as RulingKind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
@@ -54,44 +55,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// What an underwriter's record in the log says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RulingKind {
-    Cleared,
-    Confirmed,
-    Reopened,
-    ProofRequested,
-    /// One rule is not applied to the applicant for a time.
-    Snooze,
-    /// The named quotes are forgotten.
-    Erased,
-}
-
 impl RulingKind {
-    pub const ALL: [RulingKind; 6] = [
-        RulingKind::Cleared,
-        RulingKind::Confirmed,
-        RulingKind::Reopened,
-        RulingKind::ProofRequested,
-        RulingKind::Snooze,
-        RulingKind::Erased,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            RulingKind::Cleared => "cleared",
-            RulingKind::Confirmed => "confirmed",
-            RulingKind::Reopened => "reopened",
-            RulingKind::ProofRequested => "proof_requested",
-            RulingKind::Snooze => "snooze",
-            RulingKind::Erased => "erased",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<RulingKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
     /// The status it gives; `None` where it changes none.
     pub fn status(self) -> Option<Status> {
         match self {
