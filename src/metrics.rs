@@ -500,7 +500,9 @@ impl Metrics {
     }
 
     /// Counts what one record did.
-    pub fn step(&self, source: Source, product: &'static str, step: &Step) {
+    ///
+    /// `is_again`: it had been decided before, and who watches rates has counted it.
+    pub fn step(&self, source: Source, product: &'static str, step: &Step, is_again: bool) {
         self.candidates.observe(f64::from(step.gauges.candidates));
         self.blocks_saturated.inc_by(u64::from(step.gauges.saturated_blocks));
         match &step.outcome {
@@ -509,21 +511,21 @@ impl Metrics {
             Outcome::IdReused(_) | Outcome::TooOld { .. } | Outcome::TimeJump { .. } | Outcome::Applied => {}
         }
         let Some((decision, amendments)) = step.decisions.split_first() else { return };
-        self.decided(source, product, decision);
+        self.decided(source, product, decision, is_again);
         for (rule, fault) in &step.faults {
             self.rule_errors.with_label_values(&[&**rule, fault.name()]).inc();
         }
         self.amendments.inc_by(amendments.len() as u64);
     }
 
-    fn decided(&self, source: Source, product: &'static str, decision: &Decision) {
+    fn decided(&self, source: Source, product: &'static str, decision: &Decision, is_again: bool) {
         self.checks.with_label_values(&[source.name(), product, decision.answer.name()]).inc();
         self.suspicious_attempts.observe(f64::from(decision.suspicious_attempts));
         if decision.flags.has(crate::engine::decision::Flag::Late) {
             self.late_quotes.inc();
         }
         // What happened before the window of those who watch is history: files, or a log that is decided again.
-        let is_now = self.is_watched(decision.event_time);
+        let is_now = !is_again && self.is_watched(decision.event_time);
         self.applicants.inc_by(u64::from(is_now && decision.linked_total == 0));
         for reason in &decision.reasons {
             if is_now && decision.opens_case() {
@@ -681,7 +683,7 @@ mod tests {
         metrics.watch(3_600 * SECOND);
         let now = SystemClock.now().0;
         for (hours_ago, counted) in [(2, 0), (24 * 30, 0), (0, 1), (3, 1), (-1, 2)] {
-            metrics.step(Source::File, "osago", &referred(EventTime(now - hours_ago * 3_600 * SECOND)));
+            metrics.step(Source::File, "osago", &referred(EventTime(now - hours_ago * 3_600 * SECOND)), false);
             let told = metrics.referred_applicants(["many"].into_iter());
             assert_eq!((told.applicants, told.referred["many"]), (counted, counted), "{hours_ago} hours ago");
         }

@@ -17,6 +17,8 @@ pub const SOURCE_OFFSET: &str = "source-offset";
 pub const CAUSE_OFFSET: &str = "cause-offset";
 /// On `decisions`: number of the emission within its step.
 pub const STEP_INDEX: &str = "step-index";
+/// On `decisions`: the claim of the partition by the instance that sent it; a later owner's is greater.
+pub const EPOCH: &str = "epoch";
 /// On `decisions`: `partition/offset` of a later record with the same id that this answers.
 pub const ANSWERS: &str = "answers";
 /// On `decisions`: why that record was refused.

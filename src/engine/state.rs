@@ -455,6 +455,13 @@ impl State {
         &self.books
     }
 
+    /// Lets go of books under which nothing held was decided. Looks at every attempt.
+    pub fn forget_books(&mut self) {
+        let oldest = self.slab.attempts.iter().flatten().map(|attempt| attempt.offset).min().unwrap_or(self.next_offset);
+        let in_force = self.books.partition_point(|(from, _)| *from <= oldest).saturating_sub(1);
+        self.books.drain(..in_force);
+    }
+
     fn insert(&mut self, attempt: &Arc<Attempt>, standing: Standing, keys: &[Key]) -> Slot {
         self.held_digest = self.held_digest.wrapping_add(digest_of(attempt, &standing));
         let hot = Hot { event_time: attempt.event_time, surname: attempt.print.surname_code };

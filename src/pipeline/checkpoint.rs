@@ -34,6 +34,8 @@ pub struct Manifest {
     pub digest: u64,
     /// Where in the partition of decisions everything before is of records before `next_offset`.
     pub emitted_to: u64,
+    /// Whose records count from there on: those of earlier epochs are late copies by instances that had lost the partition.
+    pub emitted_epoch: u64,
     /// Event time of the first quote of a log whose beginning was gone: for one window, less evidence is held than there was.
     pub begins_late: Option<EventTime>,
 }

@@ -234,7 +234,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             },
         };
         let mut step = batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
-        self.metrics.step(source, product, &step);
+        self.metrics.step(source, product, &step, false);
         if let Some(mut letter) = batch::dead_letter(position.offset, &step.outcome) {
             letter.file = progress.as_ref().map(|p| (p.name.clone(), p.lines));
             self.metrics.dead_letter(letter.reason);

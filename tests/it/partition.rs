@@ -1,15 +1,16 @@
 //! One partition's writer and its checkpoints in a real Redis: windows that expire, owners that end at any record.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quoteguard::adapters::redis::{Options, RedisCheckpoints};
-use quoteguard::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
+use quoteguard::contract::kafka::{CAUSE_OFFSET, EPOCH, STEP_INDEX};
 use quoteguard::engine::state::Settings;
 use quoteguard::metrics::Metrics;
 use quoteguard::pipeline::StoreError;
-use quoteguard::pipeline::checkpoint::{Checkpoints, cut};
+use quoteguard::pipeline::checkpoint::{Checkpoints, Manifest, cut};
 use quoteguard::pipeline::partition::frontier::Frontier;
 use quoteguard::pipeline::partition::load::{Find, Loaded, load};
 use quoteguard::pipeline::partition::owner::{Brought, Control, ControlError, Cut, Emit, Outgoing, OutgoingKind, Owner};
@@ -31,20 +32,29 @@ impl Sink {
     }
 
     /// As the next owner reads it.
-    fn frontier(&self, from: u64, next_offset: u64) -> Frontier {
-        let mut frontier = Frontier::default();
-        for record in &self.decisions()[usize::try_from(from).expect("small")..] {
-            let number = |name: &str| {
-                let (_, value) = record.headers.iter().find(|(key, _)| *key == name).expect("a header");
-                std::str::from_utf8(value).expect("text").parse::<u64>().expect("a number")
-            };
-            let place = (number(CAUSE_OFFSET), u32::try_from(number(STEP_INDEX)).expect("small"));
-            if place.0 >= next_offset {
-                frontier.take(place, record.value.as_deref().expect("a value"));
+    fn frontier(&self, manifest: &Manifest) -> Frontier {
+        let mut frontier = Frontier::since(manifest.emitted_epoch);
+        for record in &self.decisions()[usize::try_from(manifest.emitted_to).expect("small")..] {
+            let place = place(record);
+            if place.0 >= manifest.next_offset {
+                frontier.take(Some(number(record, EPOCH)), place, record.value.as_deref().expect("a value"));
             }
         }
         frontier
     }
+
+    fn places(&self) -> BTreeSet<(u64, u32)> {
+        self.decisions().iter().map(place).collect()
+    }
+}
+
+fn number(record: &Outgoing, name: &str) -> u64 {
+    let (_, value) = record.headers.iter().find(|(key, _)| *key == name).expect("a header");
+    std::str::from_utf8(value).expect("text").parse().expect("a number")
+}
+
+fn place(record: &Outgoing) -> (u64, u32) {
+    (number(record, CAUSE_OFFSET), u32::try_from(number(record, STEP_INDEX)).expect("small"))
 }
 
 impl Emit for Sink {
@@ -112,7 +122,7 @@ impl Partition {
 
     fn owner(&self, epoch: u64) -> Owner<Sink> {
         let loaded = self.load(epoch).expect("whole");
-        let frontier = self.sink.frontier(loaded.manifest.emitted_to, loaded.manifest.next_offset);
+        let frontier = self.sink.frontier(&loaded.manifest);
         let metrics = Arc::new(Metrics::new().expect("registered"));
         Owner::new(loaded, self.sink.clone(), frontier, Arc::new(NoBooks), Arc::new(Waiters::default()), metrics)
     }
@@ -165,7 +175,7 @@ fn a_checkpoint_is_whole_while_its_window_moves_on() {
 fn owners_that_end_in_the_middle_of_a_replay_emit_nothing_twice() {
     let whole = Partition::new(24 * 30, 6, 200);
     whole.take(&mut whole.owner(1), 0..200);
-    let expected: Vec<_> = whole.sink.decisions().into_iter().map(|record| (record.key, record.headers)).collect();
+    let expected: Vec<_> = whole.sink.decisions().into_iter().map(|record| (record.key, without_epoch(record.headers))).collect();
 
     let mut partition = Partition::new(24 * 30, 6, 200);
     // Decision ids come from the log id; the other one has kept no checkpoint under it.
@@ -188,8 +198,38 @@ fn owners_that_end_in_the_middle_of_a_replay_emit_nothing_twice() {
     let mut third = partition.owner(4);
     partition.take(&mut third, 0..200);
     save(&mut partition.store(), Some(base), third.cut().expect("records"));
-    let found: Vec<_> = partition.sink.decisions().into_iter().map(|record| (record.key, record.headers)).collect();
+    let found: Vec<_> =
+        partition.sink.decisions().into_iter().map(|record| (record.key, without_epoch(record.headers))).collect();
     assert_eq!(found.len(), 200, "one for each record, duplicates among them");
     assert_eq!(found, expected);
     assert_eq!(partition.load(5).expect("whole").manifest.emitted_to, partition.sink.decisions_end());
+}
+
+fn without_epoch(headers: Vec<(&'static str, Vec<u8>)>) -> Vec<(&'static str, Vec<u8>)> {
+    headers.into_iter().filter(|(name, _)| *name != EPOCH).collect()
+}
+
+/// What an instance that has lost the partition still sends lies between the later owner's records, any part of it before the place
+/// that the sink is read from: the owner after that must not take the rest for how far emission came.
+#[test]
+fn late_copies_by_an_owner_that_was_fenced_leave_no_holes() {
+    let partition = Partition::new(24 * 30, 7, 200);
+    let mut zombie = partition.owner(1);
+    partition.take(&mut zombie, 0..50);
+    let base = save(&mut partition.store(), None, zombie.cut().expect("records"));
+
+    let mut second = partition.owner(2);
+    partition.take(&mut second, 50..60);
+    partition.take(&mut zombie, 50..90);
+    save(&mut partition.store(), Some(base), second.cut().expect("records"));
+    partition.take(&mut second, 60..65);
+    partition.take(&mut zombie, 90..120);
+    drop(second);
+
+    let mut third = partition.owner(3);
+    partition.take(&mut third, 60..200);
+    assert_eq!(third.diverged(), 0);
+    let alone = Partition::new(24 * 30, 7, 200);
+    alone.take(&mut alone.owner(1), 0..200);
+    assert_eq!(partition.sink.places(), alone.sink.places());
 }

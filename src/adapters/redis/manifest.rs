@@ -40,6 +40,9 @@ struct Wire {
     last: Option<WireLast>,
     digest: String,
     emitted_to: u64,
+    /// Absent where an earlier release wrote it: then every record counts, as it did there.
+    #[serde(default)]
+    emitted_epoch: u64,
     begins_late: Option<i64>,
 }
 
@@ -76,6 +79,7 @@ pub fn encode(manifest: &Manifest, listed: Listed) -> Result<String, StoreError>
         last: m.last.map(|LastRecord { offset, arrival, crc }| WireLast { offset, arrival, crc }),
         digest: hex(m.digest),
         emitted_to: m.emitted_to,
+        emitted_epoch: m.emitted_epoch,
         begins_late: m.begins_late.map(|at| at.0),
     };
     let json = serde_json::to_string(&wire).map_err(|e| StoreError::Damaged(format!("the manifest has no JSON: {e}")))?;
@@ -118,6 +122,7 @@ fn manifest(wire: Wire) -> Result<(Manifest, Listed), std::num::ParseIntError> {
         last: wire.last.map(|WireLast { offset, arrival, crc }| LastRecord { offset, arrival, crc }),
         digest: unhex(&wire.digest)?,
         emitted_to: wire.emitted_to,
+        emitted_epoch: wire.emitted_epoch,
         begins_late: wire.begins_late.map(EventTime),
     };
     Ok((manifest, Listed { segments: wire.segments, tail: unhex(&wire.tail)? }))
@@ -153,6 +158,7 @@ mod tests {
             last: Some(LastRecord { offset: 812, arrival: -1, crc: u32::MAX }),
             digest: 0x0123_4567_89ab_cdef,
             emitted_to: 900,
+            emitted_epoch: 7,
             begins_late: Some(EventTime(-7)),
         }
     }

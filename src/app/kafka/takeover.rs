@@ -10,7 +10,7 @@ use super::partitions::Shared;
 use super::{book_by_hash, compiled, ruling, ruling_at};
 use crate::adapters::kafka::{Control, ControlRuling, From, KafkaConfig, KafkaError, Reader, StartAt, Topic, read};
 use crate::adapters::redis::{self, RedisCheckpoints};
-use crate::contract::kafka::{CAUSE_OFFSET, STEP_INDEX};
+use crate::contract::kafka::{CAUSE_OFFSET, EPOCH, STEP_INDEX};
 use crate::engine::decision::RuleBookRef;
 use crate::engine::state::Settings;
 use crate::fault;
@@ -204,13 +204,13 @@ fn check_log(shared: &Shared, partition: i32, manifest: &Manifest) -> Result<(),
 
 /// What `decisions` holds from the checkpoint on, and where it ends.
 fn frontier(shared: &Shared, partition: i32, manifest: &Manifest) -> Result<(Frontier, u64), Failure> {
-    let mut frontier = Frontier::default();
+    let mut frontier = Frontier::since(manifest.emitted_epoch);
     let from = if manifest.emitted_to == 0 { From::Beginning } else { From::Offset(manifest.emitted_to) };
     let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<u64>().ok();
     let end = read(&shared.config, Topic::Decisions, partition, from, &mut |record| {
         let place = record.header(CAUSE_OFFSET).and_then(number).zip(record.header(STEP_INDEX).and_then(number));
         if let Some((cause, index)) = place.filter(|(cause, _)| *cause >= manifest.next_offset) {
-            frontier.take((cause, index as u32), record.value().unwrap_or_default());
+            frontier.take(record.header(EPOCH).and_then(number), (cause, index as u32), record.value().unwrap_or_default());
         }
         ControlFlow::Continue(())
     });

@@ -13,6 +13,8 @@ pub struct Frontier {
     found: HashMap<Emitted, u64>,
     /// The greatest place found: emission goes on after it.
     last: Option<Emitted>,
+    /// The latest owner whose record was found.
+    epoch: u64,
 }
 
 /// What to do with a computed emission.
@@ -28,8 +30,21 @@ pub enum Emission {
 }
 
 impl Frontier {
+    /// `epoch` is the earliest whose records count.
+    pub fn since(epoch: u64) -> Frontier {
+        Frontier { epoch, ..Frontier::default() }
+    }
+
     /// Takes in a record of the sink. Of several at one place the first stands.
-    pub fn take(&mut self, place: Emitted, value: &[u8]) {
+    ///
+    /// What an owner sends has no gaps: it begins where its own frontier ended. What an earlier one still sends after that are
+    /// copies, of which any part may lie before the place that the sink is read from: they would tell of a frontier with holes.
+    pub fn take(&mut self, epoch: Option<u64>, place: Emitted, value: &[u8]) {
+        // Earlier releases do not say who they are.
+        if epoch.is_some_and(|epoch| epoch < self.epoch) {
+            return;
+        }
+        self.epoch = self.epoch.max(epoch.unwrap_or_default());
         self.found.entry(place).or_insert_with(|| hash64(value));
         self.last = self.last.max(Some(place));
     }
@@ -61,10 +76,10 @@ mod tests {
     #[test]
     fn what_is_there_is_compared_and_what_follows_is_sent() {
         let mut frontier = Frontier::default();
-        frontier.take((7, 0), b"a");
-        frontier.take((7, 1), b"b");
-        frontier.take((7, 1), b"a late copy of a zombie");
-        frontier.take((9, 0), b"c");
+        frontier.take(None, (7, 0), b"a");
+        frontier.take(None, (7, 1), b"b");
+        frontier.take(Some(3), (7, 1), b"a late copy of a zombie");
+        frontier.take(Some(4), (9, 0), b"c");
         assert!(!frontier.is_passed(9) && frontier.is_passed(10));
         for (place, value, expected) in [
             ((7, 0), &b"a"[..], Emission::Known),
@@ -76,5 +91,18 @@ mod tests {
         ] {
             assert_eq!(frontier.judge(place, value), expected, "{place:?}");
         }
+    }
+
+    #[test]
+    fn a_late_copy_by_an_earlier_owner_is_not_how_far_the_later_one_came() {
+        let mut frontier = Frontier::since(2);
+        frontier.take(Some(1), (5, 0), b"before the place that the sink is read from, its (3, 0) and (4, 0)");
+        frontier.take(Some(2), (3, 0), b"c");
+        frontier.take(Some(3), (4, 0), b"d");
+        frontier.take(Some(2), (7, 0), b"g");
+        assert!(frontier.is_passed(5) && !frontier.is_passed(4));
+        assert_eq!(frontier.judge((3, 0), b"c"), Emission::Known);
+        assert_eq!(frontier.judge((4, 0), b"d"), Emission::Known);
+        assert_eq!(frontier.judge((5, 0), b"e"), Emission::Send);
     }
 }

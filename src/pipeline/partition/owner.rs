@@ -119,7 +119,12 @@ pub struct Owner<E> {
     /// Since it was asked last.
     has_erased: bool,
     diverged: u64,
+    /// Beyond so many rule books it looks which of them are needed.
+    books_max: usize,
 }
+
+/// Rule books that a manifest may name without a look at which of them are needed: 60 bytes each, written with every checkpoint.
+const BOOKS_MAX: usize = 64;
 
 impl<E: Emit> Owner<E> {
     pub fn new(
@@ -150,6 +155,7 @@ impl<E: Emit> Owner<E> {
             is_beginning_gone: false,
             has_erased: false,
             diverged: 0,
+            books_max: BOOKS_MAX,
         }
     }
 
@@ -190,6 +196,11 @@ impl<E: Emit> Owner<E> {
         std::mem::take(&mut self.has_erased)
     }
 
+    /// Decisions that were not what had been emitted, so far.
+    pub fn diverged(&self) -> u64 {
+        self.diverged
+    }
+
     /// Whether there is a record that a checkpoint can be held against.
     pub fn has_read(&self) -> bool {
         self.manifest.last.is_some()
@@ -220,7 +231,7 @@ impl<E: Emit> Owner<E> {
         let mut step = self.step(&Input::Quote(quote))?;
         fault::point("stepped");
         let source = if token.is_some() { Source::Http } else { Source::Stream };
-        self.metrics.step(source, product, &step);
+        self.metrics.step(source, product, &step, !self.frontier.is_passed(offset));
         if self.is_beginning_gone && self.manifest.begins_late.is_none() {
             self.manifest.begins_late = step.decisions.first().map(|decision| decision.event_time);
         }
@@ -275,7 +286,12 @@ impl<E: Emit> Owner<E> {
                 }
             }
         };
-        self.step(&input).map(|_| ())
+        self.step(&input)?;
+        if self.state.books().len() > self.books_max {
+            self.state.forget_books();
+            self.books_max = BOOKS_MAX + 2 * self.state.books().len();
+        }
+        Ok(())
     }
 
     fn brought(&mut self, position: Position, brought: Brought) -> Input {
@@ -330,6 +346,7 @@ impl<E: Emit> Owner<E> {
             (headers::SOURCE_OFFSET, number(decision.position.offset)),
             (headers::CAUSE_OFFSET, number(cause)),
             (headers::STEP_INDEX, number(u64::from(index))),
+            (headers::EPOCH, number(self.manifest.epoch)),
         ];
         told.extend_from_slice(more);
         let key = Some(decision.quote_id.as_bytes().into());
@@ -411,18 +428,20 @@ impl<E: Emit> Owner<E> {
 
     /// The manifest of the state as it stands.
     fn manifest_now(&self) -> Manifest {
+        // What is found of later records is compared again, should this owner end before it has passed them.
+        let (emitted_to, emitted_epoch) = if self.frontier.is_passed(self.state.next_offset()) {
+            (self.emit.decisions_end(), self.manifest.epoch)
+        } else {
+            (self.manifest.emitted_to, self.manifest.emitted_epoch)
+        };
         Manifest {
             next_offset: self.state.next_offset(),
             arrivals: self.state.arrivals(),
             books: self.state.books().to_vec(),
             rulings: self.state.rulings().iter().map(|(place, ruling)| (place, ruling.record)).collect(),
             digest: self.state.held_digest(),
-            // What is found of later records is compared again, should this owner end before it has passed them.
-            emitted_to: if self.frontier.is_passed(self.state.next_offset()) {
-                self.emit.decisions_end()
-            } else {
-                self.manifest.emitted_to
-            },
+            emitted_to,
+            emitted_epoch,
             ..self.manifest.clone()
         }
     }
