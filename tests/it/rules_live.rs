@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use axum::http::Request;
@@ -315,30 +315,28 @@ async fn by_the_command_line() {
     assert!(code == Some(1) && text.contains("many.yaml:7:7: unknown feature `atempts`") && text.contains("^^^^^^^"), "{text}");
 }
 
-/// Quotes and reloads at once, then a kill; what the log says is what was decided.
-async fn reloads_under_load(reloads: u32, senders: usize) {
+/// Quotes and reloads at once, then a kill; what the log says is what was decided. Gives the quotes a second. `quotes` span `days`, and
+/// come again later once all were sent.
+async fn reloads_under_load(reloads: u32, senders: usize, quotes: Vec<Value>, days: i64) -> f64 {
     // Senders do not wait for each other: one may be a round behind.
     let app = Arc::new(TestApp::start("[time]\narrival = 'event'\nmax_age_secs = 604800\n").await);
-    let (is_over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let quotes = Arc::new(history(11, 2_000));
+    let (is_over, next, quotes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(quotes));
     let began = Instant::now();
     let senders: Vec<_> = (0..senders)
-        .map(|sender| {
-            let (app, is_over, sent, quotes) = (app.clone(), is_over.clone(), sent.clone(), quotes.clone());
+        .map(|_| {
+            let (app, is_over, next, quotes) = (app.clone(), is_over.clone(), next.clone(), quotes.clone());
             tokio::spawn(async move {
-                for round in 0.. {
-                    for (number, form) in quotes.iter().enumerate().skip(sender).step_by(7) {
-                        if is_over.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        let mut form = form.clone();
-                        form["quote_id"] = format!("{sender}-{round}-{number}").into();
-                        form["submitted_at"] = in_round(&form["submitted_at"], round).into();
-                        let answer = app.check(&form).await.expect("answers");
-                        assert_eq!(answer.status, 200, "{answer:?}");
-                        sent.fetch_add(1, Ordering::Relaxed);
-                    }
+                let mut sent = 0usize;
+                while !is_over.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let mut form = quotes[number % quotes.len()].clone();
+                    form["quote_id"] = format!("q{number}").into();
+                    form["submitted_at"] = later(&form["submitted_at"], days * (number / quotes.len()) as i64).into();
+                    let answer = app.check(&form).await.expect("answers");
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    sent += 1;
                 }
+                sent
             })
         })
         .collect();
@@ -347,20 +345,22 @@ async fn reloads_under_load(reloads: u32, senders: usize) {
         assert_eq!(done.json()["version"], version + 1, "{done:?}");
     }
     is_over.store(true, Ordering::Relaxed);
+    let secs = began.elapsed().as_secs_f64();
+    let mut sent = 0;
     for sender in senders {
-        sender.await.expect("sends");
+        sent += sender.await.expect("sends");
     }
-    let (sent, secs) = (sent.load(Ordering::Relaxed), began.elapsed().as_secs_f64());
-    println!("{sent} quotes and {reloads} reloads in {secs:.1} s: {:.0} quotes/s", sent as f64 / secs);
+    let rate = sent as f64 / secs;
+    println!("{sent} quotes and {reloads} reloads in {secs:.1} s: {rate:.0} quotes/s");
     let dir = Arc::into_inner(app).expect("nobody else").kill().await;
-    assert!(sent > u64::from(reloads), "{sent} quotes");
-    judged_by_the_log(dir.path(), sent as usize, reloads as usize + 1).await;
+    assert!(sent > reloads as usize, "{sent} quotes");
+    judged_by_the_log(dir.path(), sent, reloads as usize + 1).await;
+    rate
 }
 
-/// The time of a quote of the history, which takes two days, the next time round.
-fn in_round(submitted_at: &Value, round: i64) -> String {
+fn later(submitted_at: &Value, days: i64) -> String {
     let first = OffsetDateTime::parse(submitted_at.as_str().expect("text"), &Rfc3339).expect("a time");
-    instant(first + time::Duration::days(2 * round))
+    instant(first + time::Duration::days(days))
 }
 
 /// Every quote is decided once, under the last book before it, as a replay of the log decides it.
@@ -393,14 +393,25 @@ async fn judged_by_the_log(dir: &Path, quotes: usize, books: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_quote_is_missed_or_judged_by_half_a_book() {
-    reloads_under_load(60, 4).await;
+    reloads_under_load(60, 4, history(11, 2_000), 2).await;
 }
 
 pub mod volume {
+    use loadtest::generate::release;
+    use loadtest::plan::{Config, Mix};
+
     /// The target: 1,000 reloads under 5,000 quotes a second.
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "make test-volume"]
     async fn a_thousand_reloads_under_load() {
-        super::reloads_under_load(1_000, 32).await;
+        let config = Config { seed: 11, quotes: 200_000, mix: Mix::Normal, days: 29, tenants: 0 };
+        let mut quotes = Vec::with_capacity(config.quotes);
+        release(&config, |record| {
+            quotes.push(serde_json::from_str(&record.quote)?);
+            Ok(())
+        })
+        .expect("the workload generates");
+        let rate = super::reloads_under_load(1_000, 128, quotes, 29).await;
+        assert!(rate >= 5_000.0, "{rate:.0} quotes/s");
     }
 }
