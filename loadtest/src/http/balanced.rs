@@ -21,10 +21,14 @@ pub struct Balanced {
 }
 
 impl Balanced {
-    /// Connects to the instance at `own`; to the others when they are needed.
+    /// Connects to the instance at `own`; to the others when they are needed. One of several need not be there.
     pub fn open(at: &[SocketAddr], own: usize) -> io::Result<Balanced> {
         let mut instances: Vec<_> = at.iter().map(|address| (*address, None)).collect();
-        instances[own].1 = Some(Connection::open(at[own], REQUEST_TIMEOUT)?);
+        match Connection::open(at[own], REQUEST_TIMEOUT) {
+            Ok(connection) => instances[own].1 = Some(connection),
+            Err(error) if at.len() == 1 => return Err(error),
+            Err(_) => {}
+        }
         Ok(Balanced { instances, own, answered: own })
     }
 
