@@ -7,7 +7,7 @@ mod live;
 mod outage;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,6 +57,13 @@ pub enum Command {
         since_ms: i64,
         #[arg(long, default_value_t = 600)]
         patience_secs: u64,
+    },
+    /// Print the id of each quote that has a decision, one a line.
+    Decided {
+        #[command(flatten)]
+        at: At,
+        #[arg(long, default_value = "decisions")]
+        topic: String,
     },
     /// Produce at a rate to a topic and consume the same records from it: the floor of a decision's latency.
     RoundTrip {
@@ -141,6 +148,11 @@ pub fn run(command: Command) -> Result<ExitCode> {
             let topics = [decisions.as_str(), dead_letters.as_str()];
             let patience = Duration::from_secs(patience_secs);
             told(&at, &backlog::catch_up(&at.brokers, topics, quotes, since_ms, patience)?, true)
+        }
+        Command::Decided { at, topic } => {
+            let mut out = std::io::stdout().lock();
+            backlog::keys(&at.brokers, &topic)?.iter().try_for_each(|id| writeln!(out, "{id}"))?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::RoundTrip { at, pace, topic } => {
             let topics = Topics { quotes: topic.clone(), decisions: topic };

@@ -17,12 +17,14 @@ use crate::faults::cluster::{Cluster, PARTITIONS, until};
 
 /// No answer takes longer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Enough for all that waits while partitions move.
+const CONNECTIONS: usize = 1_000;
 /// A stop may take so long.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 #[test]
 fn instances_are_taken_out_and_upgraded_while_quotes_come() {
-    roll(25.0, 75);
+    roll(40.0, 30);
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn drive(urls: &[String; 2], rate: f64, secs: u64) -> (Outcome, Detail) {
     let mut quotes = Vec::new();
     let config = Config { seed: 21, quotes: 20_000, mix: Mix::Normal, days: 29, tenants: 8 };
     write(&config, &mut quotes, &mut Vec::new()).expect("in memory");
-    let load = Load { url: urls[0].clone(), api_key: None, rate, secs, connections: 32, saturate: false, as_is: false };
+    let load = Load { url: urls[0].clone(), api_key: None, rate, secs, connections: CONNECTIONS, saturate: false, as_is: false };
     let options = Options { others: vec![urls[1].clone()], no_drain: false };
     drive_with(&load, &options, &quotes[..]).expect("the instances are there")
 }
