@@ -40,7 +40,9 @@ pub fn page(run: &Record, base: Option<&Record>, verdicts: &[Verdict]) -> String
 }
 
 fn targets(verdicts: &[Verdict]) -> String {
-    let mut out = String::from("<h2>Targets</h2>\n<div class=\"card wide\"><table><thead><tr><th>what</th><th>measured</th><th>target</th><th></th></tr></thead><tbody>\n");
+    let mut out = String::from(
+        "<h2>Targets</h2>\n<div class=\"card wide\"><table><thead><tr><th>what</th><th>measured</th><th>target</th><th></th></tr></thead><tbody>\n",
+    );
     for Verdict { what, measured, target, is_met } in verdicts {
         let (class, word) = if *is_met { ("met", "met") } else { ("missed", "missed") };
         let _ = writeln!(
@@ -104,9 +106,7 @@ const FIGURES: [(&str, Figure); 14] = [
     ("last answer after the end, s", |run| run.drained_secs),
     ("memory at the end, MB", |run| run.samples.last().map_or(0.0, |sample| sample.rss_bytes as f64 / 1e6)),
     ("memory at most, MB", |run| run.samples.iter().map(|sample| sample.rss_bytes).max().unwrap_or(0) as f64 / 1e6),
-    ("processor, cores", |run| {
-        run.samples.iter().map(|sample| sample.cpu_cores).sum::<f64>() / run.samples.len().max(1) as f64
-    }),
+    ("processor, cores", |run| run.samples.iter().map(|sample| sample.cpu_cores).sum::<f64>() / run.samples.len().max(1) as f64),
 ];
 
 fn rounded(value: f64) -> String {
@@ -161,7 +161,8 @@ fn charts(run: &Record, base: Option<&Record>) -> Vec<Chart> {
     vec![
         Chart::new("Requests and answers a second", time, Scale::Linear, rates.concat()),
         Chart::new("Latency, ms", time, Scale::Logarithmic, latencies.concat()),
-        Chart::new("Latency by share of the answers, ms", "share of the answers", Scale::Logarithmic, curve.collect()).of_shares(),
+        Chart::new("Latency by share of the answers, ms", "share of the answers", Scale::Logarithmic, curve.collect())
+            .of_shares(),
         Chart::new("Memory of the service, MB", time, Scale::Linear, by_sample(|sample| sample.rss_bytes as f64 / 1e6, "RSS", 3)),
         Chart::new("Processor of the service, cores", time, Scale::Linear, by_sample(|sample| sample.cpu_cores, "cores", 5)),
         Chart::new("Live attempts", time, Scale::Linear, by_sample(|sample| sample.live_attempts, "held", 6)),
@@ -213,7 +214,11 @@ mod tests {
         assert!(!alone.contains("src=") && !alone.contains("http") && alone.contains("prefers-color-scheme"));
         assert!(alone.contains("class=\"missed\">missed") && !alone.contains("NaN") && !alone.contains("inf"), "{alone}");
         let beside = page(&run, Some(&Record { name: "before".to_owned(), ..run.clone() }), &[]);
-        assert!(beside.contains("Dashed: before.") && beside.contains("+0.0 %") && beside.matches("<polyline").count() > alone.matches("<polyline").count());
+        assert!(
+            beside.contains("Dashed: before.")
+                && beside.contains("+0.0 %")
+                && beside.matches("<polyline").count() > alone.matches("<polyline").count()
+        );
         // Nothing was measured: still a page.
         assert!(!page(&Record::default(), None, &[]).contains("NaN"));
     }

@@ -182,7 +182,8 @@ mod tests {
     fn good() -> Record {
         let codes = || [("200".to_owned(), 10)].into();
         let second = || Second { due: 10, codes: codes(), ..Second::default() };
-        let sample = |at: u32| Sample { at_secs: f64::from(at), rss_bytes: 100_000_000, live_attempts: 50.0, ..Sample::default() };
+        let sample =
+            |at: u32| Sample { at_secs: f64::from(at), rss_bytes: 100_000_000, live_attempts: 50.0, ..Sample::default() };
         Record {
             target_rate: 10.0,
             secs: 60,
@@ -237,7 +238,10 @@ mod tests {
         let judge = |record: &Record| overload(record, 12.0, &ids(0..600), &ids(0..600));
         assert_eq!(missed(&judge(&run())), [""; 0]);
         assert_eq!(missed(&overload(&run(), 13.0, &ids(0..600), &ids(0..600))), ["goodput, against the peak"]);
-        assert_eq!(missed(&overload(&run(), 12.0, &ids(1..600), &ids(0..600))), ["answered 200 or 202, and of them not in the store"]);
+        assert_eq!(
+            missed(&overload(&run(), 12.0, &ids(1..600), &ids(0..600))),
+            ["answered 200 or 202, and of them not in the store"]
+        );
         assert_eq!(missed(&overload(&run(), 12.0, &ids(0..601), &ids(0..600))).len(), 1);
         assert_eq!(missed(&judge(&Record { without_retry_after: 1, ..run() })).len(), 1);
         assert_eq!(missed(&judge(&Record { drained_secs: 31.0, ..run() })), ["last answer after the end"]);

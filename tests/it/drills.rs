@@ -88,7 +88,9 @@ impl Shell {
         loop {
             let mut line = String::new();
             let read = self.stdout.read_line(&mut line).expect("text");
-            let logs = || ["shell", "one", "two"].map(|name| fs::read_to_string(self.dir.join(format!("{name}.log"))).unwrap_or_default());
+            let logs = || {
+                ["shell", "one", "two"].map(|name| fs::read_to_string(self.dir.join(format!("{name}.log"))).unwrap_or_default())
+            };
             assert!(read > 0, "a command failed in:\n{commands}\n{printed}\n{}", logs().join("\n---\n"));
             if line.trim_end() == mark {
                 return printed;

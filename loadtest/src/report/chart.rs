@@ -57,16 +57,40 @@ impl Chart {
         for tick in self.ticks(low, high) {
             let y = y_of(tick);
             let _ = write!(out, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
-            let _ = write!(out, r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#, LEFT - 8.0, y + 4.0, plain(tick));
+            let _ = write!(
+                out,
+                r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                LEFT - 8.0,
+                y + 4.0,
+                plain(tick)
+            );
         }
         for (at, name) in self.marks(end) {
-            let _ = write!(out, r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{name}</text>"#, x_of(at), HEIGHT - BOTTOM + 16.0);
+            let _ = write!(
+                out,
+                r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{name}</text>"#,
+                x_of(at),
+                HEIGHT - BOTTOM + 16.0
+            );
         }
-        let _ = write!(out, r#"<text class="axis" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#, WIDTH - RIGHT, HEIGHT - 6.0, self.along);
+        let _ = write!(
+            out,
+            r#"<text class="axis" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            WIDTH - RIGHT,
+            HEIGHT - 6.0,
+            self.along
+        );
         for line in &self.lines {
-            let drawn: Vec<String> = thinned(&line.points).iter().map(|(x, y)| format!("{:.1},{:.1}", x_of(*x), y_of(*y))).collect();
+            let drawn: Vec<String> =
+                thinned(&line.points).iter().map(|(x, y)| format!("{:.1},{:.1}", x_of(*x), y_of(*y))).collect();
             let base = if line.is_base { " base" } else { "" };
-            let _ = write!(out, r#"<polyline class="line s{}{base}" points="{}"><title>{}</title></polyline>"#, line.colour, drawn.join(" "), line.name);
+            let _ = write!(
+                out,
+                r#"<polyline class="line s{}{base}" points="{}"><title>{}</title></polyline>"#,
+                line.colour,
+                drawn.join(" "),
+                line.name
+            );
         }
         out + "</svg>"
     }

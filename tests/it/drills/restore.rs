@@ -35,16 +35,16 @@ fn restore(count: usize, patience: Duration) {
     let postgres = Private::start(Kind::Postgres, &[]);
     let cluster = Cluster::start_on(kafka(), Private::start(Kind::Redis, &[]), &Detours::default());
     let (url, redis) = (postgres.url(), cluster.redis.url());
-    let settings = format!("desk.url = \"{url}\"\n");
+    let settings = format!("http.answer_timeout_ms = 30000\ndesk.url = \"{url}\"\n");
     let mut shell = Shell::open(&cluster, &settings, &[("DESK", &url), ("REDIS", &redis)]);
     shell.run("quoteguard migrate --config one.toml");
     shell.run(&commands("Start"));
+    people_at_work(&shell, &postgres);
     let mut told = 0;
     for (number, _) in (0..count).step_by(PIECE).enumerate() {
         let records: Vec<Record> = quotes(100 + number as u64, PIECE.min(count - number * PIECE));
         told += cluster.feed(records, 1_000_000).finish().acknowledged.len();
     }
-    people_at_work(&shell);
     let began = Instant::now();
     await_desk(&postgres, told, patience);
     eprintln!("{told} quotes on the desk after {:.0} s", began.elapsed().as_secs_f64());
@@ -64,7 +64,11 @@ fn restore(count: usize, patience: Duration) {
     await_desk(&postgres, told, patience);
     let whole = began.elapsed();
     let after = settled(&postgres, patience);
-    eprintln!("{told} quotes: checks taken after {:.1} s, the desk whole after {:.1} s", ready.as_secs_f64(), whole.as_secs_f64());
+    eprintln!(
+        "{told} quotes: checks taken after {:.1} s, the desk whole after {:.1} s",
+        ready.as_secs_f64(),
+        whole.as_secs_f64()
+    );
     for table in DERIVED {
         if before[*table] != after[*table] {
             panic!("{table} is another: {:?} rows before, {:?} after", before[*table], after[*table]);
@@ -77,7 +81,7 @@ fn restore(count: usize, patience: Duration) {
 }
 
 /// Cases are ruled on, a quote is erased, a comment is made.
-fn people_at_work(shell: &Shell) {
+fn people_at_work(shell: &Shell, server: &Private) {
     let url = &shell.urls[0];
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let post = |path: &str, body: &Value| {
@@ -106,6 +110,13 @@ fn people_at_work(shell: &Shell) {
     ] {
         post("/v1/rulings", &ruling);
     }
+    sql(
+        server,
+        &format!(
+            "INSERT INTO comments (referral_id, at, actor, text) VALUES ('{}', 1, 'olga', 'called him')",
+            case.as_str().expect("an id")
+        ),
+    );
 }
 
 fn sql(server: &Private, statement: &str) -> String {
@@ -163,6 +174,9 @@ fn every_table_is_thought_of(server: &Private, people: &BTreeSet<String>) {
     let tables = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND NOT relispartition";
     for table in sql(server, tables).lines() {
         let known = DERIVED.contains(&table) || PASSING.contains(&table);
-        assert!(known != people.contains(table), "{table}: from the log, or from the backup? docs/operations.md and this test say");
+        assert!(
+            known != people.contains(table),
+            "{table}: from the log, or from the backup? docs/operations.md and this test say"
+        );
     }
 }

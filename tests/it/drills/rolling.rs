@@ -15,8 +15,6 @@ use serde_json::Value;
 use super::{Shell, commands};
 use crate::faults::cluster::{Cluster, PARTITIONS, until};
 
-/// No answer takes longer.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Enough for all that waits while partitions move.
 const CONNECTIONS: usize = 1_000;
 /// A stop may take so long.
@@ -24,18 +22,20 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 #[test]
 fn instances_are_taken_out_and_upgraded_while_quotes_come() {
-    roll(40.0, 30);
+    // A debug build on a machine that runs other tests as well.
+    roll(40.0, 30, Duration::from_secs(5));
 }
 
 #[test]
 #[ignore = "make drills"]
 fn instances_are_taken_out_and_upgraded_at_a_thousand_a_second() {
-    roll(1_000.0, 90);
+    roll(1_000.0, 90, Duration::from_secs(2));
 }
 
-fn roll(rate: f64, secs: u64) {
+/// No answer takes longer than `answer_max`.
+fn roll(rate: f64, secs: u64, answer_max: Duration) {
     let cluster = Cluster::start();
-    let mut shell = Shell::open(&cluster, "http.answer_timeout_ms = 5000\n", &[]);
+    let mut shell = Shell::open(&cluster, "http.answer_timeout_ms = 10000\n", &[]);
     shell.run(&commands("Start"));
     let urls = shell.urls.clone().map(|url| format!("{url}/v1/quotes/check"));
     let driving = thread::spawn(move || drive(&urls, rate, secs));
@@ -50,7 +50,7 @@ fn roll(rate: f64, secs: u64) {
     eprintln!("{outcome}\n{} requests went to the other instance", detail.moved);
     assert_eq!(outcome.errors, BTreeMap::new(), "every check is answered with its decision");
     assert!(detail.moved > 0, "instances went away");
-    assert!(outcome.latency.max_ms < ANSWER_MAX.as_secs_f64() * 1e3, "{}", outcome.latency);
+    assert!(outcome.latency.max_ms < answer_max.as_secs_f64() * 1e3, "{}", outcome.latency);
     nothing_is_lost_or_doubled(&cluster, &detail);
 
     let began = Instant::now();
