@@ -77,7 +77,7 @@ overload: ## Five times the peak for a minute: goodput, refusals, nothing lost, 
 	@scripts/setup.sh compiler librdkafka kafka redis curl python
 	scripts/load.sh overload
 
-drills: ## docs/operations.md at full size, in a release build: a rolling restart at 1,000 a second, a million quotes restored
+drills: ## docs/operations.md at full size, in a release build: a rolling restart at 1,000 a second, a million quotes restored (DRILL_QUOTES)
 	@scripts/setup.sh compiler librdkafka kafka redis postgres curl
 	QUOTEGUARD_KAFKA_JVM="-Xms512m -Xmx1g" scripts/services.sh run --only kafka,redis -- \
 		cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 drills::

@@ -31,7 +31,8 @@ trap 'exit 130' INT TERM HUP
 calculate() { awk "BEGIN { printf \"%.${2:-0}f\", $1 }"; }
 metric() { curl -fsS "$url/metrics" | awk -v name="quoteguard_$1" '$1 ~ "^" name "([{]|$)" { sum += $2 } END { printf "%d", sum }'; }
 redis_bytes() { redis-cli -u "$redis" info memory | tr -d '\r' | sed -n 's/^used_memory_dataset://p'; }
-topic_bytes() { du -sbc "$servers/kafka/data/$1"-* | tail -n 1 | cut -f1; }
+# Indexes are made in advance and do not grow.
+topic_bytes() { find "$servers/kafka/data" -path "*/$1-*/*.log" -printf '%s\n' | awk '{ sum += $1 } END { printf "%d", sum }'; }
 # Memory in bytes, and processor time in ticks of 10 ms.
 resident() { awk '{ print $2 * 4096 }' "/proc/$service/statm"; }
 ticks() { sed 's/.*) //' "/proc/$service/stat" | awk '{ print $12 + $13 }'; }

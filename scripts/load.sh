@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 
 mode=${1:?scripts/load.sh soak|overload} over=${OVER:-http} mix=${MIX:-normal}
 soak_secs=${SOAK_SECS:-1800} overload_secs=${OVERLOAD_SECS:-60} peak_secs=${PEAK_SECS:-20}
-# Queued quotes wait for those before them: so many at the peak are some tenths of a second, and what is more is refused at once.
-queue_max=512
+# Queued quotes wait for those before them: so many at the peak are less than a tenth of a second, and what is more is refused at once.
+queue_max=256
 connections=1000
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")

@@ -8,6 +8,8 @@ use crate::record::{Record, Sample, is_accepted};
 const MEMORY_SHARE_MAX: f64 = 0.05;
 /// Of the first minute's p99.
 const P99_RATIO_MAX: f64 = 1.5;
+/// Of the peak: five are asked for, and a driver that shares the machine does not reach them all.
+const OFFERED_RATIO_MIN: f64 = 3.0;
 /// Of the peak.
 const GOODPUT_SHARE_MIN: f64 = 0.8;
 const DRAINED_SECS_MAX: f64 = 30.0;
@@ -75,10 +77,10 @@ pub fn overload(record: &Record, peak: f64, stored: &BTreeSet<String>, answered:
     let lost = answered.difference(stored).count();
     vec![
         Verdict {
-            what: "offered, against the peak",
+            what: "offered within the run, against the peak",
             measured: format!("{:.1}x ({:.0}/s)", record.offered() / peak.max(1e-9), record.offered()),
-            target: ">= 2x, or it is no overload".to_owned(),
-            is_met: record.offered() >= 2.0 * peak,
+            target: format!(">= {OFFERED_RATIO_MIN}x of the 5x asked for"),
+            is_met: record.offered() >= OFFERED_RATIO_MIN * peak,
         },
         Verdict {
             what: "goodput, against the peak",
@@ -245,7 +247,7 @@ mod tests {
         assert_eq!(missed(&overload(&run(), 12.0, &ids(0..601), &ids(0..600))).len(), 1);
         assert_eq!(missed(&judge(&Record { without_retry_after: 1, ..run() })).len(), 1);
         assert_eq!(missed(&judge(&Record { drained_secs: 31.0, ..run() })), ["last answer after the end"]);
-        assert_eq!(missed(&judge(&Record { sent: 1_000, ..run() })), ["offered, against the peak"]);
+        assert_eq!(missed(&judge(&Record { sent: 1_000, ..run() })), ["offered within the run, against the peak"]);
         let mut broken = run();
         broken.codes.insert("ConnectionReset".to_owned(), 1);
         assert_eq!(missed(&judge(&broken)), ["answers other than 200, 202, 429 and 503"]);

@@ -28,7 +28,8 @@ fn everything_comes_back_from_the_log_and_the_backup() {
 #[test]
 #[ignore = "make drills"]
 fn a_million_quotes_come_back_from_the_log() {
-    restore(1_000_000, Duration::from_secs(3_600));
+    let count = std::env::var("DRILL_QUOTES").map_or(1_000_000, |count| count.parse().expect("DRILL_QUOTES is a number"));
+    restore(count, Duration::from_secs(3_600));
 }
 
 fn restore(count: usize, patience: Duration) {
