@@ -4,6 +4,7 @@
 #             then a third as long up to limits.live_attempts_max
 #   overload  five times the peak for OVERLOAD_SECS (60): goodput, refusals, what is in the store
 # OVER=kafka drives the soak through the topic, and the overload over HTTP in front of it. MIX=normal|stress|attack|hot-block|key-flood.
+# A SOAK_SECS below 600 is for a look: what has expired goes by whole minutes, and memory is a saw between.
 # A page shows the run beside the one before it, which is kept. QUOTEGUARD_BINARIES names a folder of binaries that are built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
