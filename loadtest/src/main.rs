@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loadtest::http::Load;
+use loadtest::http::{Load, Options};
+use loadtest::keep::{KeepArgs, Measured};
 use loadtest::plan::{Config, Mix};
+use loadtest::report::command::ReportArgs as PageArgs;
 use loadtest::score::{self, Report, Tally};
-use loadtest::{demo, disk, generate, http, naive};
+use loadtest::{demo, disk, generate, http, naive, report};
 use serde_json::json;
 
 /// Labelled workload, scorer and load driver for quoteguard.
@@ -36,6 +38,8 @@ enum Command {
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Kafka(loadtest::kafka::Command),
+    /// Make a page of a run, alone or beside another, and tell which targets it has met.
+    Report(PageArgs),
     /// Show a service at work: ordinary people, a tweaker among them, and why he was referred.
     Demo(DemoArgs),
     /// Measure how long this machine takes to make 4 KB durable: the floor of a durable answer.
@@ -112,6 +116,14 @@ struct HttpArgs {
     secs: u64,
     #[arg(long, default_value_t = 32)]
     connections: usize,
+    /// Further instances, their checks as in --url: who gets no answer, or 503, sends the same quote to the next one.
+    #[arg(long)]
+    other: Vec<String>,
+    /// Do not send what is overdue at the end.
+    #[arg(long)]
+    no_drain: bool,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// Closed loop: each connection sends as soon as it has its answer.
     #[arg(long)]
     saturate: bool,
@@ -152,6 +164,12 @@ enum MixArg {
     Normal,
     /// 10 % manipulated.
     Stress,
+    /// 50 % manipulated: campaigns.
+    Attack,
+    /// As normal, but all from one device, session, network and address: the blocks that everybody meets in.
+    HotBlock,
+    /// Strangers only: each quote with keys that no other has.
+    KeyFlood,
 }
 
 fn main() -> Result<ExitCode> {
@@ -162,6 +180,7 @@ fn main() -> Result<ExitCode> {
         Command::Http(args) => http(args),
         #[cfg(feature = "kafka")]
         Command::Kafka(command) => loadtest::kafka::run(command),
+        Command::Report(args) => report::command::run(&args),
         Command::Demo(args) => demo(args),
         Command::Fdatasync(args) => fdatasync(&args),
     }
@@ -171,6 +190,9 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let mix = match args.mix {
         MixArg::Normal => Mix::Normal,
         MixArg::Stress => Mix::Stress,
+        MixArg::Attack => Mix::Attack,
+        MixArg::HotBlock => Mix::HotBlock,
+        MixArg::KeyFlood => Mix::KeyFlood,
     };
     let config = Config { seed: args.seed, quotes: args.quotes, mix, days: args.days, tenants: args.tenants };
     let (quotes, labels) = generate::write(&config, &mut create(&args.out)?, &mut create(&args.truth)?)?;
@@ -215,7 +237,14 @@ fn http(args: HttpArgs) -> Result<ExitCode> {
         saturate: args.saturate,
         as_is: args.as_is,
     };
-    let outcome = http::drive(&load, open(&args.input)?)?;
+    let quotes = open(&args.input)?;
+    let kept = args.keep.begin()?;
+    let options = Options { others: args.other, no_drain: args.no_drain };
+    let (outcome, detail) = http::drive_with(&load, &options, quotes)?;
+    let http::Detail { run, slots, accepted, without_retry_after, moved } = detail;
+    let last = Duration::from_secs_f64(outcome.seconds);
+    let (over, target_rate, secs) = ("http", outcome.target_rate, load.secs);
+    kept.finish(Measured { over, target_rate, secs, run, slots, accepted, without_retry_after, moved, last })?;
     match args.report {
         Some(ReportArg::Json) => println!("{}", serde_json::to_string(&outcome)?),
         None => println!("{outcome}"),

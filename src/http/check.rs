@@ -86,6 +86,10 @@ async fn answer(
     let body = read_body(shared, body, BODY_BYTES_MAX).await;
     *began = Instant::now();
     let body = body?;
+    // Refusing must cost little, or it would take from those who are served: not even the body is looked into.
+    if shared.queue.is_full() && fallback(shared).is_none() {
+        return Err(too_many_waiting().into());
+    }
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
     let quote_id = quote.quote_id.clone();
@@ -148,6 +152,10 @@ pub(super) async fn read_body(shared: &Shared, body: Body, bytes_max: usize) -> 
     }
 }
 
+fn too_many_waiting() -> Problem {
+    Problem::unavailable("too many quotes are waiting; nothing was accepted")
+}
+
 /// Prepares and queues; a quote that is not queued was not accepted.
 fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) -> Result<Awaited, Refusal> {
     // Given back when the quote is stepped.
@@ -170,7 +178,7 @@ fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) ->
         submitted: Instant::now(),
     };
     shared.queue.try_submit(job).map_err(|not_taken| match not_taken {
-        NotTaken::Full => Problem::unavailable("too many quotes are waiting; nothing was accepted"),
+        NotTaken::Full => too_many_waiting(),
         NotTaken::Closed => Problem::unavailable("the service is stopping"),
     })?;
     Ok(answer)

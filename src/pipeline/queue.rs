@@ -124,6 +124,11 @@ fn queue(len_max: usize, accepts: bool) -> (Queue, mpsc::Receiver<Job>) {
 }
 
 impl Queue {
+    /// Whether there is no room now.
+    pub fn is_full(&self) -> bool {
+        self.sender.capacity() == 0
+    }
+
     /// Submits without waiting for room.
     pub fn try_submit(&self, job: Job) -> Result<(), NotTaken> {
         let permit = self.sender.try_reserve().map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! The console over HTTP, as a browser without scripts sees it.
 
 mod access;
-mod browser;
+pub mod browser;
 mod cases;
 mod explore;
 mod hostile;

@@ -10,6 +10,8 @@ mod contract;
 mod damage;
 mod demo;
 mod desk;
+#[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
+mod drills;
 mod edge;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
@@ -44,6 +46,7 @@ mod rules_live;
 mod rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
+mod stop;
 mod tidy;
 mod tutorial;
 mod watch;
