@@ -45,5 +45,7 @@ mod rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
 mod tidy;
+#[cfg(feature = "otel")]
+mod traces;
 mod tutorial;
 mod watch;
