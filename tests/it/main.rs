@@ -38,6 +38,7 @@ mod properties;
 mod proxy;
 mod quotes;
 mod rebuild;
+mod release;
 mod restart;
 mod rules_kept;
 mod rules_live;
