@@ -53,7 +53,7 @@ needs_glibc_only() {
 pack() {
     local binary=$1 out=$2
     local name="quoteguard-$version-$target"
-    local stage
+    # Not local: the trap outlives the function.
     stage=$(mktemp -d)
     trap 'rm -rf "$stage"' EXIT
     local root="$stage/$name"

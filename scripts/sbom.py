@@ -23,7 +23,15 @@ def metadata(target: str) -> dict:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def linked(data: dict) -> tuple[str, dict[str, list[str]]]:
+def built(target: str) -> set[tuple[str, str]]:
+    """Name and version of what is in the binary: `cargo metadata` also lists what only tests or features that are off would bring."""
+    command = ["cargo", "tree", "--locked", "--package=quoteguard", "--edges=normal,no-proc-macro", f"--target={target}"]
+    command += ["--prefix=none", "--format={p}"]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return {(line.split(" ")[0], line.split(" ")[1].removeprefix("v")) for line in lines if line}
+
+
+def linked(data: dict, among: set[tuple[str, str]]) -> tuple[str, dict[str, list[str]]]:
     """The root's id, and of every package in the binary those that it needs."""
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
     packages = {package["id"]: package for package in data["packages"]}
@@ -37,16 +45,12 @@ def linked(data: dict) -> tuple[str, dict[str, list[str]]]:
         needs = [
             dep["pkg"]
             for dep in nodes[at]["deps"]
-            if any(kind["kind"] is None for kind in dep["dep_kinds"]) and not is_macro(packages[dep["pkg"]])
+            if any(kind["kind"] is None for kind in dep["dep_kinds"])
+            and (packages[dep["pkg"]]["name"], packages[dep["pkg"]]["version"]) in among
         ]
         found[at] = sorted(set(needs))
         waiting.extend(needs)
     return root, found
-
-
-def is_macro(package: dict) -> bool:
-    """Procedural macros run in the compiler."""
-    return any("proc-macro" in target["kind"] for target in package["targets"])
 
 
 def purl(package: dict) -> str:
@@ -138,7 +142,7 @@ def main() -> None:
 
     data = metadata(args.target)
     packages = {package["id"]: package for package in data["packages"]}
-    root, found = linked(data)
+    root, found = linked(data, built(args.target))
     lock = tomllib.loads(Path("Cargo.lock").read_text(encoding="utf-8"))
     checksums = {(p["name"], p["version"]): p.get("checksum") for p in lock["package"]}
     others = sorted((packages[i] for i in found if i != root), key=lambda p: (p["name"], p["version"]))
