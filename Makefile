@@ -13,7 +13,7 @@ FAULT_SEEDS ?= 1 2 3 4 5
 
 FUZZ_SECS ?= 60
 
-.PHONY: fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka soak overload drills capacity lint fmt audit
+.PHONY: dist fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka soak overload drills capacity lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -45,6 +45,10 @@ test-faults: ## Every fault of the service, Kafka, Redis, PostgreSQL, links and 
 	FAULT_TABLE=$(CURDIR)/target/faults.txt FAULT_SEEDS="$(FAULT_SEEDS)" scripts/services.sh run --secure -- \
 		cargo test --locked --test it -- faults:: --skip redis_faults:: --include-ignored --test-threads 1 || failed=$$?; \
 	cat target/faults.txt; exit $${failed:-0}
+
+dist: ## The release: one stripped binary that needs only glibc, archived with man pages, completions, SBOM and checksums in target/dist
+	@scripts/setup.sh compiler librdkafka python
+	@scripts/dist.sh
 
 fuzz: ## Search on from the fuzz corpus with libFuzzer, FUZZ_SECS for each target; needs a nightly compiler and cargo-fuzz
 	@scripts/fuzz.sh $(FUZZ_SECS)

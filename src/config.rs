@@ -6,6 +6,7 @@ mod desk;
 mod kafka;
 mod origin;
 mod privacy;
+mod telemetry;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ pub use console::Console;
 pub use desk::Desk;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 pub use privacy::Privacy;
+pub use telemetry::Telemetry;
 
 pub use webhooks::Webhook;
 
@@ -51,6 +53,7 @@ pub struct Config {
     pub privacy: Privacy,
     pub desk: Desk,
     pub console: Console,
+    pub telemetry: Telemetry,
     pub webhooks: Vec<Webhook>,
 }
 
@@ -435,6 +438,7 @@ impl Config {
         self.privacy.check()?;
         self.desk.check()?;
         self.console.check()?;
+        self.telemetry.check()?;
         webhooks::check(&self.webhooks)?;
         if self.redis.url.contains('@') {
             return Err(wrong(
@@ -644,6 +648,8 @@ mod tests {
             ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
             ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
             ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
+            ("[telemetry]\nsample_ratio = 1.5", "telemetry.sample_ratio: must lie between 0 and 1"),
+            ("[telemetry]\notlp_endpoint = 'collector:4317'", "telemetry.otlp_endpoint: must be http:// or https://"),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);

@@ -97,6 +97,7 @@ pub struct Metrics {
     ready: IntGauge,
     degraded: IntCounterVec,
     desk_records: IntCounter,
+    spans: IntCounterVec,
     desk_seconds: HistogramVec,
     desk_lag_records: IntGauge,
     webhooks: IntCounterVec,
@@ -191,6 +192,7 @@ impl Metrics {
             ready: gauge(&r, "ready", "1 while quotes are taken, as /readyz tells.")?,
             degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
             desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
+            spans: counters(&r, "spans_total", "Spans of traced quotes that have ended.", &["outcome"])?,
             desk_seconds: seconds(&r, "desk_projection_seconds", "One transaction of the desk's sink.", &[])?,
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
             webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
@@ -205,6 +207,7 @@ impl Metrics {
         self.check_seconds.with_label_values(&[Source::Http.name()]);
         DEAD_LETTER_REASONS.iter().for_each(|reason| drop(self.dead_letters.with_label_values(&[*reason])));
         ["decision", "missing"].iter().for_each(|kind| drop(self.divergence.with_label_values(&[*kind])));
+        ["sent", "failed", "dropped"].iter().for_each(|outcome| drop(self.spans.with_label_values(&[*outcome])));
         let verdicts = [Verdict::Accept, Verdict::Flag, Verdict::Refer];
         verdicts.iter().for_each(|verdict| drop(self.degraded.with_label_values(&[verdict.name()])));
     }
@@ -322,6 +325,11 @@ impl Metrics {
                 self.referred_applicants.with_label_values(&[id]);
             }
         }
+    }
+
+    /// Of traced quotes: `sent` to the collector, `failed` by it, `dropped` for want of room.
+    pub fn spans(&self, outcome: &str, count: u64) {
+        self.spans.with_label_values(&[outcome]).inc_by(count);
     }
 
     pub fn ready(&self, is_ready: bool) {

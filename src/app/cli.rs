@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs,
-    RulesCommand,
+    AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, ManArgs, MigrateArgs,
+    RebuildArgs, ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 
@@ -50,6 +50,10 @@ enum Command {
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages of all commands into a folder
+    Man(ManArgs),
 }
 
 /// Does what the arguments of the process say.
@@ -68,5 +72,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => super::keys(&command),
         Command::Health(args) => super::health(&args),
         Command::Config(command) => super::config(&command),
+        Command::Completions(args) => Ok(super::completions(&args, Cli::command())),
+        Command::Man(args) => super::man(&args, Cli::command()),
     })
 }

@@ -32,6 +32,10 @@ use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::{ArrivalTime, Arrivals, SECOND};
 use crate::replay::{self, Depth, Inputs, Options};
 use crate::rule_commands::{self, Decided, Report};
+use crate::telemetry;
+
+/// Time that the last spans are given at a stop, beyond that of the service.
+const LAST_SPANS: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(Args)]
 pub struct ReplayArgs {
@@ -150,6 +154,7 @@ pub fn serve(flags: &Flags) -> Result<ExitCode> {
             report = service.stop() => report,
             () = interrupt.next() => return Err(anyhow!("stopped at once; what was not answered was not promised")),
         };
+        telemetry::flush(LAST_SPANS);
         if !report.is_complete {
             return Err(anyhow!("not everything ended within http.shutdown_timeout_ms; the rest was cut off"));
         }

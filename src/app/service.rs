@@ -36,6 +36,7 @@ use crate::pipeline::recover::{Logged, Recovered, compile, recover};
 use crate::pipeline::rulings::Rulings;
 use crate::pipeline::writer::{self, Writer};
 use crate::pipeline::{Decisions, FilePosition, StoreError};
+use crate::telemetry;
 
 /// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
 const WRITER_SHARE: u32 = 5;
@@ -80,6 +81,7 @@ impl Service {
         let Opened { store, reader, settings, files } =
             open(path, config.settings(), vault.clone()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
+        start_telemetry(config, &metrics)?;
         let desk = desk::open(config, vault.clone()).await?;
         let feed = LogFeed::open(path, vault.clone(), store.committed()).await.map_err(|error| error.at(path))?;
         let health = Arc::new(Health::default());
@@ -161,6 +163,14 @@ impl Service {
         let ((), answered, written) = tokio::join!(watched, answered, written);
         StopReport { is_complete: answered && written }
     }
+}
+
+/// Traces, where `telemetry.otlp_endpoint` says so.
+pub(super) fn start_telemetry(config: &Config, metrics: &Arc<Metrics>) -> Result<()> {
+    let Some(endpoint) = config.telemetry.otlp_endpoint.clone() else { return Ok(()) };
+    let sample_ratio = config.telemetry.sample_ratio;
+    let instance_id = config.kafka.instance_id.clone();
+    Ok(telemetry::start(telemetry::Settings { endpoint, sample_ratio, instance_id, metrics: metrics.clone() })?)
 }
 
 pub(super) async fn listen(config: &Config) -> Result<TcpListener> {

@@ -177,6 +177,7 @@ impl Queue {
             reply: None,
             room: None,
             submitted: Instant::now(),
+            span: None,
         };
         self.submit_until(deadline, job).map_err(|error| match error {
             NotTaken::Full => away("the log takes no more now"),

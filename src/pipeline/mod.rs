@@ -22,6 +22,7 @@ pub mod random;
 pub mod rebuild;
 pub mod recover;
 pub mod rulings;
+pub mod traced;
 pub mod webhooks;
 pub mod writer;
 

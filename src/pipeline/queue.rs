@@ -15,6 +15,7 @@ use crate::engine::decision::Decision;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::source::ApplicantText;
 use crate::engine::step::{ArrivalClock, Outcome};
+use crate::telemetry::Span;
 
 /// What the writer tells a submitter once the batch is durable.
 #[derive(Debug)]
@@ -90,6 +91,8 @@ pub struct Job {
     /// Given back when the record is stepped: bounds what one source may have in the queue.
     pub room: Option<OwnedSemaphorePermit>,
     pub submitted: Instant,
+    /// Of a traced quote: until it is in the log.
+    pub span: Option<Span>,
 }
 
 /// Why a job was not taken. Nothing was logged.
@@ -205,6 +208,7 @@ mod tests {
             reply: None,
             room: None,
             submitted: Instant::now(),
+            span: None,
         }
     }
 

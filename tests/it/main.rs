@@ -40,6 +40,7 @@ mod properties;
 mod proxy;
 mod quotes;
 mod rebuild;
+mod release;
 mod restart;
 mod rules_kept;
 mod rules_live;
@@ -48,5 +49,7 @@ mod rulings;
 mod servers;
 mod stop;
 mod tidy;
+#[cfg(feature = "otel")]
+mod traces;
 mod tutorial;
 mod watch;

@@ -20,9 +20,9 @@ const SKIPPED: &[&str] = &[".git", "target", "data", ".venv", "node_modules"];
 const LAYERS: &[(&str, &[&str])] = &[
     ("src/engine", &["engine"]),
     ("src/contract", &["contract", "engine"]),
-    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault", "vault"]),
-    ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics", "vault"]),
-    ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
+    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault", "telemetry", "vault"]),
+    ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics", "telemetry", "vault"]),
+    ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "telemetry", "config"]),
     ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics", "shown"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
     ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine", "shown"]),

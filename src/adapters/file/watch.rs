@@ -224,6 +224,7 @@ impl Watch {
             reply: None,
             room: Some(permit),
             submitted: Instant::now(),
+            span: None,
         };
         self.queue.submit_blocking(job).map_err(|_| Stop::Asked)
     }

@@ -99,6 +99,8 @@ pub struct Fetched {
     pub token: Option<Box<[u8]>>,
     /// Name of the API key.
     pub client: Option<Box<str>>,
+    /// Of a traced quote.
+    pub traceparent: Option<Box<str>>,
     pub is_pointer: bool,
 }
 
@@ -566,6 +568,7 @@ impl From<&RawRecord<'_>> for Fetched {
             value: record.value().map(Into::into),
             token: record.header(headers::TOKEN).map(Into::into),
             client: record.header(headers::CLIENT).map(text),
+            traceparent: record.traceparent().map(Into::into),
             is_pointer: record.has_header(headers::POINTER),
         }
     }

@@ -38,7 +38,7 @@ use crate::vault::Vault;
 
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
-use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
+use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules, start_telemetry};
 use super::super::{console, desk, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
@@ -81,6 +81,7 @@ impl KafkaService {
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
+        start_telemetry(config, &metrics)?;
         let health = Arc::new(Health::default());
         let vault = Arc::new(config.privacy.vault()?);
         let desk = desk::open(config, vault.clone()).await?;

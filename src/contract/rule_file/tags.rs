@@ -15,7 +15,8 @@ pub fn refuse(name: &str, text: &str) -> Result<(), RuleError> {
             Ok((Event::Scalar(.., Some(_)) | Event::SequenceStart(.., Some(_)) | Event::MappingStart(.., Some(_)), span)) => {
                 // The place is that of the value behind the tag; where there is none, of what follows.
                 let value = offset(text, span.start.line(), span.start.col() + 1);
-                return error(text[..value].rfind('!').unwrap_or(value));
+                let last = text[..value].rfind('!').map_or(value, |bang| bang + 1);
+                return error(text[..last].trim_end_matches('!').len());
             }
             Ok(_) => {}
             Err(broken) => {

@@ -54,7 +54,7 @@ fn vault() -> Arc<Vault> {
 fn whole(recorded: &Recorded) -> Page {
     let (decisions, forms) = (recorded.decisions.clone(), recorded.forms.clone());
     let moves = vec![moved(Part::Quotes, 0, forms.len()), moved(Part::Decisions, 0, decisions.len())];
-    Page { decisions, forms, rulings: Vec::new(), moves }
+    Page { decisions, forms, moves, ..Page::default() }
 }
 
 fn moved(part: Part, from: usize, to: usize) -> Move {
