@@ -5,7 +5,7 @@
 //! one filled-in form, [`tariff`] prices it, [`wire`] is how it is sent. [`noise`] types it with honest slips, [`tweak`] holds
 //! the single operations of picking. [`honest`], [`confounders`], [`adversary`] and [`schemes`] play whole [`episode`]s with
 //! their [`truth`]; [`plan`] mixes them and [`generate`] releases them in order of arrival. [`score`] and [`naive`] judge,
-//! [`http`], `kafka` and [`disk`] measure, sending each [`template`]; [`demo`] shows.
+//! [`http`], [`slow`], `kafka` and [`disk`] measure, sending each [`template`]; [`demo`] shows.
 
 pub mod adversary;
 pub mod calendar;
@@ -29,6 +29,7 @@ pub mod rng;
 pub mod schemes;
 pub mod score;
 pub mod script;
+pub mod slow;
 pub mod source;
 pub mod tariff;
 pub mod template;
