@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    ApiKeysCommand, AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, RebuildArgs, ReplayArgs,
-    RulesCommand,
+    ApiKeysCommand, AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, RebuildArgs,
+    ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 

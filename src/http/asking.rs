@@ -54,7 +54,9 @@ impl Asking {
 fn said(wrong: Wrong) -> String {
     match wrong {
         Wrong::Missing => "send a valid key in the header Authorization: Bearer".to_owned(),
-        Wrong::Ended(id) => format!("the key qg_{id} is not in force: it was revoked, has expired, or belongs to another service"),
+        Wrong::Ended(id) => {
+            format!("the key qg_{id} is not in force: it was revoked, has expired, or belongs to another service")
+        }
         Wrong::Mistyped => "the key was cut or mistyped: its checksum does not fit".to_owned(),
         Wrong::Other => "this key is not known; send a valid one in the header Authorization: Bearer".to_owned(),
     }

@@ -84,10 +84,7 @@ async fn find(
 }
 
 /// Whose things are asked for: the API key's tenant, or without keys the one that the query names.
-pub(super) fn tenant_of(
-    asking: Asking,
-    query: Result<Query<Parameters>, QueryRejection>,
-) -> Result<String, Refusal> {
+pub(super) fn tenant_of(asking: Asking, query: Result<Query<Parameters>, QueryRejection>) -> Result<String, Refusal> {
     let client = asking.authorise(Permission::Checks)?;
     let Query(Parameters { tenant }) =
         query.map_err(|_| Problem::bad_request("the query cannot be read; send ?tenant=NAME or nothing"))?;

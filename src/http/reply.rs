@@ -96,7 +96,10 @@ mod tests {
         for (wait_ms, expected) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60"), (3_600_000, "3600")] {
             let refusal = Refusal::until(Problem::rate_limited(), Duration::from_millis(wait_ms));
             let response = refusal.into_response();
-            assert_eq!((response.status().as_u16(), &response.headers()[RETRY_AFTER]), (429, &HeaderValue::from_static(expected)));
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+                (429, &HeaderValue::from_static(expected))
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ const [service, loadtest] = programs;
 const screens = rest[0] === "--screens" ? resolve(rest[1]) : null;
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PASSWORD = "correct horse battery";
-const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/operations", "/audit", "/accounts", "/password"];
+const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/operations", "/audit", "/accounts", "/keys", "/password"];
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const folder = await mkdtemp(join(tmpdir(), "quoteguard-browser-"));

@@ -21,7 +21,8 @@ const REPLACED: &str = "EXISTS (SELECT 1 FROM api_keys s WHERE s.rotated_from = 
 const INSERT: &str = "INSERT INTO api_keys \
     (id, name, tenant, may, hash, rate_per_sec, burst, created_at, created_by, expires_at, rotated_from) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, {now}, $8, {now} + $9, $10)";
-const SHORTEN: &str = "UPDATE api_keys SET expires_at = CASE WHEN expires_at < {now} + $2 THEN expires_at ELSE {now} + $2 END WHERE id = $1";
+const SHORTEN: &str =
+    "UPDATE api_keys SET expires_at = CASE WHEN expires_at < {now} + $2 THEN expires_at ELSE {now} + $2 END WHERE id = $1";
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = {now} WHERE id = $1";
 const NOTE: &str = "UPDATE api_keys SET last_used_at = {now} FROM {v} WHERE api_keys.id = v.used";
 
@@ -79,9 +80,8 @@ impl ApiKeys for DeskStore {
             let mut tx = desk.db.begin().await?;
             tx.run(BEGIN, vec![]).await?;
             let counted = tx.first(&counts, vec![new.name.as_str().into()]).await?;
-            let (all, live, named): (u64, u64, u64) = counted.map_or(Ok((0, 0, 0)), |row| -> Result<_, StoreError> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
+            let (all, live, named): (u64, u64, u64) =
+                counted.map_or(Ok((0, 0, 0)), |row| -> Result<_, StoreError> { Ok((row.get(0)?, row.get(1)?, row.get(2)?)) })?;
             if let Some(refused) = [
                 (all == 0 && !closes, NotDone::WouldClose),
                 (named > 0, NotDone::NameTaken),

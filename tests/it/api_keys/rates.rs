@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{api_keys, check, send};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{api_keys, check, send, status};
 use crate::app::{TestApp, column, eventually};
 use crate::quotes::quote;
-use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_asks_too_often_is_told_when_to_come_again_before_anything_is_accepted() {
@@ -26,7 +28,11 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again_before_anything_is
     assert_eq!(check(&app, &quote("q-5"), "wrong-horse-battery").await.status, 401);
 
     eventually("it may ask again", async || ask("q-6").await.status == 200).await;
-    assert!(began.elapsed() <= Duration::from_secs(told) + Duration::from_millis(500), "it was not told too little: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= Duration::from_secs(told) + Duration::from_millis(500),
+        "it was not told too little: {:?}",
+        began.elapsed()
+    );
     let logged = column(&app.database(), "SELECT quote_id FROM decisions ORDER BY offset").await;
     assert_eq!(logged, ["q-1", "q-2", "q-4", "q-6"], "what was refused is not in the log");
     assert!(app.metric(r#"quoteguard_rate_limited_total{client="site"}"#).await >= 2.0);
@@ -38,13 +44,13 @@ async fn keys_of_the_desk_have_rates_that_a_rotation_does_not_double() {
     let app = TestApp::start("[http]\nrequire_keys = true\nrate_per_sec = 1\nrate_burst = 3\n").await;
     let create = |name: &str, more: &[&str]| api_keys(&app, &[&["create", "--name", name], more].concat()).expect("made");
     let (slow, free) = (create("slow", &[]), create("free", &["--rate-per-sec", "0"]));
-    eventually("the keys are known", async || check(&app, &quote("q-1"), &free).await.status == 200).await;
+    eventually("the keys are known", async || status(&app, &free).await == 200).await;
     for number in 0..20 {
         assert_eq!(check(&app, &quote(&format!("f-{number}")), &free).await.status, 200);
     }
     let next = api_keys(&app, &["rotate", super::id(&slow)]).expect("rotated");
     // Only a good key is counted.
-    eventually("the new one is known", async || check(&app, &quote("s-0"), &next).await.status != 401).await;
+    eventually("the new one is known", async || status(&app, &next).await != 401).await;
     let mut statuses = Vec::new();
     for (number, key) in [&slow, &next, &slow, &next, &slow, &next].into_iter().enumerate() {
         statuses.push(check(&app, &quote(&format!("s-{}", number + 1)), key).await.status.as_u16());
@@ -73,7 +79,6 @@ async fn without_keys_an_address_has_a_rate() {
         "POST /v1/quotes/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         form.len()
     );
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     stream.write_all(format!("{head}{form}").as_bytes()).await.expect("sent");
     let mut said = String::new();
     stream.read_to_string(&mut said).await.expect("answers");

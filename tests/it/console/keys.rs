@@ -1,13 +1,8 @@
 //! The page of the API keys.
 
 use super::browser::{Browser, CONFIG, between, desk};
-use crate::api_keys::check;
+use crate::api_keys::status;
 use crate::app::{TestApp, eventually};
-use crate::quotes::quote;
-
-async fn status(app: &TestApp, key: &str) -> u16 {
-    check(app, &quote("q-1"), key).await.status.as_u16()
-}
 
 /// Sends a form of the page, and gives the key that it shows.
 async fn made(browser: &mut Browser<'_>, path: &str, fields: &[(&str, &str)]) -> String {
@@ -42,11 +37,9 @@ async fn an_administrator_makes_rotates_and_revokes_keys() {
     eventually("the new one opens", async || status(&app, &next).await == 200).await;
     assert_eq!(status(&app, &key).await, 200, "both hold");
     assert_eq!(admin.post(&path, &[("do", "rotate"), ("overlap", "24")]).await.status, 422, "a second click does nothing");
-    for (fields, expected) in [
-        (&[("do", "rotate"), ("overlap", "25")][..], 400),
-        (&[("do", "rotate")], 400),
-        (&[("do", "shout")], 400),
-    ] {
+    for (fields, expected) in
+        [(&[("do", "rotate"), ("overlap", "25")][..], 400), (&[("do", "rotate")], 400), (&[("do", "shout")], 400)]
+    {
         assert_eq!(admin.post(&path, fields).await.status, expected, "{fields:?}");
     }
     assert_eq!(admin.post("/console/keys/nonsense", &[("do", "revoke")]).await.status, 404);

@@ -118,10 +118,8 @@ pub async fn one_of_two_who_do_the_same_is_refused(databases: &impl Databases) {
     let desk = databases.empty().await;
     let (site, _) = create(&desk, new("site", "north")).await;
     let (one, two) = (fresh(), fresh());
-    let (first, second) = tokio::join!(
-        desk.rotate_api_key(site.id, &one, anna(), HOUR),
-        desk.rotate_api_key(site.id, &two, anna(), HOUR),
-    );
+    let (first, second) =
+        tokio::join!(desk.rotate_api_key(site.id, &one, anna(), HOUR), desk.rotate_api_key(site.id, &two, anna(), HOUR),);
     let mut done = [first.expect("answers"), second.expect("answers")];
     done.sort_by_key(Result::is_err);
     assert_eq!(done, [Ok(()), Err(NotDone::Replaced)]);
