@@ -653,6 +653,14 @@ mod tests {
                  key_sha256 = 'F39DAC6CBABA535E2C207CD0CD8F154974223C848F727F98B3564CEA569B41CF'",
                 "http.keys.1: the same key as in http.keys.0",
             ),
+            ("[http]\nrate_per_sec = 1000001", "http.rate_per_sec: must be at most"),
+            (
+                "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'abcdefghijklmnop'\nburst = 1000001",
+                "http.keys.0.burst: must be at most",
+            ),
+            ("[http]\nrequire_keys = true\ninsecure_no_keys = true", "http.require_keys: contradicts http.insecure_no_keys"),
+            ("[http]\nlisten = '0.0.0.0:80'", "http.keys: 0.0.0.0:80 can be reached by others"),
+            ("[rules]\nfour_eyes = true", "rules.four_eyes: needs two people"),
             ("[privacy]\nkey_file = 'k'\nkey_command = ['kms']", "privacy.key_command: give at most one"),
             ("[privacy]\nkey_command = []", "privacy.key_command: names no program"),
             ("[desk]\nurl = 'mysql://h/d'", "desk.url: must be postgres://"),
@@ -672,6 +680,9 @@ mod tests {
             let error = load(toml, &[], Flags::default()).expect_err(toml);
             assert!(error.contains(expected), "{toml}: {error}");
         }
+        // Their keys are on the desk.
+        let desk = "[http]\nlisten = '0.0.0.0:80'\nrequire_keys = true\n[rules]\nfour_eyes = true";
+        assert!(load(desk, &[], Flags::default()).is_ok());
         let suggested = load("[http]\nlisen = '127.0.0.1:1'", &[], Flags::default()).expect_err("refused");
         assert!(suggested.contains("listen"), "{suggested}");
     }

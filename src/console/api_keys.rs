@@ -41,7 +41,7 @@ struct Line {
     id: String,
     name: String,
     tenant: String,
-    may: Vec<&'static str>,
+    may: String,
     rate: String,
     state: &'static str,
     is_in_force: bool,
@@ -114,7 +114,7 @@ fn line(console: &Console, t: &Texts, key: &ListedKey) -> Line {
         id: key.id.to_string(),
         name: visible(&key.name),
         tenant: visible(&key.tenant),
-        may: key.may.iter().map(|of| opens(t, *of)).collect(),
+        may: Permission::join(&key.may).replace(',', ", "),
         rate,
         state: match key.state {
             KeyState::InForce => t.key_in_force,

@@ -23,7 +23,7 @@ impl KeyId {
     /// 12 lower-case hex digits, with `qg_` before them or not.
     pub fn parse(text: &str) -> Option<KeyId> {
         let digits = text.strip_prefix(PREFIX).unwrap_or(text).as_bytes();
-        let is_hex = digits.len() == 2 * ID_BYTES && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = digits.len() == 2 * ID_BYTES && digits.iter().all(is_lower_hex);
         let digit = |b: u8| if b.is_ascii_digit() { b - b'0' } else { b - b'a' + 10 };
         is_hex.then(|| KeyId(std::array::from_fn(|i| digit(digits[2 * i]) << 4 | digit(digits[2 * i + 1]))))
     }
@@ -68,6 +68,10 @@ impl Fresh {
     }
 }
 
+fn is_lower_hex(digit: &u8) -> bool {
+    matches!(digit, b'0'..=b'9' | b'a'..=b'f')
+}
+
 /// CRC-32: it finds slips, and keeps nobody out.
 fn checksum(bytes: &[u8]) -> u32 {
     let mut crc = Crc::new();
@@ -96,8 +100,9 @@ impl Written {
         };
         let (body, sum) = text.split_at(CHARS - CHECKSUM_CHARS);
         let id = KeyId::parse(&body[..PREFIX.len() + 2 * ID_BYTES]);
+        let sum = u32::from_str_radix(sum, 16).ok().filter(|_| sum.as_bytes().iter().all(is_lower_hex));
         match id {
-            Some(id) if sum == format!("{:08x}", checksum(body.as_bytes())) => Written::Key(id),
+            Some(id) if sum == Some(checksum(body.as_bytes())) => Written::Key(id),
             _ => Written::Mistyped,
         }
     }
@@ -120,6 +125,7 @@ mod tests {
         }
         for (sent, expected) in [
             (key.text()[..CHARS - 1].as_bytes(), Written::Mistyped),
+            (key.text().to_uppercase().replacen("QG_", "qg_", 1).as_bytes(), Written::Mistyped),
             (b"qg_", Written::Mistyped),
             ("qg_ключ".as_bytes(), Written::Mistyped),
             (b"correct-horse-battery", Written::Other),
