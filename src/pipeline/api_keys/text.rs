@@ -124,7 +124,7 @@ mod tests {
             assert_eq!(Written::read(&slipped), Written::Mistyped, "at {at}");
         }
         for (sent, expected) in [
-            (key.text()[..CHARS - 1].as_bytes(), Written::Mistyped),
+            (&key.text().as_bytes()[..CHARS - 1], Written::Mistyped),
             (key.text().to_uppercase().replacen("QG_", "qg_", 1).as_bytes(), Written::Mistyped),
             (b"qg_", Written::Mistyped),
             ("qg_ключ".as_bytes(), Written::Mistyped),
