@@ -24,6 +24,7 @@ mod kafka_adapter;
 mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_rules;
+#[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;
