@@ -217,7 +217,9 @@ impl Keys {
             let ends = expires_in.and_then(|left| now.checked_add(left));
             keys.insert(*id, DeskKey { hash: *hash, ends, client, noted });
         }
-        let now = Arc::new(DeskKeys { is_read: true, is_closed: read.is_closed, keys });
+        // A desk that was lost and made anew opens nothing.
+        let is_closed = read.is_closed || before.is_closed;
+        let now = Arc::new(DeskKeys { is_read: true, is_closed, keys });
         *self.desk.write().unwrap_or_else(PoisonError::into_inner) = now;
     }
 

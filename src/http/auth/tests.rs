@@ -83,6 +83,8 @@ fn who_may_without_a_key_is_never_a_guess() {
     assert_eq!((is(&open, ""), is(&open, fresh.text()), open.is_open()), ("unknown", "known", false));
     open.put(read(vec![]));
     assert_eq!((is(&open, ""), is(&open, fresh.text())), ("unknown", "unknown"), "the last key is gone, and it stays closed");
+    open.put(InForce::default());
+    assert_eq!(is(&open, ""), "unknown", "an empty desk in place of the other");
 
     let required = with(vec![], |http| http.require_keys = true);
     assert_eq!((is(&required, ""), is(&required, fresh.text()), is(&required, "qg_")), ("unknown", "not yet", "unknown"));
