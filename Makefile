@@ -13,7 +13,7 @@ FAULT_SEEDS ?= 1 2 3 4 5
 
 FUZZ_SECS ?= 60
 
-.PHONY: dist fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka soak overload drills capacity lint fmt audit
+.PHONY: dist fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-http bench-kafka soak overload drills capacity lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -68,6 +68,10 @@ bench: ## Every target with its floor: detection, replay, backtest, engine, HTTP
 	@scripts/setup.sh compiler librdkafka curl python
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
+
+bench-http: ## Ordinary checks alone and beside 300 slow clients and 10,000 idle connections: p99 at most twice as long (about 3 minutes; QUICK=1)
+	@scripts/setup.sh compiler librdkafka curl
+	scripts/bench_http.sh
 
 bench-kafka: ## The targets over a real Kafka and Redis: catch-up, latency, checkpoints, restart, takeover (about 20 minutes; QUICK=1)
 	@scripts/setup.sh compiler librdkafka kafka redis

@@ -1,5 +1,6 @@
 //! The composition root: it decides who talks to whom.
 
+mod api_keys;
 mod backtest;
 mod cli;
 mod commands;
@@ -20,6 +21,7 @@ mod rules_remote;
 mod service;
 mod webhooks;
 
+pub use api_keys::{ApiKeysCommand, api_keys};
 pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};

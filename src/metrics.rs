@@ -58,6 +58,7 @@ pub struct Metrics {
     http_connections: IntGauge,
     http_connections_closed: IntCounterVec,
     tls_reloads: IntCounterVec,
+    rate_limited: IntCounterVec,
     event_lag_seconds: IntGauge,
     late_quotes: IntCounter,
     amendments: IntCounter,
@@ -146,6 +147,7 @@ impl Metrics {
             check_seconds: seconds(&r, "check_duration_seconds", "From the form to its durable answer; no 5xx.", &["source"])?,
             stage_seconds: seconds(&r, "check_stage_duration_seconds", "Time in one stage of the loop.", &["stage"])?,
             http_requests: counters(&r, "http_requests_total", "HTTP requests answered.", &["method", "route", "code"])?,
+            rate_limited: counters(&r, "rate_limited_total", "Requests refused for their rate.", &["client"])?,
             http_connections: gauge(&r, "http_connections", "Open connections.")?,
             http_connections_closed: counters(&r, "http_connections_closed_total", "Connections closed early.", &["reason"])?,
             tls_reloads: counters(&r, "tls_reloads_total", "Times a changed certificate was read.", &["result"])?,
@@ -283,6 +285,11 @@ impl Metrics {
     /// By the service, before its client was done: `room` for another, or the `handshake` of TLS failed.
     pub fn http_connection_closed(&self, reason: &str) {
         self.http_connections_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// By the name of the API key; `None` for an address where nobody needs one.
+    pub fn rate_limited(&self, client: Option<&str>) {
+        self.rate_limited.with_label_values(&[client.unwrap_or("address")]).inc();
     }
 
     /// A changed certificate was read, and is used or refused.

@@ -5,8 +5,8 @@
 //! one filled-in form, [`tariff`] prices it, [`wire`] is how it is sent. [`noise`] types it with honest slips, [`tweak`] holds
 //! the single operations of picking. [`honest`], [`confounders`], [`adversary`] and [`schemes`] play whole [`episode`]s with
 //! their [`truth`]; [`plan`] mixes them and [`generate`] releases them in order of arrival. [`score`] and [`naive`] judge,
-//! [`http`], `kafka` and [`disk`] measure, sending each [`template`], while [`watch`] looks at the service; a run is kept ([`keep`]) as a
-//! [`record`], of which [`report`] makes a page and [`verdict`] tells which targets were met. [`demo`] shows.
+//! [`http`], [`slow`], `kafka` and [`disk`] measure, sending each [`template`], while [`watch`] looks at the service; a run is kept ([`keep`])
+//! as a [`record`], of which [`report`] makes a page and [`verdict`] tells which targets were met. [`demo`] shows.
 
 pub mod adversary;
 pub mod calendar;
@@ -33,6 +33,7 @@ pub mod rng;
 pub mod schemes;
 pub mod score;
 pub mod script;
+pub mod slow;
 pub mod source;
 pub mod tariff;
 pub mod template;

@@ -13,7 +13,8 @@ use loadtest::keep::{KeepArgs, Measured};
 use loadtest::plan::{Config, Mix};
 use loadtest::report::command::ReportArgs as PageArgs;
 use loadtest::score::{self, Report, Tally};
-use loadtest::{demo, disk, generate, http, naive, report};
+use loadtest::slow::Crowd;
+use loadtest::{demo, disk, generate, http, naive, report, slow};
 use serde_json::json;
 
 /// Labelled workload, scorer and load driver for quoteguard.
@@ -34,6 +35,8 @@ enum Command {
     Naive(NaiveArgs),
     /// Drive a service on this machine over HTTP: open loop at a fixed rate, or saturated.
     Http(HttpArgs),
+    /// Measure checks at a fixed rate alone and beside slow clients and idle connections, in turns; exit 1 above twice the p99.
+    Slow(SlowArgs),
     /// Drive a service over Kafka: a backlog, decisions at a rate, an outage; and the floors of each.
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
@@ -138,6 +141,36 @@ struct HttpArgs {
 }
 
 #[derive(Args)]
+struct SlowArgs {
+    /// The check, for instance http://127.0.0.1:8080/v1/quotes/check; loopback only.
+    #[arg(long)]
+    url: String,
+    /// Quotes, JSONL; sent in turn, each time with a fresh id and the present time.
+    #[arg(long = "in")]
+    input: PathBuf,
+    /// Ordinary requests a second.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    /// Of each turn.
+    #[arg(long, default_value_t = 20)]
+    secs: u64,
+    /// Alone and beside the crowd, so often.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Clients that send a byte four times a second.
+    #[arg(long, default_value_t = 300)]
+    slow: usize,
+    /// Connections that asked once.
+    #[arg(long, default_value_t = 10_000)]
+    idle: usize,
+    #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Print one line of JSON instead of text.
+    #[arg(long, num_args = 0..=1, default_missing_value = "json", value_enum)]
+    report: Option<ReportArg>,
+}
+
+#[derive(Args)]
 struct DemoArgs {
     /// Address of the service; loopback only.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
@@ -178,6 +211,7 @@ fn main() -> Result<ExitCode> {
         Command::Score(args) => score(&args),
         Command::Naive(args) => naive(&args),
         Command::Http(args) => http(args),
+        Command::Slow(args) => slow(args),
         #[cfg(feature = "kafka")]
         Command::Kafka(command) => loadtest::kafka::run(command),
         Command::Report(args) => report::command::run(&args),
@@ -250,6 +284,17 @@ fn http(args: HttpArgs) -> Result<ExitCode> {
         None => println!("{outcome}"),
     }
     Ok(if outcome.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn slow(args: SlowArgs) -> Result<ExitCode> {
+    let SlowArgs { url, input, rate, secs, rounds, slow, idle, api_key, report } = args;
+    let load = Load { url, api_key, rate, secs, connections: 32, saturate: false, as_is: false };
+    let compared = slow::compare(&load, Crowd { slow, idle }, rounds, || open(&input))?;
+    match report {
+        Some(ReportArg::Json) => println!("{}", serde_json::to_string(&compared)?),
+        None => println!("{compared}"),
+    }
+    Ok(if compared.is_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Colours only where somebody looks and wants them (<https://no-color.org>).

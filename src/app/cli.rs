@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, ManArgs, MigrateArgs,
-    RebuildArgs, ReplayArgs, RulesCommand,
+    ApiKeysCommand, AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, ManArgs,
+    MigrateArgs, RebuildArgs, ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 
@@ -42,6 +42,9 @@ enum Command {
     Rules(RulesCommand),
     /// Take quotes out of every later computation of a running service
     Erase(EraseArgs),
+    /// Make, rotate and revoke the keys that clients of the API show (`keys` are for personal data)
+    #[command(subcommand)]
+    ApiKeys(ApiKeysCommand),
     /// Make keys that personal data is sealed with, and seal what is stored with the newest
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
         Command::Topics(command) => super::topics(&command),
         Command::Rules(command) => super::rules(&command),
         Command::Erase(args) => super::erase(&args),
+        Command::ApiKeys(command) => super::api_keys(command),
         Command::Keys(command) => super::keys(&command),
         Command::Health(args) => super::health(&args),
         Command::Config(command) => super::config(&command),

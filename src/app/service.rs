@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::commands::Given;
 use super::open_files;
 use super::rules_folder::{RulesFolder, Watching};
-use super::{console, desk, rules_breaker, webhooks};
+use super::{api_keys, console, desk, rules_breaker, webhooks};
 use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
@@ -95,8 +95,10 @@ impl Service {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let pages = console::pages(config, &desk, beside).await?;
+        let keys = api_keys::keys(config, &desk, health.clone()).await;
+        let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
+            keys,
             queue: queue.clone(),
             books: books.clone(),
             rulings: Arc::new(queue.clone()),
@@ -180,6 +182,7 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
 
 /// What HTTP is the window to.
 pub(super) struct HttpParts {
+    pub keys: Arc<Keys>,
     pub queue: Queue,
     pub books: Arc<Books>,
     pub rulings: Arc<dyn Rulings>,
@@ -209,7 +212,7 @@ pub(super) fn start_http(
         tls,
         metrics: parts.metrics.clone(),
     };
-    let HttpParts { queue, books, rulings, decisions, desk, pages, metrics, health } = parts;
+    let HttpParts { keys, queue, books, rulings, decisions, desk, pages, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         books,
@@ -219,7 +222,7 @@ pub(super) fn start_http(
         desk,
         metrics,
         health,
-        keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
+        keys,
         clock: config.time.arrival.clock(),
         max_age_secs: config.time.max_age_secs,
         fallback: config.fallback(),

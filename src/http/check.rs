@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tracing::Instrument;
 
+use super::asking::Asking;
 use super::auth::Client;
 use super::reply::{Pending, Refusal};
 use super::{Shared, ops, reply};
@@ -53,7 +54,7 @@ use crate::telemetry::{self, Kind, Span, TRACEPARENT};
         (status = 413, description = "More than 64 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Invalid fields, each named", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many quotes of this API key are waiting; nothing was accepted, come again after `Retry-After`",
+        (status = 429, description = "Too often, or too many quotes of this API key are waiting; nothing was accepted, come again after `Retry-After`",
             body = Problem, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 500, description = "The service failed", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nothing was accepted; come again after `Retry-After`", body = Problem,
@@ -65,7 +66,8 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
     let (parts, body) = request.into_parts();
     let language = Language::negotiate(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()));
     let span = begin(&parts.headers);
-    let answer = answer(&shared, &parts.headers, body, language, &mut began, span.as_ref());
+    let asking = Asking::of(&shared, &parts);
+    let answer = answer(&shared, asking, &parts.headers, body, language, &mut began, span.as_ref());
     let answer = answer.instrument(telemetry::logged(span.as_ref())).await;
     let response = answer.unwrap_or_else(Refusal::into_response);
     if let Some(span) = span {
@@ -81,13 +83,14 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
 /// `began` is set to when the body was there, or given up: how long a client takes to send it is not ours.
 async fn answer(
     shared: &Shared,
+    asking: Asking,
     headers: &HeaderMap,
     body: Body,
     language: Language,
     began: &mut Instant,
     span: Option<&Span>,
 ) -> Result<Response<Body>, Refusal> {
-    let client = shared.keys.authorise(headers, Permission::Checks)?;
+    let client = asking.authorise(Permission::Checks)?;
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type().into());
     }
@@ -188,7 +191,7 @@ fn too_many_waiting() -> Problem {
 /// Prepares and queues; a quote that is not queued was not accepted.
 fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes, span: Option<&Span>) -> Result<Awaited, Refusal> {
     // Given back when the quote is stepped.
-    let room = client.as_ref().map(|client| client.room.clone().try_acquire_owned());
+    let room = client.as_ref().map(|client| client.room().try_acquire_owned());
     let room = room.transpose().map_err(|_| Problem::too_many_requests())?;
     let (reply, answer) = shared.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {

@@ -5,6 +5,7 @@ pub mod browser;
 mod cases;
 mod explore;
 mod hostile;
+mod keys;
 mod live;
 mod roles;
 mod webhooks;

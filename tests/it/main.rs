@@ -1,6 +1,7 @@
 //! One binary for every integration test, for it links once: the engine against its law and an oracle, and the service as its
 //! users meet it - a process, its port, its files.
 
+mod api_keys;
 mod app;
 mod backtest;
 mod commands;
@@ -25,6 +26,7 @@ mod kafka_adapter;
 mod kafka_replay;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_rules;
+#[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka_service;

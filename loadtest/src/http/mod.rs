@@ -160,7 +160,7 @@ pub fn drive_with(load: &Load, options: &Options, quotes: impl BufRead) -> Resul
 }
 
 /// The address and the head of the requests; only a loopback host is driven.
-fn target(url: &str, api_key: Option<String>) -> Result<(SocketAddr, Head)> {
+pub(crate) fn target(url: &str, api_key: Option<String>) -> Result<(SocketAddr, Head)> {
     let rest = url.strip_prefix("http://").with_context(|| format!("--url {url}: only http:// is driven"))?;
     let (host, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
     let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {

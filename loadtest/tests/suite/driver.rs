@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use loadtest::http::{Load, Options, drive, drive_with};
 use loadtest::record::is_accepted;
+use loadtest::slow::{Crowd, Held, compare};
 use loadtest::template;
 
 const QUOTES: &str = "{\"quote_id\":\"a\",\"submitted_at\":\"2026-11-01T00:00:00Z\",\"n\":1}\n{\"quote_id\":\"b\",\"submitted_at\":\"2026-11-01T00:00:00Z\",\"n\":2}\n";
@@ -140,6 +141,24 @@ fn what_is_overdue_at_the_end_can_be_left() {
     let sent = bodies.lock().expect("no thread failed").len() as u64;
     assert!(sent < 60, "{sent} sent by one connection in a second at 20 ms");
     assert_eq!(outcome.errors.get("unsent"), Some(&(200 - sent)));
+}
+
+#[test]
+fn a_crowd_stands_around_while_others_ask() {
+    let (url, bodies) = server(OK, Duration::ZERO);
+    let crowd = Crowd { slow: 20, idle: 30 };
+    let compared = compare(&load(&url), crowd, 2, || Ok(QUOTES.as_bytes())).expect("the server is there");
+    let beside: Vec<Option<Held>> = compared.turns.iter().map(|turn| turn.beside).collect();
+    let held = Some(Held { open: 50, slow_cut: 0, idle_cut: 0 });
+    assert_eq!(beside, [None, held, None, held]);
+    assert!(compared.turns.iter().all(|turn| turn.outcome.answered == 200), "{compared}");
+    // Each idle one has asked once, in each round; no slow one was ever done.
+    assert_eq!(bodies.lock().expect("no thread failed").iter().filter(|body| body.is_empty()).count(), 60);
+    assert!(compared.to_string().contains("beside 20 slow clients and 30 idle connections"), "{compared}");
+
+    let (url, _) = server("HTTP/1.1 429 Slow\r\ncontent-length: 0\r\n\r\n", Duration::ZERO);
+    let refused = compare(&load(&url), crowd, 1, || Ok(QUOTES.as_bytes())).expect_err("there is no crowd");
+    assert!(format!("{refused:#}").contains("does not answer /livez with 200"), "{refused:#}");
 }
 
 #[test]

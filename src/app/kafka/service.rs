@@ -39,7 +39,7 @@ use crate::vault::Vault;
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules, start_telemetry};
-use super::super::{console, desk, webhooks};
+use super::super::{api_keys, console, desk, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -92,8 +92,10 @@ impl KafkaService {
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
         let beside =
             console::Beside { rulings: log.clone(), books: books.clone(), metrics: metrics.clone(), health: health.clone() };
-        let pages = console::pages(config, &desk, beside).await?;
+        let keys = api_keys::keys(config, &desk, health.clone()).await;
+        let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
+            keys,
             queue,
             books: books.clone(),
             rulings: log.clone(),

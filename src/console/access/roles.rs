@@ -22,10 +22,11 @@ pub enum Right {
     Operations,
     Audit,
     Accounts,
+    ApiKeys,
 }
 
 impl Right {
-    pub const ALL: [Right; 13] = [
+    pub const ALL: [Right; 14] = [
         Right::Own,
         Right::Overview,
         Right::Cases,
@@ -39,11 +40,12 @@ impl Right {
         Right::Operations,
         Right::Audit,
         Right::Accounts,
+        Right::ApiKeys,
     ];
 }
 
 /// The first column is the right, then underwriter, analyst, administrator, auditor.
-const TABLE: [(Right, [bool; 4]); 13] = [
+const TABLE: [(Right, [bool; 4]); 14] = [
     (Right::Own, [true, true, true, true]),
     (Right::Overview, [true, true, true, true]),
     (Right::Cases, [true, true, true, true]),
@@ -57,6 +59,7 @@ const TABLE: [(Right, [bool; 4]); 13] = [
     (Right::Operations, [false, true, true, true]),
     (Right::Audit, [false, false, true, true]),
     (Right::Accounts, [false, false, true, false]),
+    (Right::ApiKeys, [false, false, true, false]),
 ];
 
 pub fn may(role: Role, right: Right) -> bool {
