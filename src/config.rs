@@ -235,7 +235,7 @@ pub struct Rules {
     /// A folder of rule files, watched: what is saved there takes effect. The shipped book when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
-    /// A change of the rules, by folder or HTTP, waits until the holder of another API key approves it.
+    /// A change of the rules, by folder or HTTP, waits until the holder of another API key approves it; of the folder, until two do.
     pub four_eyes: bool,
     /// Over how long a rule's share of referred applicants is held to its `expected` band.
     pub breaker_window_secs: u64,

@@ -19,7 +19,7 @@ use crate::engine::rules::{Fault, Mode, RuleBook};
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
-use crate::pipeline::breaker::Counts;
+use crate::pipeline::breaker::{Band, Counts};
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
@@ -72,6 +72,7 @@ pub struct Metrics {
     rule_hits: IntCounterVec,
     rule_errors: IntCounterVec,
     rule_outside: IntGaugeVec,
+    rule_band: GaugeVec,
     rule_trips: IntCounterVec,
     applicants: IntCounter,
     /// Microseconds.
@@ -163,6 +164,7 @@ impl Metrics {
             look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule matched.", &["rule", "mode"])?,
             rule_outside: int_gauges(&r, "rule_outside_band", "1 while it refers more than `expected`.", &["rule"])?,
+            rule_band: gauges(&r, "rule_band_ratio", "Highest share of applicants it may refer: its `expected`.", &["rule"])?,
             rule_trips: counters(&r, "rule_breaker_trips_total", "Times the breaker put it in shadow.", &["rule"])?,
             applicants: counter(&r, "applicants_total", "Quotes within the breaker's window that link to none before.")?,
             watched: AtomicI64::new(i64::MAX),
@@ -328,8 +330,11 @@ impl Metrics {
             // They begin at 0, as in `begin`.
             [Mode::Live, Mode::Shadow].iter().for_each(|mode| drop(self.rule_hits.with_label_values(&[id, mode.name()])));
             Fault::ALL.iter().for_each(|fault| drop(self.rule_errors.with_label_values(&[id, fault.name()])));
-            if rule.then == Verdict::Refer {
+            if rule.may_refer() {
                 self.referred_applicants.with_label_values(&[id]);
+            }
+            if rule.referred_pct_max.is_some() {
+                self.rule_trips.with_label_values(&[id]);
             }
         }
     }
@@ -568,8 +573,17 @@ impl Metrics {
         Counts { applicants: self.applicants.get(), referred: referred.collect() }
     }
 
-    pub fn rule_outside(&self, rule: &str, is_outside: bool) {
-        self.rule_outside.with_label_values(&[rule]).set(i64::from(is_outside));
+    /// What a live rule may refer, and whether it refers more.
+    pub fn rule_band(&self, band: &Band, is_outside: bool) {
+        self.rule_band.with_label_values(&[&band.rule]).set(band.referred_pct_max / 100.0);
+        self.rule_outside.with_label_values(&[&band.rule]).set(i64::from(is_outside));
+    }
+
+    /// The rule is not watched any more.
+    pub fn no_rule_band(&self, rule: &str) {
+        // Not there is what it is to be.
+        let _ = self.rule_band.remove_label_values(&[rule]);
+        let _ = self.rule_outside.remove_label_values(&[rule]);
     }
 
     /// The breaker put it in shadow.

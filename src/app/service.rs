@@ -323,9 +323,7 @@ fn write(parts: Parts) -> Result<()> {
     if let Some(BookVersion { book, .. }) = shelf.last() {
         tracing::info!(version = book.version(), hash = format!("{:016x}", book.hash()), "the rule book is in force");
         if rules.is_ok_and(|rules| rules.hash() != book.hash()) {
-            tracing::warn!(
-                "it is not the one given at this start: the log has had that one before, and a later one stays in force"
-            );
+            tracing::warn!("it is not the one given at this start; what has taken its place in the log stays in force");
         }
     }
     writer.run(jobs)?.close();

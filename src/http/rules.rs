@@ -56,9 +56,11 @@ pub async fn current(State(shared): State<Arc<Shared>>, asking: Asking) -> Respo
     answer(shared, asking, |shared, _| {
         let last = shared.books.shelf.last().ok_or_else(starting)?;
         let reload = match shared.books.shelf.reload() {
-            Reload::None => ReloadV1 { state: ReloadState::None, error: None },
-            Reload::Done => ReloadV1 { state: ReloadState::Done, error: None },
-            Reload::Refused(error) => ReloadV1 { state: ReloadState::Refused, error: Some(error) },
+            Reload::None => ReloadV1 { state: ReloadState::None, error: None, held: Vec::new() },
+            Reload::Done(held) => {
+                ReloadV1 { state: ReloadState::Done, error: None, held: held.into_iter().map(String::from).collect() }
+            }
+            Reload::Refused(error) => ReloadV1 { state: ReloadState::Refused, error: Some(error), held: Vec::new() },
         };
         let proposals = shared.books.shelf.proposals().iter().map(proposal).collect();
         let rules = rules(&last.book).into_iter().map(|rule| counted(&shared.metrics, rule)).collect();
@@ -263,7 +265,7 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
     .await
 }
 
-/// Puts a proposed book in force; whoever proposed it cannot.
+/// Puts a proposed book in force; whoever proposed it cannot. What the folder proposes needs two keys.
 #[utoipa::path(
     post,
     path = "/v1/rules/approve",
@@ -272,9 +274,10 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
     request_body = ApproveV1,
     responses(
         (status = 200, description = "In force", body = ChangedV1),
+        (status = 202, description = "Approved; the folder proposed it, and somebody else approves it, too", body = ChangedV1),
         (status = 400, description = "Not this JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not change rules, or proposed this itself", body = Problem,
+        (status = 403, description = "The key may not change rules, or proposed or approved this itself", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Nothing of this hash is proposed", body = Problem,
             content_type = "application/problem+json"),
@@ -290,10 +293,7 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
     ),
 )]
 pub async fn approve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
-    change(shared, request, |shared, ApproveV1 { hash }, by| {
-        changed(Changed::Activated(shared.books.approve(parse_hash(&hash)?, &by)?))
-    })
-    .await
+    change(shared, request, |shared, ApproveV1 { hash }, by| changed(shared.books.approve(parse_hash(&hash)?, &by)?)).await
 }
 
 /// Answers whoever may ask.
@@ -393,9 +393,9 @@ impl From<NotActivated> for Problem {
         let detail = refused.to_string();
         match refused {
             NotActivated::Overtaken { .. } => Problem::overtaken(detail),
-            NotActivated::Edited(_) => Problem::invalid_rules(detail, Vec::new()),
+            NotActivated::Edited(_) | NotActivated::RolledBack(_) => Problem::invalid_rules(detail, Vec::new()),
             NotActivated::NotProposed(_) => Problem::not_found(detail),
-            NotActivated::SamePerson(_) => Problem::forbidden(detail),
+            NotActivated::SamePerson(_) | NotActivated::ApprovedAlready(_) => Problem::forbidden(detail),
             NotActivated::Unavailable(_) => Problem::unavailable(detail),
         }
     }
@@ -445,7 +445,8 @@ fn counted(metrics: &Metrics, rule: RuleV1) -> RuleV1 {
 
 fn proposal(proposal: &Proposal) -> ProposalV1 {
     let Proposal { book, by, since, .. } = proposal;
-    ProposalV1 { hash: hex(book.hash()), by: by.to_string(), since: told(*since), version: book.version() }
+    let approvals_needed = proposal.approvals_needed();
+    ProposalV1 { hash: hex(book.hash()), by: by.to_string(), since: told(*since), version: book.version(), approvals_needed }
 }
 
 fn told(since: ArrivalTime) -> String {

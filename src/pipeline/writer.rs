@@ -114,7 +114,11 @@ impl<S: Store, C: Clock> Writer<S, C> {
         if self.shelf.has(rules.hash()) {
             return Ok(());
         }
-        let next = match self.shelf.next(rules, None) {
+        let admitted = self.shelf.admit(rules.clone()).and_then(|admitted| {
+            admitted.tell();
+            if self.shelf.has(admitted.book.hash()) { Ok(None) } else { self.shelf.next(&admitted.book, None) }
+        });
+        let next = match admitted {
             Ok(Some(next)) => next,
             Ok(None) => return Ok(()),
             Err(refused) => {
