@@ -141,8 +141,8 @@ fn a_tag_is_refused_wherever_it_stands() {
         (condition, "when: !!str suspicious_attempts(window) >= n", 10, 7),
         (condition, "when: !x suspicious_attempts(window) != n", 10, 7),
         ("version: 3", "version: !x 3", 2, 10),
-        ("products: [osago]", "products: !x [osago]", 14, 11),
-        ("products: [osago]", "products: [osago, !x kasko]", 14, 19),
+        ("products: [osago]", "products: !x [osago]", 13, 11),
+        ("products: [osago]", "products: [osago, !x kasko]", 13, 19),
     ] {
         let error = &errors(from, to)[0];
         assert_eq!((error.line, error.column, &*error.message), (line, column, tags_message()), "{to}: {error}");
