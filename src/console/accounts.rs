@@ -65,7 +65,7 @@ async fn page(
         is_self: account.name == ctx.who.name,
     };
     let view = AccountsView {
-        accounts: accounts.iter().map(line).collect(),
+        accounts: accounts.iter().filter(|account| ctx.manages(account)).map(line).collect(),
         roles: Role::ALL.iter().map(|of| (of.name(), role(t, *of))).collect(),
         fresh,
         frame,
@@ -81,8 +81,9 @@ pub fn is_name(name: &str) -> bool {
     (2..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@-".contains(&b))
 }
 
-fn tenant(form: &Fields) -> Result<Option<String>, Failure> {
-    let tenant = form.given("tenant").map(str::to_owned);
+/// The tenant of the form; an administrator of one tenant gives no other.
+fn tenant(ctx: &Ctx, form: &Fields) -> Result<Option<String>, Failure> {
+    let tenant = ctx.tenant(form.given("tenant"));
     if tenant.as_ref().is_some_and(|tenant| tenant.chars().count() > TENANT_CHARS_MAX) {
         Err(Failure::BadForm)
     } else {
@@ -94,7 +95,7 @@ pub async fn add(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> R
     let t = ctx.look.t;
     let name = form.0.given("name").unwrap_or_default().to_lowercase();
     let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
-    let tenant = tenant(&form.0)?;
+    let tenant = tenant(&ctx, &form.0)?;
     if !is_name(&name) {
         return page(&console, &ctx, &Fields::default(), Some(t.account_bad_name), None).await;
     }
@@ -122,12 +123,12 @@ pub async fn change(
     form: Form,
 ) -> Result<Response<Body>, Failure> {
     let t = ctx.look.t;
-    let before = console.access.account(&name).await?.ok_or(Failure::NotFound)?;
+    let before = console.access.account(&name).await?.filter(|account| ctx.manages(account)).ok_or(Failure::NotFound)?;
     let mut fresh = None;
     let is_done = match form.0.given("do") {
         Some("role") => {
             let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
-            let tenant = tenant(&form.0)?;
+            let tenant = tenant(&ctx, &form.0)?;
             let is_done = console.access.set_role(&name, role, tenant.as_deref()).await?;
             let detail = json!({"from": before.role.name(), "to": role.name(), "tenant": tenant});
             is_done.then_some(("account.role", detail))

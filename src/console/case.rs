@@ -29,6 +29,8 @@ struct CaseView {
     frame: Frame,
     id: String,
     revision: u32,
+    /// Offset of the newest quote that is shown: a ruling goes no further.
+    newest: u64,
     status: Status,
     status_text: &'static str,
     age: String,
@@ -157,6 +159,7 @@ fn view(console: &Console, ctx: &Ctx, frame: Frame, case: &Case, shown: Shown<'_
     CaseView {
         id: row.referral_id.clone(),
         revision: row.revision,
+        newest: case.quotes.iter().map(|quote| quote.offset).max().unwrap_or_default(),
         status: row.status,
         status_text: t.status(row.status),
         age: super::show::span(t, (now.0 - row.opened_at.0) / crate::engine::time::SECOND),

@@ -36,7 +36,11 @@ pub async fn rule(
 ) -> Result<Response<Body>, Failure> {
     let kind = form.0.given("kind").and_then(RulingKind::parse).filter(|kind| kind.status().is_some()).ok_or(Failure::BadForm)?;
     let seen = form.0.given("revision").and_then(|seen| seen.parse().ok()).ok_or(Failure::BadForm)?;
-    let case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
+    let mut case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
+    // Quotes may have joined since: nobody has looked at them, and they are not what is cleared or confirmed.
+    if let Some(newest) = form.0.given("newest").and_then(|newest| newest.parse::<u64>().ok()) {
+        case.quotes.retain(|quote| quote.offset <= newest);
+    }
     match write(&console, &ctx, &case, seen, Wanted { kind, rule: None, days: RULING_DAYS }).await {
         Ok(()) => {
             let status = kind.status().unwrap_or(Status::Open);

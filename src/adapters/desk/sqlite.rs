@@ -29,6 +29,8 @@ pub(super) async fn open(path: &Path) -> Result<Db, StoreError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // What is erased is overwritten, not only let go of.
+        .pragma("secure_delete", "ON")
         .busy_timeout(BUSY_TIMEOUT);
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(fault)?;
     MIGRATOR.run(&write).await.map_err(|error| migration(path, error))?;

@@ -31,7 +31,14 @@ pub struct Ctx {
 
 impl Ctx {
     pub fn may(&self, right: Right) -> bool {
-        may(self.who.role, right)
+        // These show what all tenants did.
+        let is_of_all = matches!(right, Right::Operations | Right::Audit);
+        may(self.who.role, right) && !(is_of_all && self.who.tenant.is_some())
+    }
+
+    /// Who is bound to a tenant has nothing to do with accounts that are not bound to the same.
+    pub fn manages(&self, account: &Account) -> bool {
+        self.who.tenant.is_none() || self.who.tenant == account.tenant
     }
 
     /// The only tenant that the account sees, or the one that it asks for.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::browser::{Browser, CONFIG, between, desk, plant};
-use crate::app::{TestApp, eventually};
+use crate::app::{TestApp, column, eventually};
 use crate::quotes::{instant, quote_at};
 
 async fn audit(app: &TestApp) -> Vec<String> {
@@ -66,8 +66,8 @@ async fn a_clearing_reaches_the_site_the_log_and_later_quotes() {
     let mut olga = Browser::admin(&app).await;
     let path = format!("/console/referrals/{referral}");
     let page = olga.page(&path).await;
-    for part in ["20\u{202f}000", "10\u{202f}000", "−50\u{a0}%", "PARAMETER_PICKING", "data-key=\"c\"", "class=\"near\""] {
-        assert!(page.contains(part) || part == "PARAMETER_PICKING", "{part} is missing");
+    for part in ["20\u{202f}000", "10\u{202f}000", "−50\u{a0}%", "data-key=\"c\"", "class=\"near\""] {
+        assert!(page.contains(part), "{part} is missing");
     }
     let done = olga.post(&format!("{path}/rule"), &[("kind", "cleared"), ("revision", &revision(&page))]).await;
     assert_eq!((done.status.as_u16(), done.header("location")), (303, format!("{path}?done=ruled").as_str()));
@@ -88,6 +88,27 @@ async fn a_clearing_reaches_the_site_the_log_and_later_quotes() {
     let written = audit(&app).await;
     let entry = format!("case.cleared {referral} {{\"revision\":1,\"rule\":null}}");
     assert!(written.contains(&entry), "{written:?}");
+}
+
+#[tokio::test]
+async fn a_ruling_covers_what_was_shown_and_nothing_that_joined_since() {
+    let app = TestApp::start(CONFIG).await;
+    let referral = plant(&app, 6, "default").await;
+    let mut olga = Browser::admin(&app).await;
+    let path = format!("/console/referrals/{referral}");
+    let page = olga.page(&path).await;
+    let newest = between(&page, "name=\"newest\" value=\"", "\"");
+    let mut quote = quote_at("joins", OffsetDateTime::now_utc(), 6);
+    quote["submitted_at"] = json!(instant(OffsetDateTime::now_utc()));
+    quote["vehicle"]["vin"] = json!("XTA219010K7777777");
+    let answer = app.check(&quote).await.expect("answers").json();
+    assert_eq!(answer["referral_id"], referral, "{answer}");
+    let joined = "SELECT quote_id FROM case_quotes WHERE quote_id = 'joins'";
+    eventually("it is in the case", async || !desk(&app, joined).await.is_empty()).await;
+    let fields = [("kind", "cleared"), ("revision", &revision(&page)), ("newest", newest)];
+    assert_eq!(olga.post(&format!("{path}/rule"), &fields).await.status, 303);
+    let logged = column(&app.database(), "SELECT CAST(body AS TEXT) FROM log WHERE kind = 3").await;
+    assert!(logged.len() == 1 && logged[0].contains("\"p6-5\"") && !logged[0].contains("\"joins\""), "{logged:?}");
 }
 
 #[tokio::test]

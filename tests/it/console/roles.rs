@@ -80,6 +80,25 @@ async fn an_account_of_one_tenant_meets_no_other() {
         let page = olga.page(path).await;
         assert!(!page.contains("p2-"), "{path}");
     }
+    for path in ["/console/audit", "/console/operations"] {
+        assert_eq!(olga.get(path).await.status, 403, "{path}");
+    }
+    Browser::person(&mut admin, "boris", "underwriter", "theirs").await;
+    let accounts = olga.page("/console/accounts").await;
+    assert!(accounts.contains("olga") && !accounts.contains("boris"), "{accounts}");
+    for name in ["admin", "boris"] {
+        for fields in [[("do", "password"), ("role", "")], [("do", "role"), ("role", "admin")], [("do", "disable"), ("role", "")]]
+        {
+            assert_eq!(olga.post(&format!("/console/accounts/{name}"), &fields).await.status, 404, "{name} {fields:?}");
+        }
+    }
+    let raised = [("name", "carl"), ("role", "admin"), ("tenant", "")];
+    assert_eq!(olga.post("/console/accounts", &raised).await.status, 200);
+    let mut carl = Browser::person(&mut admin, "dora", "admin", "ours").await;
+    assert_eq!(carl.post("/console/accounts/carl", &[("do", "role"), ("role", "admin"), ("tenant", "")]).await.status, 303);
+    let all = admin.page("/console/accounts").await;
+    let carl = all.split("<tr").find(|row| row.contains("carl")).expect("carl is listed");
+    assert!(carl.contains("ours"), "{carl}");
     for (what, field) in [
         ("rule", ("kind", "cleared")),
         ("comment", ("comment", "x")),
