@@ -5,6 +5,8 @@ mod cli;
 mod commands;
 mod console;
 mod desk;
+#[cfg(feature = "parquet")]
+mod export;
 mod health;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -12,6 +14,7 @@ mod keys;
 mod logs;
 mod open_files;
 mod outputs;
+mod pipelines;
 mod rebuild;
 mod rules_breaker;
 mod rules_folder;
@@ -23,10 +26,13 @@ pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
 pub use desk::{AuditCommand, MigrateArgs, audit, migrate};
+#[cfg(feature = "parquet")]
+pub use export::{ExportArgs, export};
 pub use health::{HealthArgs, health};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use keys::{KeysCommand, keys};
+pub use pipelines::{PipelinesCommand, pipelines};
 pub use rebuild::{RebuildArgs, rebuild};
 pub use rules_remote::{EraseArgs, erase};
 pub use service::{Service, StopReport};

@@ -3,9 +3,11 @@
 
 mod console;
 mod desk;
+mod export;
 mod kafka;
 mod origin;
 mod privacy;
+mod sources;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +16,11 @@ use std::path::{Path, PathBuf};
 
 pub use console::Console;
 pub use desk::Desk;
+pub use export::Export;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 pub use privacy::Privacy;
 
+pub use sources::{PostgresTable, Sources};
 pub use webhooks::Webhook;
 
 use figment::Figment;
@@ -45,11 +49,13 @@ pub struct Config {
     pub limits: Limits,
     pub rules: Rules,
     pub watch: Watch,
+    pub sources: Sources,
     pub log: Log,
     pub kafka: Kafka,
     pub redis: Redis,
     pub privacy: Privacy,
     pub desk: Desk,
+    pub export: Export,
     pub console: Console,
     pub webhooks: Vec<Webhook>,
 }
@@ -110,6 +116,8 @@ pub enum Permission {
     Rules,
     /// Rulings on cases of its tenant, snoozes and erasures.
     Rulings,
+    /// The pipelines of the instance: list, pause, resume, drain.
+    Ops,
 }
 
 /// Who else brings rule books, as the history names them.
@@ -434,6 +442,8 @@ impl Config {
         self.kafka.check()?;
         self.privacy.check()?;
         self.desk.check()?;
+        self.sources.check()?;
+        self.export.check(self.kafka.brokers.is_some())?;
         self.console.check()?;
         webhooks::check(&self.webhooks)?;
         if self.redis.url.contains('@') {
@@ -476,7 +486,7 @@ impl Config {
                 _ => return Err(wrong(at("key"), "give exactly one of key and key_sha256")),
             }
             if key.may.is_empty() {
-                return Err(wrong(at("may"), "must name what the key opens: checks, rules, or both"));
+                return Err(wrong(at("may"), "must name what the key opens: checks, rules, rulings, ops"));
             }
             if let Some(first) = seen.insert(auth::digest(key), i) {
                 let again = format!("the same key as in http.keys.{first}; give each entry a key of its own");
@@ -643,6 +653,9 @@ mod tests {
             ("[console]\nutc_offset = 'MSK'", "console.utc_offset: must be like +03:00"),
             ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
             ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
+            ("[[sources.postgres]]\nname = 'a'\nurl = 'postgres://u:p@h/d'\nkey = 'id'\ntable = 't'\nbody = 'b'", "sources.postgres.0.url: must hold"),
+            ("[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\nbody = 'b'", "sources.postgres.0.table: give"),
+            ("[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\ntable = 't'", "sources.postgres.0.body: give"),
             ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
             ("not toml", "TOML parse error"),
         ] {

@@ -307,6 +307,20 @@ texts! {
     desk_lag: "The desk is behind the log by", "Отставание от журнала";
     records: "records", "записей";
     seconds: "s", "с";
+    pipelines: "Pipelines", "Потоки";
+    pipeline_way: "From → to", "Откуда → куда";
+    pipeline_position: "Position", "Позиция";
+    pipeline_lag: "Waiting", "Ожидает";
+    pipeline_rate: "Records/s", "Записей/с";
+    pipeline_running: "running", "работает";
+    pipeline_paused: "paused", "на паузе";
+    pipeline_draining: "draining", "завершается";
+    pipeline_stopped: "stopped", "остановлен";
+    pipeline_failed: "failed", "сбой";
+    pipeline_pause: "Pause", "Пауза";
+    pipeline_resume: "Resume", "Продолжить";
+    pipeline_drain: "Drain", "Завершить";
+    done_pipeline: "The order was given.", "Команда отдана.";
     one_log: "One log, one partition.", "Один журнал, один раздел.";
     well: "well", "исправен";
 

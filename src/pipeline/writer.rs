@@ -12,7 +12,7 @@ use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, NumberedBook, Payload, Reply};
 use super::recover::Recovered;
 use super::rulings::{self, Erasure, NewRuling, NotRuled};
-use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, RecordKind, Source, Store, StoreError};
+use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, Progress, RecordKind, Source, Store, StoreError};
 use crate::contract::rule_file::canonical_source;
 use crate::engine::decide::Books;
 use crate::engine::quote::Position;
@@ -82,6 +82,7 @@ struct Open {
     books: Vec<Incoming>,
     /// Each with its offset; one that came before in the same batch has that one's.
     rulings: Vec<(oneshot::Sender<Result<u64, NotRuled>>, u64)>,
+    barriers: Vec<oneshot::Sender<()>>,
 }
 
 impl<S: Store, C: Clock> Writer<S, C> {
@@ -220,6 +221,10 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 open.batch.forgotten.push(name);
                 return Ok(());
             }
+            Payload::Barrier(reply) => {
+                open.barriers.push(reply);
+                return Ok(());
+            }
             Payload::RuleBook(numbered) => match self.rule_book(open, RecordKind::RuleBook, numbered, client) {
                 Some(input) => input,
                 None => return Ok(()),
@@ -236,7 +241,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
         let mut step = batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
         self.metrics.step(source, product, &step, false);
         if let Some(mut letter) = batch::dead_letter(position.offset, &step.outcome) {
-            letter.file = progress.as_ref().map(|p| (p.name.clone(), p.lines));
+            letter.file = progress.as_ref().map(Progress::place);
             self.metrics.dead_letter(letter.reason);
             open.batch.dead_letters.push(letter);
         }
@@ -249,9 +254,16 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 offset: position.offset,
             });
         }
-        if let Some(progress) = progress {
-            open.batch.files.retain(|file| file.name != progress.name);
-            open.batch.files.push(progress);
+        match progress {
+            Some(Progress::File(position)) => {
+                open.batch.files.retain(|file| file.name != position.name);
+                open.batch.files.push(position);
+            }
+            Some(Progress::Table(position)) => {
+                open.batch.tables.retain(|table| table.name != position.name);
+                open.batch.tables.push(position);
+            }
+            None => {}
         }
         Ok(())
     }
@@ -263,7 +275,13 @@ impl<S: Store, C: Clock> Writer<S, C> {
     }
 
     fn open(&self) -> Open {
-        Open { batch: batch::open(&self.state), waiting: Vec::new(), books: Vec::new(), rulings: Vec::new() }
+        Open {
+            batch: batch::open(&self.state),
+            waiting: Vec::new(),
+            books: Vec::new(),
+            rulings: Vec::new(),
+            barriers: Vec::new(),
+        }
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
@@ -293,6 +311,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             // A submitter past its deadline has gone: a decision is there for it to fetch, a refusal must be kept for it.
             mark.settle(offset, || sender.send(answer).map_err(|answer| answer.outcome));
         }
+        open.barriers.into_iter().for_each(|reply| drop(reply.send(())));
         self.fates.decided(open.batch.decisions.iter().map(|d| (&*d.tenant, &*d.quote_id, d.offset)));
         Ok(())
     }

@@ -11,6 +11,8 @@ mod damage;
 mod demo;
 mod desk;
 mod edge;
+#[cfg(feature = "parquet")]
+mod export;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;
@@ -32,6 +34,7 @@ mod oracle;
 mod overload;
 #[cfg(feature = "redis")]
 mod partition;
+mod pipelines;
 mod privacy;
 mod properties;
 #[cfg(all(feature = "kafka", feature = "redis"))]
@@ -44,6 +47,8 @@ mod rules_live;
 mod rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
+#[cfg(all(feature = "kafka", feature = "redis", feature = "postgres"))]
+mod table;
 mod tidy;
 mod tutorial;
 mod watch;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::elsewhere::Elsewhere;
 use super::partitions::Ours;
@@ -66,7 +66,14 @@ impl Intake {
         self.watch(&under_way);
         let mut number = 0u64;
         while let Some(job) = jobs.blocking_recv() {
-            let Payload::Quote { tenant, prepared, body, .. } = job.payload else { continue };
+            let (tenant, prepared, body) = match job.payload {
+                Payload::Quote { tenant, prepared, body, .. } => (tenant, prepared, body),
+                Payload::Barrier(reply) => {
+                    self.settle(&under_way, reply);
+                    continue;
+                }
+                _ => continue,
+            };
             // Unknown to whoever cannot read the topic, and of use once.
             let mut token = [0u8; 16];
             if let Err(error) = getrandom::fill(&mut token) {
@@ -89,6 +96,17 @@ impl Intake {
             under_way.sent().insert(number, Instant::now());
             self.send(&record, self.on_delivery(number, token, &under_way));
         }
+    }
+
+    /// Tells when the log has all that was sent, unless who asked has gone.
+    fn settle(&self, under_way: &UnderWay, reply: oneshot::Sender<()>) {
+        while !under_way.sent().is_empty() {
+            if reply.is_closed() {
+                return;
+            }
+            thread::sleep(ROOM_POLL);
+        }
+        let _ = reply.send(());
     }
 
     fn on_delivery(&self, number: u64, token: [u8; 16], under_way: &Arc<UnderWay>) -> OnDelivery {

@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::books::{Books, Shelf};
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
+use crate::pipeline::pipelines::Pipelines;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 use crate::vault::Vault;
@@ -39,7 +40,7 @@ use crate::vault::Vault;
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
-use super::super::{console, desk, webhooks};
+use super::super::{console, desk, pipelines, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,6 +75,9 @@ impl KafkaService {
     /// An address that cannot be listened on, and settings that do not fit. What only the servers can tell comes by
     /// [`KafkaService::failed`].
     pub async fn start(config: &Config, rules: Given) -> Result<KafkaService> {
+        if !config.sources.postgres.is_empty() {
+            return Err(anyhow!("sources.postgres: a table is not read into a topic; produce its records, or leave kafka.brokers out"));
+        }
         if config.watch.dir.is_some() {
             return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
         }
@@ -89,11 +93,20 @@ impl KafkaService {
         let decisions = Arc::new(LateDecisions::default());
         let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
-        let beside =
-            console::Beside { rulings: log.clone(), books: books.clone(), metrics: metrics.clone(), health: health.clone() };
+        let pipelines = pipelines::open(config, metrics.clone())?;
+        let door = pipelines::door(&pipelines, config, &queue);
+        let beside = console::Beside {
+            rulings: log.clone(),
+            books: books.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            pipelines: pipelines.clone(),
+        };
         let pages = console::pages(config, &desk, beside).await?;
         let parts = HttpParts {
             queue,
+            pipelines: pipelines.clone(),
+            door,
             books: books.clone(),
             rulings: log.clone(),
             decisions: decisions.clone(),
@@ -117,6 +130,7 @@ impl KafkaService {
             shelf,
             log,
             desk: desk.clone(),
+            pipelines,
             runtime: Handle::current(),
             failed: tell_failed.clone(),
         };
@@ -204,6 +218,7 @@ struct Starting {
     shelf: Arc<Shelf>,
     log: Arc<ControlLog>,
     desk: DeskStore,
+    pipelines: Arc<Pipelines>,
     runtime: Handle,
     failed: Sender<anyhow::Error>,
 }
@@ -245,6 +260,7 @@ impl Starting {
             elsewhere: elsewhere.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+            pipelines: self.pipelines.clone(),
             commands: OnceLock::new(),
             failed: self.failed.clone(),
         });

@@ -20,12 +20,14 @@ pub enum Right {
     Export,
     Rules,
     Operations,
+    /// Pause, resume and drain pipelines.
+    Operate,
     Audit,
     Accounts,
 }
 
 impl Right {
-    pub const ALL: [Right; 13] = [
+    pub const ALL: [Right; 14] = [
         Right::Own,
         Right::Overview,
         Right::Cases,
@@ -37,13 +39,14 @@ impl Right {
         Right::Export,
         Right::Rules,
         Right::Operations,
+        Right::Operate,
         Right::Audit,
         Right::Accounts,
     ];
 }
 
 /// The first column is the right, then underwriter, analyst, administrator, auditor.
-const TABLE: [(Right, [bool; 4]); 13] = [
+const TABLE: [(Right, [bool; 4]); 14] = [
     (Right::Own, [true, true, true, true]),
     (Right::Overview, [true, true, true, true]),
     (Right::Cases, [true, true, true, true]),
@@ -55,6 +58,7 @@ const TABLE: [(Right, [bool; 4]); 13] = [
     (Right::Export, [false, true, true, true]),
     (Right::Rules, [true, true, true, true]),
     (Right::Operations, [false, true, true, true]),
+    (Right::Operate, [false, false, true, false]),
     (Right::Audit, [false, false, true, true]),
     (Right::Accounts, [false, false, true, false]),
 ];
