@@ -443,7 +443,7 @@ impl Config {
         self.privacy.check()?;
         self.desk.check()?;
         self.sources.check()?;
-        self.export.check(self.kafka.brokers.is_some())?;
+        self.export.check()?;
         self.console.check()?;
         webhooks::check(&self.webhooks)?;
         if self.redis.url.contains('@') {
@@ -653,9 +653,18 @@ mod tests {
             ("[console]\nutc_offset = 'MSK'", "console.utc_offset: must be like +03:00"),
             ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
             ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
-            ("[[sources.postgres]]\nname = 'a'\nurl = 'postgres://u:p@h/d'\nkey = 'id'\ntable = 't'\nbody = 'b'", "sources.postgres.0.url: must hold"),
-            ("[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\nbody = 'b'", "sources.postgres.0.table: give"),
-            ("[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\ntable = 't'", "sources.postgres.0.body: give"),
+            (
+                "[[sources.postgres]]\nname = 'a'\nurl = 'postgres://u:p@h/d'\nkey = 'id'\ntable = 't'\nbody = 'b'",
+                "sources.postgres.0.url: must hold",
+            ),
+            (
+                "[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\nbody = 'b'",
+                "sources.postgres.0.table: give",
+            ),
+            (
+                "[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\ntable = 't'",
+                "sources.postgres.0.body: give",
+            ),
             ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
             ("not toml", "TOML parse error"),
         ] {

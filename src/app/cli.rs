@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, PipelinesCommand, RebuildArgs, ReplayArgs,
-    RulesCommand,
+    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, PipelinesCommand, RebuildArgs,
+    ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 

@@ -22,9 +22,9 @@ use super::rules_folder::{RulesFolder, Watching};
 use super::{console, desk, pipelines, rules_breaker, webhooks};
 use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
+use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
 #[cfg(feature = "postgres")]
 use crate::adapters::table::Table;
-use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
 use crate::config::Config;
 use crate::engine::state::Settings;
 use crate::http::auth::Keys;
@@ -74,6 +74,9 @@ impl Service {
     /// # Errors
     /// A store that is refused, an address in use, a folder that is not there, a new log without rules.
     pub async fn start(config: &Config, rules: Given) -> Result<Service> {
+        if config.export.dir.is_some() && !cfg!(feature = "parquet") {
+            return Err(anyhow!("export.dir: this build writes no Parquet; build it with the feature parquet"));
+        }
         let path = &config.storage.path;
         if let (Err(reason), false) = (&rules, path.exists()) {
             return Err(no_rules(reason));

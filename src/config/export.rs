@@ -22,15 +22,9 @@ impl Default for Export {
 }
 
 impl Export {
-    pub(super) fn check(&self, is_kafka: bool) -> Result<(), ConfigError> {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.every_secs == 0 {
             return Err(wrong("export.every_secs", "must be at least 1"));
-        }
-        if self.dir.is_some() && !cfg!(feature = "parquet") {
-            return Err(wrong("export.dir", "this build writes no Parquet; build it with the feature parquet"));
-        }
-        if self.dir.is_some() && is_kafka {
-            return Err(wrong("export.dir", "is for the embedded log; let the warehouse read the topic of the decisions"));
         }
         Ok(())
     }

@@ -30,7 +30,9 @@ pub async fn livez() -> &'static str {
 )]
 pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response<Body> {
     if !shared.door.is_open() && refusal(&shared.health).is_none() {
-        return problem(&Problem::unavailable("the pipeline http is held by an operator; `quoteguard pipelines resume http` ends that"));
+        return problem(&Problem::unavailable(
+            "the pipeline http is held by an operator; `quoteguard pipelines resume http` ends that",
+        ));
     }
     match refusal(&shared.health) {
         // Checks are answered all the same: the instance must not be taken out for what all of them lack.

@@ -71,7 +71,11 @@ impl Health {
     /// An operator holds a partition of this instance, or does so no longer.
     pub fn partition_held(&self, partition: u32, is_held: bool) {
         let mut held = self.held();
-        if is_held { held.insert(partition) } else { held.remove(&partition) };
+        if is_held {
+            held.insert(partition)
+        } else {
+            held.remove(&partition)
+        };
     }
 
     /// The partitions that an operator holds.

@@ -247,7 +247,11 @@ impl Pipelines {
         let pipeline = Arc::new(Pipeline { name: name.into(), source, sinks, hands, now });
         self.all().insert(pipeline.name.clone(), pipeline.clone());
         if order != Order::Run {
-            tracing::warn!(pipeline = &*pipeline.name, ?order, "it is held by an order of before; `quoteguard pipelines resume` ends that");
+            tracing::warn!(
+                pipeline = &*pipeline.name,
+                ?order,
+                "it is held by an order of before; `quoteguard pipelines resume` ends that"
+            );
             pipeline.hands.hold(true);
             self.drain(&pipeline, order);
         }

@@ -311,7 +311,9 @@ impl<S: Store, C: Clock> Writer<S, C> {
             // A submitter past its deadline has gone: a decision is there for it to fetch, a refusal must be kept for it.
             mark.settle(offset, || sender.send(answer).map_err(|answer| answer.outcome));
         }
-        open.barriers.into_iter().for_each(|reply| drop(reply.send(())));
+        for reply in open.barriers {
+            let _ = reply.send(());
+        }
         self.fates.decided(open.batch.decisions.iter().map(|d| (&*d.tenant, &*d.quote_id, d.offset)));
         Ok(())
     }

@@ -6,5 +6,6 @@ mod cases;
 mod explore;
 mod hostile;
 mod live;
+mod operations;
 mod roles;
 mod webhooks;

@@ -131,10 +131,11 @@ async fn a_partition_is_held_without_leaving_the_group() {
     .await;
 
     let app = TestApp::start_in(app.kill().await, &config).await;
-    assert_eq!(pipeline(&app, &name).await["state"], "stopped", "the order is kept");
+    eventually("the order is kept", async || pipeline(&app, &name).await["state"] == "stopped").await;
     assert_eq!(app.check(&quote("held")).await.expect("answered").status, 503);
     assert_eq!(run(&app, &["resume", &name]).await, format!("{name} is running\n"));
     assert_eq!(tweak(&app, 2).await["decision"], "accept");
-    let linked = app.get("/v1/decisions/q-2").await.expect("answers").json();
-    assert_eq!(linked["linked_total"], 1, "what was decided before is there: {linked}");
+    let published = async || app.get("/v1/decisions/q-2").await.expect("answers");
+    eventually("it is published", async || published().await.status == 200).await;
+    assert_eq!(published().await.json()["linked_total"], 1, "what was decided before is there");
 }

@@ -17,8 +17,8 @@ use super::{Columns, Format, Next, RecordReader, Refused, format_of, read_quote}
 use crate::engine::decide::Prepared;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::product_label;
-use crate::pipeline::queue::{Job, Payload, Queue};
 use crate::pipeline::pipelines::{Pipeline, Standing};
+use crate::pipeline::queue::{Job, Payload, Queue};
 use crate::pipeline::{DeadLetter, FileIdent, FilePosition, Progress, Source};
 
 /// Records in the queue at once: files wait, so that interactive quotes always find room.

@@ -199,9 +199,7 @@ async fn write_rows(
             query.bind(to_sql(f.byte_offset)).bind(to_sql(f.lines))
         })
         .await?;
-    TABLES
-        .run(tx, &batch.tables, |query, t: &TablePosition| query.bind(t.name.clone()).bind(to_sql(t.xid)).bind(t.key))
-        .await?;
+    TABLES.run(tx, &batch.tables, |query, t: &TablePosition| query.bind(t.name.clone()).bind(to_sql(t.xid)).bind(t.key)).await?;
     insert_segment(tx, &batch.segment, deltas).await?;
     if expire {
         sqlx::query(EXPIRE).bind(batch.horizon.0).execute(&mut *tx).await?;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use sqlx::Connection;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::Connection;
 use tokio::runtime::Runtime;
 
 use super::fault::fault;

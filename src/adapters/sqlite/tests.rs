@@ -10,8 +10,7 @@ use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::{
     Batch, CheckpointStore, DeadLetter, Emitted, FileIdent, FilePosition, Log, LogRecord, RecordKind, Segment, Source, Store,
-    TablePosition,
-    StoreError,
+    StoreError, TablePosition,
 };
 
 /// The store on a runtime of its own: its methods must be called from outside of one.

@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub use statement::{From, Taken};
 use statement::{Cells, Statement};
+pub use statement::{From, Taken};
 
 use super::file::Refused;
 use super::postgres::connect_options;

@@ -72,7 +72,9 @@ impl Statement {
     pub fn read(&self, cells: &Cells) -> Result<(Quote, Vec<u8>), (Refused, Vec<u8>)> {
         let raw = match &self.columns {
             None => cells.first().cloned().flatten().unwrap_or_default().into_bytes(),
-            Some(columns) => columns.row(cells.iter().map(|cell| cell.as_deref().unwrap_or_default())).map_err(|refused| (refused, Vec::new()))?,
+            Some(columns) => columns
+                .row(cells.iter().map(|cell| cell.as_deref().unwrap_or_default()))
+                .map_err(|refused| (refused, Vec::new()))?,
         };
         if raw.len() > BODY_BYTES_MAX {
             return Err((Refused::too_long(), raw[..BODY_BYTES_MAX].to_vec()));

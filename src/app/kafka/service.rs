@@ -75,8 +75,13 @@ impl KafkaService {
     /// An address that cannot be listened on, and settings that do not fit. What only the servers can tell comes by
     /// [`KafkaService::failed`].
     pub async fn start(config: &Config, rules: Given) -> Result<KafkaService> {
+        if config.export.dir.is_some() {
+            return Err(anyhow!("export.dir: a topic is not exported; let the warehouse read that of the decisions"));
+        }
         if !config.sources.postgres.is_empty() {
-            return Err(anyhow!("sources.postgres: a table is not read into a topic; produce its records, or leave kafka.brokers out"));
+            return Err(anyhow!(
+                "sources.postgres: a table is not read into a topic; produce its records, or leave kafka.brokers out"
+            ));
         }
         if config.watch.dir.is_some() {
             return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
