@@ -234,6 +234,22 @@ pub struct Batch {
     pub horizon: EventTime,
 }
 
+impl Batch {
+    /// A source has come so far.
+    fn moved(&mut self, progress: Progress) {
+        match progress {
+            Progress::File(position) => {
+                self.files.retain(|file| file.name != position.name);
+                self.files.push(position);
+            }
+            Progress::Table(position) => {
+                self.tables.retain(|table| table.name != position.name);
+                self.tables.push(position);
+            }
+        }
+    }
+}
+
 /// Log, sink and checkpoint of one partition, as the writer sees them: one call that makes a batch durable.
 ///
 /// Where the three are one file, it is one transaction. Where they are apart, the records are in the log already, and it is the

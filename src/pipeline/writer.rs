@@ -254,16 +254,8 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 offset: position.offset,
             });
         }
-        match progress {
-            Some(Progress::File(position)) => {
-                open.batch.files.retain(|file| file.name != position.name);
-                open.batch.files.push(position);
-            }
-            Some(Progress::Table(position)) => {
-                open.batch.tables.retain(|table| table.name != position.name);
-                open.batch.tables.push(position);
-            }
-            None => {}
+        if let Some(progress) = progress {
+            open.batch.moved(progress);
         }
         Ok(())
     }

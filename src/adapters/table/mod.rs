@@ -86,7 +86,12 @@ enum Stop {
 
 impl std::convert::From<sqlx::Error> for Stop {
     fn from(error: sqlx::Error) -> Stop {
-        Stop::Failed(error.to_string())
+        // What the server says of a value repeats it, and it may be personal data.
+        let code = error.as_database_error().and_then(|error| error.code()).filter(|code| code.starts_with("22"));
+        Stop::Failed(match code {
+            Some(code) => format!("the server could not compute a value (SQLSTATE {code}); look at the query"),
+            None => error.to_string(),
+        })
     }
 }
 
@@ -187,10 +192,11 @@ impl Table {
         if row.try_get(1)? {
             return Err(Stop::Failed("this server is a replica: name the primary, whose open transactions it knows".to_owned()));
         }
-        if next < self.position.xid {
+        // The next one to be given out: what was read has ended, and lies before it.
+        if next <= self.position.xid {
             let read = self.position.xid;
             return Err(Stop::Failed(format!(
-                "the server is at transaction {next}, and {read} was read: it is another one, or was restored; give the source a \
+                "the server gives out transaction {next} next, and {read} was read: it is another one, or was restored; give the source a \
                  new name, so that the table is read from its beginning"
             )));
         }

@@ -64,9 +64,7 @@ impl Part {
         let schema = Arc::new(parse_message_type(SCHEMA)?);
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let mut writer = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
-        let mut group = Columns { group: writer.next_row_group()?, rows: &self.rows };
-        group.write()?;
-        group.group.close()?;
+        Columns { group: writer.next_row_group()?, rows: &self.rows }.write()?;
         writer.close()?;
         Ok(())
     }
@@ -79,7 +77,7 @@ struct Columns<'a, W: Write + Send> {
 }
 
 impl<W: Write + Send> Columns<'_, W> {
-    fn write(&mut self) -> Result<()> {
+    fn write(mut self) -> Result<()> {
         self.text(|d| d.decision_id.clone())?;
         self.int(|d| d.revision)?;
         self.text(|d| d.quote_id.clone())?;
@@ -103,7 +101,9 @@ impl<W: Write + Send> Columns<'_, W> {
         self.optional(|d| d.cause.as_ref().map(|cause| cause.quote_id.clone()))?;
         self.text(|d| joined(d.flags.iter().filter_map(|flag| serde_json::to_value(flag).ok()?.as_str().map(str::to_owned))))?;
         let json: Vec<ByteArray> = self.rows.iter().map(|row| row.json.as_str().into()).collect();
-        self.column::<ByteArrayType>(&json, None)
+        self.column::<ByteArrayType>(&json, None)?;
+        self.group.close()?;
+        Ok(())
     }
 
     fn text(&mut self, of: impl Fn(&DecisionV1) -> String) -> Result<()> {

@@ -75,17 +75,7 @@ impl KafkaService {
     /// An address that cannot be listened on, and settings that do not fit. What only the servers can tell comes by
     /// [`KafkaService::failed`].
     pub async fn start(config: &Config, rules: Given) -> Result<KafkaService> {
-        if config.export.dir.is_some() {
-            return Err(anyhow!("export.dir: a topic is not exported; let the warehouse read that of the decisions"));
-        }
-        if !config.sources.postgres.is_empty() {
-            return Err(anyhow!(
-                "sources.postgres: a table is not read into a topic; produce its records, or leave kafka.brokers out"
-            ));
-        }
-        if config.watch.dir.is_some() {
-            return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
-        }
+        refuse_embedded(config)?;
         let kafka = adapter(config)?;
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
@@ -192,6 +182,22 @@ impl KafkaService {
         let _ = timeout_at(deadline, self.desk.close()).await;
         StopReport { is_complete: answered & matches!(ended, Ok(Ok(true))) }
     }
+}
+
+/// What only the embedded log can do.
+fn refuse_embedded(config: &Config) -> Result<()> {
+    if config.export.dir.is_some() {
+        return Err(anyhow!("export.dir: a topic is not exported; let the warehouse read that of the decisions"));
+    }
+    if !config.sources.postgres.is_empty() {
+        return Err(anyhow!(
+            "sources.postgres: a table is not read into a topic; produce its records, or leave kafka.brokers out"
+        ));
+    }
+    if config.watch.dir.is_some() {
+        return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
+    }
+    Ok(())
 }
 
 fn lock(clients: &Mutex<Option<Clients>>) -> std::sync::MutexGuard<'_, Option<Clients>> {
