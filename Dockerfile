@@ -1,21 +1,20 @@
 # syntax=docker/dockerfile:1
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ libssl-dev make pkg-config \
     && rm -rf /var/lib/apt/lists/*
-WORKDIR /src
+WORKDIR /tmp/build
 COPY . .
 # Shown by `--version` and the metric `quoteguard_build_info`.
 ARG QUOTEGUARD_COMMIT=unknown
-# OpenSSL in the binary: it needs glibc and nothing else.
-ENV OPENSSL_STATIC=1
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin quoteguard \
-    && strip -o /usr/local/bin/quoteguard target/release/quoteguard \
+# As `make dist` builds it: it needs glibc and nothing else.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/tmp/build/target \
+    scripts/dist.sh build \
+    && cp target/dist/build/release/quoteguard /usr/local/bin/quoteguard \
     && mkdir /data
 
-# glibc, libgcc and certificates; no shell, and its user `nonroot` is 65532.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# glibc and certificates; no shell, and its user `nonroot` is 65532.
+FROM gcr.io/distroless/base-debian12:nonroot
 COPY --from=build /usr/local/bin/quoteguard /usr/local/bin/quoteguard
 # The embedded service keeps its SQLite file here; with Kafka and Redis nothing is.
 COPY --from=build --chown=65532:65532 /data /data

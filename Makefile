@@ -13,7 +13,7 @@ FAULT_SEEDS ?= 1 2 3 4 5
 
 FUZZ_SECS ?= 60
 
-.PHONY: fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-kafka lint fmt audit
+.PHONY: dist fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-http bench-kafka soak overload drills capacity lint fmt audit
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -46,6 +46,10 @@ test-faults: ## Every fault of the service, Kafka, Redis, PostgreSQL, links and 
 		cargo test --locked --test it -- faults:: --skip redis_faults:: --include-ignored --test-threads 1 || failed=$$?; \
 	cat target/faults.txt; exit $${failed:-0}
 
+dist: ## The release: one stripped binary that needs only glibc, archived with man pages, completions, SBOM and checksums in target/dist
+	@scripts/setup.sh compiler librdkafka python
+	@scripts/dist.sh
+
 fuzz: ## Search on from the fuzz corpus with libFuzzer, FUZZ_SECS for each target; needs a nightly compiler and cargo-fuzz
 	@scripts/fuzz.sh $(FUZZ_SECS)
 
@@ -65,9 +69,30 @@ bench: ## Every target with its floor: detection, replay, backtest, engine, HTTP
 	cargo bench --locked --bench decode --bench rules
 	scripts/bench.sh
 
+bench-http: ## Ordinary checks alone and beside 300 slow clients and 10,000 idle connections: p99 at most twice as long (about 3 minutes; QUICK=1)
+	@scripts/setup.sh compiler librdkafka curl
+	scripts/bench_http.sh
+
 bench-kafka: ## The targets over a real Kafka and Redis: catch-up, latency, checkpoints, restart, takeover (about 20 minutes; QUICK=1)
 	@scripts/setup.sh compiler librdkafka kafka redis
 	scripts/bench_kafka.sh
+
+soak: ## 60 % of the peak for 30 minutes, then up to the cap on live attempts: memory, errors, latency, a page (SOAK_SECS, OVER=kafka, MIX=...)
+	@scripts/setup.sh compiler librdkafka kafka redis curl python
+	scripts/load.sh soak
+
+overload: ## Five times the peak for a minute: goodput, refusals, nothing lost, a page (OVER=kafka, MIX=...)
+	@scripts/setup.sh compiler librdkafka kafka redis curl python
+	scripts/load.sh overload
+
+drills: ## docs/operations.md at full size, in a release build: a rolling restart at 1,000 a second, a million quotes restored (DRILL_QUOTES)
+	@scripts/setup.sh compiler librdkafka kafka redis postgres curl
+	QUOTEGUARD_KAFKA_JVM="-Xms512m -Xmx1g" scripts/services.sh run --only kafka,redis -- \
+		cargo test --release --locked --test it -- --ignored --nocapture --test-threads 1 drills::
+
+capacity: ## What a quote costs in processor, memory, Redis, Kafka and PostgreSQL: the table of docs/capacity.md
+	@scripts/setup.sh compiler librdkafka kafka redis postgres curl
+	scripts/capacity.sh
 
 lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy test
 	@scripts/setup.sh compiler librdkafka python deny shellcheck

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
+use quoteguard::contract::csv::CsvMapping;
 use quoteguard::contract::rule_file::shipped;
 use quoteguard::engine::state::Settings;
 use quoteguard::replay::{Depth, Inputs, Options, Report, preparers, run};
@@ -24,7 +25,7 @@ fn main() {
         let mut reports: Vec<Report> = (0..runs.max(1))
             .map(|_| {
                 run(Options {
-                    inputs: Inputs::Files(vec![input.clone()]),
+                    inputs: Inputs::Files(vec![input.clone()], CsvMapping::default()),
                     decisions: scratch.path().join("decisions.jsonl"),
                     rejects: None,
                     rules: Some(shipped()),

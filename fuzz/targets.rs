@@ -2,6 +2,7 @@
 //! there is one. Each says whether it could read the bytes. `make test` runs the corpus and its mutations through them, `make fuzz` lets libFuzzer search on.
 
 use quoteguard::adapters::file::{Columns, read_quote};
+use quoteguard::contract::csv::CsvMapping;
 use quoteguard::contract::quote::decode;
 use quoteguard::contract::rule_file::{canonical_source, from_canonical, load};
 use quoteguard::contract::ruling::RulingV1;
@@ -35,7 +36,7 @@ pub fn quote(bytes: &[u8]) -> bool {
 pub fn csv(bytes: &[u8]) -> bool {
     let at = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (header, record) = bytes.split_at(at);
-    let Ok(columns) = Columns::parse(header) else { return false };
+    let Ok(columns) = Columns::parse(header, &CsvMapping::default()) else { return false };
     let Ok((read, json)) = read_quote(record.get(1..).unwrap_or_default(), Some(&columns)) else { return false };
     let logged = decode(&json, None).expect("the log reads what it keeps");
     assert_eq!(logged.quote.quote_id, read.quote_id);

@@ -19,7 +19,8 @@ with open(sys.argv[-1], encoding="utf-8") as figures:
     found = json.load(figures)
 records, live = found["history"]["records"], found["history"]["live_attempts_max"]
 bound = FIXED_BYTES + live * ATTEMPT_BYTES
-print(f"{len(found['candidates'])} candidates, {records / secs:,.0f} quotes/s (target {RATE_MIN:,})")
+rate = records / secs
+print(f"{len(found['candidates'])} candidates, {rate:,.0f} quotes/s (target {RATE_MIN:,}: {'met' if rate >= RATE_MIN else 'MISSED'})")
 print(f"peak memory {peak / 1e6:,.0f} MB at {live:,} live attempts of {records:,} quotes (bound {bound / 1e6:,.0f} MB)")
 if peak > bound:
     sys.exit("memory is not bounded by the window")

@@ -1,5 +1,6 @@
 //! The composition root: it decides who talks to whom.
 
+mod api_keys;
 mod backtest;
 mod cli;
 mod commands;
@@ -16,12 +17,14 @@ mod open_files;
 mod outputs;
 mod pipelines;
 mod rebuild;
+mod release;
 mod rules_breaker;
 mod rules_folder;
 mod rules_remote;
 mod service;
 mod webhooks;
 
+pub use api_keys::{ApiKeysCommand, api_keys};
 pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
@@ -34,5 +37,6 @@ pub use kafka::{TopicsCommand, topics};
 pub use keys::{KeysCommand, keys};
 pub use pipelines::{PipelinesCommand, pipelines};
 pub use rebuild::{RebuildArgs, rebuild};
+pub use release::{CompletionsArgs, ManArgs, completions, man};
 pub use rules_remote::{EraseArgs, erase};
 pub use service::{Service, StopReport};

@@ -8,6 +8,7 @@ mod kafka;
 mod origin;
 mod privacy;
 mod sources;
+mod telemetry;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ pub use desk::Desk;
 pub use export::Export;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 pub use privacy::Privacy;
+pub use telemetry::Telemetry;
 
 pub use sources::{PostgresTable, Sources};
 pub use webhooks::Webhook;
@@ -34,6 +36,8 @@ use crate::engine::rules::suggest::did_you_mean;
 use crate::engine::state::Settings;
 use crate::engine::step::ArrivalClock;
 use crate::http::auth;
+pub use crate::pipeline::api_keys::Permission;
+use crate::pipeline::api_keys::{NAMES_RESERVED, RATE_MAX};
 
 /// Read when no file is named and it exists.
 const FILE_DEFAULT: &str = "quoteguard.toml";
@@ -57,6 +61,7 @@ pub struct Config {
     pub desk: Desk,
     pub export: Export,
     pub console: Console,
+    pub telemetry: Telemetry,
     pub webhooks: Vec<Webhook>,
 }
 
@@ -74,6 +79,12 @@ pub struct Http {
     pub shutdown_timeout_ms: u64,
     /// Open connections. Beyond: a new one takes the place of the one idle for longest.
     pub connections_max: usize,
+    /// Refuse whoever has no API key even while there is none: for keys that are kept on the desk alone.
+    pub require_keys: bool,
+    /// Requests a second of one API key, or without keys of one address; 0: no limit. A key may have its own.
+    pub rate_per_sec: u32,
+    /// Of those, how many at once after a rest; 0: one second's worth.
+    pub rate_burst: u32,
     pub tls: Tls,
     pub keys: Vec<ApiKey>,
 }
@@ -93,7 +104,7 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
-    /// Names the client in the log; shown nowhere else.
+    /// Names the client in the log, the metrics and the history of the rules.
     pub name: String,
     pub tenant: String,
     /// The key itself, or better its SHA-256 in hex: exactly one of the two.
@@ -104,24 +115,13 @@ pub struct ApiKey {
     /// What it opens.
     #[serde(default = "checks")]
     pub may: Vec<Permission>,
+    /// Requests a second instead of `http.rate_per_sec`; 0: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_sec: Option<u32>,
+    /// Of those, how many at once after a rest; one second's worth when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
 }
-
-/// What an API key opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Permission {
-    /// Quotes of its tenant and the decisions on them.
-    Checks,
-    /// The rules, which are those of every tenant.
-    Rules,
-    /// Rulings on cases of its tenant, snoozes and erasures.
-    Rulings,
-    /// The pipelines of the instance: list, pause, resume, drain.
-    Ops,
-}
-
-/// Who else brings rule books, as the history names them.
-const NAMES_RESERVED: [&str; 4] = ["start", "folder", "breaker", "anyone"];
 
 fn checks() -> Vec<Permission> {
     vec![Permission::Checks]
@@ -241,7 +241,7 @@ pub struct Rules {
     /// A folder of rule files, watched: what is saved there takes effect. The shipped book when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
-    /// A change of the rules, by folder or HTTP, waits until the holder of another API key approves it.
+    /// A change of the rules, by folder or HTTP, waits until the holder of another API key approves it; of the folder, until two do.
     pub four_eyes: bool,
     /// Over how long a rule's share of referred applicants is held to its `expected` band.
     pub breaker_window_secs: u64,
@@ -287,6 +287,9 @@ impl Default for Http {
             answer_timeout_ms: 2_000,
             shutdown_timeout_ms: 10_000,
             connections_max: 16_384,
+            require_keys: false,
+            rate_per_sec: 0,
+            rate_burst: 0,
             tls: Tls::default(),
             keys: Vec::new(),
         }
@@ -445,6 +448,7 @@ impl Config {
         self.sources.check()?;
         self.export.check()?;
         self.console.check()?;
+        self.telemetry.check()?;
         webhooks::check(&self.webhooks)?;
         if self.redis.url.contains('@') {
             return Err(wrong(
@@ -458,10 +462,11 @@ impl Config {
     fn check_four_eyes(&self) -> Result<(), ConfigError> {
         let keys = self.http.keys.iter().filter(|key| key.may.contains(&Permission::Rules));
         let people: BTreeSet<&str> = keys.map(|key| key.name.as_str()).collect();
-        if self.rules.four_eyes && people.len() < 2 {
+        // Those of the desk come and go: who is alone waits for the second.
+        if self.rules.four_eyes && people.len() < 2 && !self.http.require_keys {
             return Err(wrong(
                 "rules.four_eyes",
-                "needs two people: give two http.keys with different names `may = [\"rules\"]`",
+                "needs two people: give two http.keys with different names `may = [\"rules\"]`, or set http.require_keys and keep keys on the desk",
             ));
         }
         Ok(())
@@ -488,17 +493,37 @@ impl Config {
             if key.may.is_empty() {
                 return Err(wrong(at("may"), "must name what the key opens: checks, rules, rulings, ops"));
             }
+            for (field, rate) in [("rate_per_sec", key.rate_per_sec), ("burst", key.burst)] {
+                if rate.is_some_and(|rate| rate > RATE_MAX) {
+                    return Err(wrong(at(field), format!("must be at most {RATE_MAX}")));
+                }
+            }
             if let Some(first) = seen.insert(auth::digest(key), i) {
                 let again = format!("the same key as in http.keys.{first}; give each entry a key of its own");
                 return Err(wrong(format!("http.keys.{i}"), again));
             }
         }
         self.check_four_eyes()?;
-        if self.http.keys.is_empty() && !self.http.insecure_no_keys && !self.http.listen.ip().is_loopback() {
+        self.check_open()
+    }
+
+    /// Whether those without a key may ask is said by whoever runs the service.
+    fn check_open(&self) -> Result<(), ConfigError> {
+        let Http { insecure_no_keys, require_keys, rate_per_sec, rate_burst, .. } = self.http;
+        for (key, rate) in [("http.rate_per_sec", rate_per_sec), ("http.rate_burst", rate_burst)] {
+            if rate > RATE_MAX {
+                return Err(wrong(key, format!("must be at most {RATE_MAX}")));
+            }
+        }
+        if insecure_no_keys && require_keys {
+            return Err(wrong("http.require_keys", "contradicts http.insecure_no_keys; leave one of them out"));
+        }
+        if self.http.keys.is_empty() && !insecure_no_keys && !require_keys && !self.http.listen.ip().is_loopback() {
             return Err(wrong(
                 "http.keys",
                 format!(
-                    "{} can be reached by others: add API keys, listen on 127.0.0.1, or start with --insecure-no-keys",
+                    "{} can be reached by others: add API keys, set http.require_keys and keep keys on the desk, listen on \
+                     127.0.0.1, or start with --insecure-no-keys",
                     self.http.listen
                 ),
             ));
@@ -640,6 +665,14 @@ mod tests {
                  key_sha256 = 'F39DAC6CBABA535E2C207CD0CD8F154974223C848F727F98B3564CEA569B41CF'",
                 "http.keys.1: the same key as in http.keys.0",
             ),
+            ("[http]\nrate_per_sec = 1000001", "http.rate_per_sec: must be at most"),
+            (
+                "[[http.keys]]\nname = 'a'\ntenant = 't'\nkey = 'abcdefghijklmnop'\nburst = 1000001",
+                "http.keys.0.burst: must be at most",
+            ),
+            ("[http]\nrequire_keys = true\ninsecure_no_keys = true", "http.require_keys: contradicts http.insecure_no_keys"),
+            ("[http]\nlisten = '0.0.0.0:80'", "http.keys: 0.0.0.0:80 can be reached by others"),
+            ("[rules]\nfour_eyes = true", "rules.four_eyes: needs two people"),
             ("[privacy]\nkey_file = 'k'\nkey_command = ['kms']", "privacy.key_command: give at most one"),
             ("[privacy]\nkey_command = []", "privacy.key_command: names no program"),
             ("[desk]\nurl = 'mysql://h/d'", "desk.url: must be postgres://"),
@@ -653,24 +686,17 @@ mod tests {
             ("[console]\nutc_offset = 'MSK'", "console.utc_offset: must be like +03:00"),
             ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
             ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
-            (
-                "[[sources.postgres]]\nname = 'a'\nurl = 'postgres://u:p@h/d'\nkey = 'id'\ntable = 't'\nbody = 'b'",
-                "sources.postgres.0.url: must hold",
-            ),
-            (
-                "[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\nbody = 'b'",
-                "sources.postgres.0.table: give",
-            ),
-            (
-                "[[sources.postgres]]\nname = 'a'\nurl = 'postgres://h/d'\nkey = 'id'\ntable = 't'",
-                "sources.postgres.0.body: give",
-            ),
             ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
+            ("[telemetry]\nsample_ratio = 1.5", "telemetry.sample_ratio: must lie between 0 and 1"),
+            ("[telemetry]\notlp_endpoint = 'collector:4317'", "telemetry.otlp_endpoint: must be http:// or https://"),
             ("not toml", "TOML parse error"),
         ] {
             let error = load(toml, &[], Flags::default()).expect_err(toml);
             assert!(error.contains(expected), "{toml}: {error}");
         }
+        // Their keys are on the desk.
+        let desk = "[http]\nlisten = '0.0.0.0:80'\nrequire_keys = true\n[rules]\nfour_eyes = true";
+        assert!(load(desk, &[], Flags::default()).is_ok());
         let suggested = load("[http]\nlisen = '127.0.0.1:1'", &[], Flags::default()).expect_err("refused");
         assert!(suggested.contains("listen"), "{suggested}");
     }

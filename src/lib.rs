@@ -17,4 +17,5 @@ pub mod pipeline;
 pub mod replay;
 pub mod rule_commands;
 pub mod shown;
+pub mod telemetry;
 pub mod vault;

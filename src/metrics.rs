@@ -19,7 +19,7 @@ use crate::engine::rules::{Fault, Mode, RuleBook};
 use crate::engine::state::State;
 use crate::engine::step::{Outcome, Step};
 use crate::engine::time::{ArrivalTime, EventTime, SECOND};
-use crate::pipeline::breaker::Counts;
+use crate::pipeline::breaker::{Band, Counts};
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
@@ -58,6 +58,7 @@ pub struct Metrics {
     http_connections: IntGauge,
     http_connections_closed: IntCounterVec,
     tls_reloads: IntCounterVec,
+    rate_limited: IntCounterVec,
     event_lag_seconds: IntGauge,
     late_quotes: IntCounter,
     amendments: IntCounter,
@@ -71,6 +72,7 @@ pub struct Metrics {
     rule_hits: IntCounterVec,
     rule_errors: IntCounterVec,
     rule_outside: IntGaugeVec,
+    rule_band: GaugeVec,
     rule_trips: IntCounterVec,
     applicants: IntCounter,
     /// Microseconds.
@@ -98,6 +100,7 @@ pub struct Metrics {
     ready: IntGauge,
     degraded: IntCounterVec,
     desk_records: IntCounter,
+    spans: IntCounterVec,
     desk_seconds: HistogramVec,
     desk_lag_records: IntGauge,
     webhooks: IntCounterVec,
@@ -156,6 +159,7 @@ impl Metrics {
             check_seconds: seconds(&r, "check_duration_seconds", "From the form to its durable answer; no 5xx.", &["source"])?,
             stage_seconds: seconds(&r, "check_stage_duration_seconds", "Time in one stage of the loop.", &["stage"])?,
             http_requests: counters(&r, "http_requests_total", "HTTP requests answered.", &["method", "route", "code"])?,
+            rate_limited: counters(&r, "rate_limited_total", "Requests refused for their rate.", &["client"])?,
             http_connections: gauge(&r, "http_connections", "Open connections.")?,
             http_connections_closed: counters(&r, "http_connections_closed_total", "Connections closed early.", &["reason"])?,
             tls_reloads: counters(&r, "tls_reloads_total", "Times a changed certificate was read.", &["result"])?,
@@ -171,6 +175,7 @@ impl Metrics {
             look_back_seconds: gauge(&r, "look_back_seconds", "Event time really held: below retention, a cap has evicted.")?,
             rule_hits: counters(&r, "rule_hits_total", "Decisions a rule matched.", &["rule", "mode"])?,
             rule_outside: int_gauges(&r, "rule_outside_band", "1 while it refers more than `expected`.", &["rule"])?,
+            rule_band: gauges(&r, "rule_band_ratio", "Highest share of applicants it may refer: its `expected`.", &["rule"])?,
             rule_trips: counters(&r, "rule_breaker_trips_total", "Times the breaker put it in shadow.", &["rule"])?,
             applicants: counter(&r, "applicants_total", "Quotes within the breaker's window that link to none before.")?,
             watched: AtomicI64::new(i64::MAX),
@@ -203,6 +208,7 @@ impl Metrics {
             ready: gauge(&r, "ready", "1 while quotes are taken, as /readyz tells.")?,
             degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
             desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
+            spans: counters(&r, "spans_total", "Spans of traced quotes that have ended.", &["outcome"])?,
             desk_seconds: seconds(&r, "desk_projection_seconds", "One transaction of the desk's sink.", &[])?,
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
             webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
@@ -218,6 +224,7 @@ impl Metrics {
         self.check_seconds.with_label_values(&[Source::Http.name()]);
         DEAD_LETTER_REASONS.iter().for_each(|reason| drop(self.dead_letters.with_label_values(&[*reason])));
         ["decision", "missing"].iter().for_each(|kind| drop(self.divergence.with_label_values(&[*kind])));
+        ["sent", "failed", "dropped"].iter().for_each(|outcome| drop(self.spans.with_label_values(&[*outcome])));
         let verdicts = [Verdict::Accept, Verdict::Flag, Verdict::Refer];
         verdicts.iter().for_each(|verdict| drop(self.degraded.with_label_values(&[verdict.name()])));
     }
@@ -295,6 +302,11 @@ impl Metrics {
         self.http_connections_closed.with_label_values(&[reason]).inc();
     }
 
+    /// By the name of the API key; `None` for an address where nobody needs one.
+    pub fn rate_limited(&self, client: Option<&str>) {
+        self.rate_limited.with_label_values(&[client.unwrap_or("address")]).inc();
+    }
+
     /// A changed certificate was read, and is used or refused.
     pub fn tls_reloaded(&self, is_good: bool) {
         self.tls_reloads.with_label_values(&[if is_good { "used" } else { "refused" }]).inc();
@@ -331,8 +343,11 @@ impl Metrics {
             // They begin at 0, as in `begin`.
             [Mode::Live, Mode::Shadow].iter().for_each(|mode| drop(self.rule_hits.with_label_values(&[id, mode.name()])));
             Fault::ALL.iter().for_each(|fault| drop(self.rule_errors.with_label_values(&[id, fault.name()])));
-            if rule.then == Verdict::Refer {
+            if rule.may_refer() {
                 self.referred_applicants.with_label_values(&[id]);
+            }
+            if rule.referred_pct_max.is_some() {
+                self.rule_trips.with_label_values(&[id]);
             }
         }
     }
@@ -351,6 +366,11 @@ impl Metrics {
         let standing = self.with_partitions(|partitions| partitions.get(&partition).copied())?;
         let (lag, age) = standing.lag(SystemClock.now());
         Some((standing.next_offset, lag, age))
+    }
+
+    /// Of traced quotes: `sent` to the collector, `failed` by it, `dropped` for want of room.
+    pub fn spans(&self, outcome: &str, count: u64) {
+        self.spans.with_label_values(&[outcome]).inc_by(count);
     }
 
     pub fn ready(&self, is_ready: bool) {
@@ -585,8 +605,17 @@ impl Metrics {
         Counts { applicants: self.applicants.get(), referred: referred.collect() }
     }
 
-    pub fn rule_outside(&self, rule: &str, is_outside: bool) {
-        self.rule_outside.with_label_values(&[rule]).set(i64::from(is_outside));
+    /// What a live rule may refer, and whether it refers more.
+    pub fn rule_band(&self, band: &Band, is_outside: bool) {
+        self.rule_band.with_label_values(&[&band.rule]).set(band.referred_pct_max / 100.0);
+        self.rule_outside.with_label_values(&[&band.rule]).set(i64::from(is_outside));
+    }
+
+    /// The rule is not watched any more.
+    pub fn no_rule_band(&self, rule: &str) {
+        // Not there is what it is to be.
+        let _ = self.rule_band.remove_label_values(&[rule]);
+        let _ = self.rule_outside.remove_label_values(&[rule]);
     }
 
     /// The breaker put it in shadow.

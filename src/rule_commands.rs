@@ -114,6 +114,9 @@ pub fn diff(old: &Path, new: &Path) -> Result<(String, bool), Report> {
 
 fn load(folder: &Path, retention_secs: Option<i64>) -> Result<Loaded, Report> {
     let failed = |text: String| Report { text, ok: false };
+    if folder.is_file() {
+        return Err(failed(format!("{} is a file: give the folder of the book\n", folder.display())));
+    }
     let files = read_folder(folder).map_err(|error| failed(format!("cannot read {}: {error}\n", folder.display())))?;
     if files.is_empty() {
         return Err(failed(format!("{} holds no .yaml file\n", folder.display())));
@@ -140,8 +143,9 @@ pub fn listing(errors: &[RuleError]) -> String {
 fn summary(book: &RuleBook) -> String {
     let mut text = String::new();
     for rule in book.rules() {
-        let RuleSource { id, version, mode, then, title, .. } = rule;
-        let _ = writeln!(text, "{:6} {:5} {id} v{version}: {title}", mode.name(), then.name());
+        let RuleSource { id, version, mode, then, score, title, .. } = rule;
+        let effect = score.map_or_else(|| then.name().to_owned(), |score| format!("score {score}"));
+        let _ = writeln!(text, "{:6} {effect:5} {id} v{version}: {title}", mode.name());
     }
     let windows: Vec<String> = book.windows().iter().map(|micros| duration::format(*micros)).collect();
     let _ = writeln!(text, "{} rules, windows {}, hash {:016x}", book.rules().len(), windows.join(" "), book.hash());

@@ -5,8 +5,9 @@ use std::collections::BinaryHeap;
 use std::io::{self, Write};
 
 use crate::calendar::START_MS;
-use crate::plan::{Config, Scheduled, plan, run};
+use crate::plan::{Config, Mix, Scheduled, plan, run};
 use crate::truth::Truth;
+use crate::wire::Quote;
 
 /// One line of the quotes file, with its label; a byte-for-byte retry has none of its own.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,9 @@ fn begin(config: &Config, scheduled: &Scheduled, number: &mut u64, pending: &mut
         if quote.tenant.is_empty() && config.tenants > 0 {
             quote.tenant = format!("tenant-{}", scheduled.index % u64::from(config.tenants));
         }
+        if config.mix == Mix::HotBlock {
+            share_all(&mut quote);
+        }
         let quote = serde_json::to_string(&quote)?;
         let key = (start_ms + item.arrival_ms, *number);
         *number += 1;
@@ -81,6 +85,17 @@ fn begin(config: &Config, scheduled: &Scheduled, number: &mut u64, pending: &mut
         pending.push(Reverse(Pending { key, record: Record { quote, truth } }));
     }
     Ok(())
+}
+
+/// What a public terminal and a dormitory would give.
+fn share_all(quote: &mut Quote) {
+    let channel = &mut quote.channel;
+    channel.device_id = "0123456789abcdef".to_owned();
+    channel.session_id = "s-hot".to_owned();
+    channel.ip = "10.0.0.1".to_owned();
+    let address = &mut quote.policyholder.address;
+    (address.city, address.street) = ("Москва".to_owned(), "Горячая улица".to_owned());
+    (address.house, address.flat, address.line) = ("1".to_owned(), "1".to_owned(), String::new());
 }
 
 /// Writes both files; gives the number of quotes and labels.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Nanoseconds, three significant digits, up to ten minutes.
 #[derive(Clone, Debug)]
 pub struct Latencies(Histogram<u64>);
 
 /// Milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub p50_ms: f64,
     pub p90_ms: f64,
@@ -44,8 +44,13 @@ impl Latencies {
         self.0.len()
     }
 
+    /// Milliseconds within which this share of them came.
+    pub fn at_ms(&self, share: f64) -> f64 {
+        self.0.value_at_quantile(share) as f64 / 1e6
+    }
+
     pub fn summary(&self) -> Summary {
-        let at = |quantile: f64| self.0.value_at_quantile(quantile) as f64 / 1e6;
+        let at = |quantile: f64| self.at_ms(quantile);
         Summary { p50_ms: at(0.5), p90_ms: at(0.9), p99_ms: at(0.99), p999_ms: at(0.999), max_ms: self.0.max() as f64 / 1e6 }
     }
 }

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loadtest::http::Load;
+use loadtest::http::{Load, Options};
+use loadtest::keep::{KeepArgs, Measured};
 use loadtest::plan::{Config, Mix};
+use loadtest::report::command::ReportArgs as PageArgs;
 use loadtest::score::{self, Report, Tally};
-use loadtest::{demo, disk, generate, http, naive};
+use loadtest::slow::Crowd;
+use loadtest::{demo, disk, generate, http, naive, report, slow};
 use serde_json::json;
 
 /// Labelled workload, scorer and load driver for quoteguard.
@@ -32,10 +35,14 @@ enum Command {
     Naive(NaiveArgs),
     /// Drive a service on this machine over HTTP: open loop at a fixed rate, or saturated.
     Http(HttpArgs),
+    /// Measure checks at a fixed rate alone and beside slow clients and idle connections, in turns; exit 1 above twice the p99.
+    Slow(SlowArgs),
     /// Drive a service over Kafka: a backlog, decisions at a rate, an outage; and the floors of each.
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Kafka(loadtest::kafka::Command),
+    /// Make a page of a run, alone or beside another, and tell which targets it has met.
+    Report(PageArgs),
     /// Show a service at work: ordinary people, a tweaker among them, and why he was referred.
     Demo(DemoArgs),
     /// Measure how long this machine takes to make 4 KB durable: the floor of a durable answer.
@@ -112,12 +119,50 @@ struct HttpArgs {
     secs: u64,
     #[arg(long, default_value_t = 32)]
     connections: usize,
+    /// Further instances, their checks as in --url: who gets no answer, or 503, sends the same quote to the next one.
+    #[arg(long)]
+    other: Vec<String>,
+    /// Do not send what is overdue at the end.
+    #[arg(long)]
+    no_drain: bool,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// Closed loop: each connection sends as soon as it has its answer.
     #[arg(long)]
     saturate: bool,
     /// Keep ids and times as they stand in the file; each line is sent once, at most 200,000 of them.
     #[arg(long)]
     as_is: bool,
+    #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Print one line of JSON instead of text.
+    #[arg(long, num_args = 0..=1, default_missing_value = "json", value_enum)]
+    report: Option<ReportArg>,
+}
+
+#[derive(Args)]
+struct SlowArgs {
+    /// The check, for instance http://127.0.0.1:8080/v1/quotes/check; loopback only.
+    #[arg(long)]
+    url: String,
+    /// Quotes, JSONL; sent in turn, each time with a fresh id and the present time.
+    #[arg(long = "in")]
+    input: PathBuf,
+    /// Ordinary requests a second.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    /// Of each turn.
+    #[arg(long, default_value_t = 20)]
+    secs: u64,
+    /// Alone and beside the crowd, so often.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Clients that send a byte four times a second.
+    #[arg(long, default_value_t = 300)]
+    slow: usize,
+    /// Connections that asked once.
+    #[arg(long, default_value_t = 10_000)]
+    idle: usize,
     #[arg(long, env = "QUOTEGUARD_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// Print one line of JSON instead of text.
@@ -152,6 +197,12 @@ enum MixArg {
     Normal,
     /// 10 % manipulated.
     Stress,
+    /// 50 % manipulated: campaigns.
+    Attack,
+    /// As normal, but all from one device, session, network and address: the blocks that everybody meets in.
+    HotBlock,
+    /// Strangers only: each quote with keys that no other has.
+    KeyFlood,
 }
 
 fn main() -> Result<ExitCode> {
@@ -160,8 +211,10 @@ fn main() -> Result<ExitCode> {
         Command::Score(args) => score(&args),
         Command::Naive(args) => naive(&args),
         Command::Http(args) => http(args),
+        Command::Slow(args) => slow(args),
         #[cfg(feature = "kafka")]
         Command::Kafka(command) => loadtest::kafka::run(command),
+        Command::Report(args) => report::command::run(&args),
         Command::Demo(args) => demo(args),
         Command::Fdatasync(args) => fdatasync(&args),
     }
@@ -171,6 +224,9 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode> {
     let mix = match args.mix {
         MixArg::Normal => Mix::Normal,
         MixArg::Stress => Mix::Stress,
+        MixArg::Attack => Mix::Attack,
+        MixArg::HotBlock => Mix::HotBlock,
+        MixArg::KeyFlood => Mix::KeyFlood,
     };
     let config = Config { seed: args.seed, quotes: args.quotes, mix, days: args.days, tenants: args.tenants };
     let (quotes, labels) = generate::write(&config, &mut create(&args.out)?, &mut create(&args.truth)?)?;
@@ -215,12 +271,30 @@ fn http(args: HttpArgs) -> Result<ExitCode> {
         saturate: args.saturate,
         as_is: args.as_is,
     };
-    let outcome = http::drive(&load, open(&args.input)?)?;
+    let quotes = open(&args.input)?;
+    let kept = args.keep.begin()?;
+    let options = Options { others: args.other, no_drain: args.no_drain };
+    let (outcome, detail) = http::drive_with(&load, &options, quotes)?;
+    let http::Detail { run, slots, accepted, without_retry_after, moved } = detail;
+    let last = Duration::from_secs_f64(outcome.seconds);
+    let (over, target_rate, secs) = ("http", outcome.target_rate, load.secs);
+    kept.finish(Measured { over, target_rate, secs, run, slots, accepted, without_retry_after, moved, last })?;
     match args.report {
         Some(ReportArg::Json) => println!("{}", serde_json::to_string(&outcome)?),
         None => println!("{outcome}"),
     }
     Ok(if outcome.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn slow(args: SlowArgs) -> Result<ExitCode> {
+    let SlowArgs { url, input, rate, secs, rounds, slow, idle, api_key, report } = args;
+    let load = Load { url, api_key, rate, secs, connections: 32, saturate: false, as_is: false };
+    let compared = slow::compare(&load, Crowd { slow, idle }, rounds, || open(&input))?;
+    match report {
+        Some(ReportArg::Json) => println!("{}", serde_json::to_string(&compared)?),
+        None => println!("{compared}"),
+    }
+    Ok(if compared.is_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Colours only where somebody looks and wants them (<https://no-color.org>).

@@ -29,6 +29,12 @@ pub struct Config {
 pub enum Mix {
     Normal,
     Stress,
+    /// Every second quote belongs to a campaign.
+    Attack,
+    /// [`Mix::Normal`], all of it from one source and one address; its labels are worth nothing.
+    HotBlock,
+    /// Strangers only.
+    KeyFlood,
 }
 
 /// The groups that have a fixed share of the quotes.
@@ -44,7 +50,9 @@ pub enum Group {
 impl Mix {
     pub fn shares(self) -> [(Group, f64); 5] {
         let [single, requote, correction, confounder, manipulated] = match self {
-            Mix::Normal => [0.55, 0.30, 0.06, 0.06, 0.03],
+            Mix::Normal | Mix::HotBlock => [0.55, 0.30, 0.06, 0.06, 0.03],
+            Mix::Attack => [0.29, 0.15, 0.03, 0.03, 0.50],
+            Mix::KeyFlood => [1.0, 0.0, 0.0, 0.0, 0.0],
             Mix::Stress => [0.51, 0.28, 0.055, 0.055, 0.10],
         };
         [

@@ -17,12 +17,16 @@ use crate::config::{Config, Flags};
 use crate::contract::rule_file::{from_canonical, shipped};
 use crate::engine::rules::RuleBook;
 use crate::engine::time::SECOND;
+use crate::pipeline::RecordKind;
 use crate::pipeline::recover::join;
 use crate::replay::{self, Inputs};
 
+/// Records of the log that are looked through for rulings at a time.
+const RULINGS_PAGE: usize = 4_096;
+
 const EXAMPLES: &str = "Examples:
   quoteguard backtest --input history.jsonl.zst --set picking-24h.n=4
-  quoteguard backtest --input quoteguard.db --sweep --labels truth.jsonl --report out.html
+  quoteguard backtest --input quoteguard.db --sweep --labels log --report out.html
 
 The history passes once, with up to 64 candidate books beside the baseline. docs/backtest.md defines every figure.";
 
@@ -34,6 +38,10 @@ pub struct BacktestArgs {
     #[cfg_attr(feature = "kafka", arg(required_unless_present = "topic", conflicts_with = "topic"))]
     #[cfg_attr(not(feature = "kafka"), arg(required = true))]
     inputs: Vec<PathBuf>,
+    /// How the columns of CSV files are named, where not by the paths of a quote (docs/backtest.md)
+    #[arg(long, value_name = "FILE.toml")]
+    #[cfg_attr(feature = "kafka", arg(conflicts_with = "topic"))]
+    columns: Option<PathBuf>,
     #[cfg(feature = "kafka")]
     #[command(flatten)]
     topic: TopicArgs,
@@ -51,8 +59,8 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "live|shipped|DIR", default_value = "live")]
     baseline: String,
     /// What is known of the quotes, one a line: {"quote_id": "...", "honest": true}, an underwriter's {"case": "R-...", "disposition":
-    /// "confirmed"}, or the truth file of a generated workload
-    #[arg(long, value_name = "FILE.jsonl")]
+    /// "confirmed"}, or the truth file of a generated workload; `log`: what underwriters decided by the recorded log itself
+    #[arg(long, value_name = "FILE.jsonl|log")]
     labels: Option<PathBuf>,
     /// Write the report: one HTML page with charts and examples
     #[arg(long, value_name = "OUT.html")]
@@ -71,11 +79,12 @@ pub struct BacktestArgs {
 pub fn backtest(args: BacktestArgs) -> Result<ExitCode> {
     let config = Config::load(&Flags { config: args.config.clone(), ..Flags::default() })?;
     check_writable(&args)?;
-    #[cfg(feature = "kafka")]
-    let inputs = if args.topic.is_given() { topic(args.topic, &config)? } else { vec![inputs(args.inputs, &config)?] };
-    #[cfg(not(feature = "kafka"))]
-    let inputs = vec![inputs(args.inputs, &config)?];
-    let history = History::new(inputs, &config, &args.baseline)?;
+    let labels = match args.labels.as_deref() {
+        None => None,
+        Some(path) if path == Path::new("log") => Some(ruled(open(&args, &config)?)?),
+        Some(path) => Some(Labels::read(path)?),
+    };
+    let history = History::new(open(&args, &config)?, &config, &args.baseline)?;
     let rules =
         args.rules.map(|dir| Ok::<_, anyhow::Error>((dir.display().to_string(), rule_book(Some(&dir), history.retention_secs)?)));
     let request = Request { set: args.set, sweep: args.sweep, rules: rules.transpose()? };
@@ -83,11 +92,10 @@ pub fn backtest(args: BacktestArgs) -> Result<ExitCode> {
     for name in too_long {
         eprintln!("{name} is left out: its window is longer than what is kept (time.retention_secs)");
     }
-    let labels = args.labels.as_deref().map(Labels::read).transpose()?;
     // Before the run: what cannot be written is told at once.
     let create = |path: Option<PathBuf>| path.map(Output::create).transpose();
     let (json, report) = (create(args.json)?, create(args.report)?);
-    let progress = progress_bar(if matches!(history.inputs[..], [Inputs::Files(_)]) { BYTES } else { RECORDS });
+    let progress = progress_bar(if matches!(history.inputs[..], [Inputs::Files(..)]) { BYTES } else { RECORDS });
     let done = backtest::run(Options {
         inputs: history.inputs,
         name: history.name,
@@ -110,6 +118,34 @@ pub fn backtest(args: BacktestArgs) -> Result<ExitCode> {
     write!(stdout(), "{}", table(&done.figures))?;
     eprintln!("{:.0} records/s", done.records_per_second);
     Ok(ExitCode::SUCCESS)
+}
+
+fn open(args: &BacktestArgs, config: &Config) -> Result<Vec<Inputs>> {
+    #[cfg(feature = "kafka")]
+    if args.topic.is_given() {
+        return topic(args.topic.clone(), config);
+    }
+    Ok(vec![inputs(args.inputs.clone(), args.columns.as_deref(), config)?])
+}
+
+/// What the underwriters decided, from the log that is then tried: it is read once for this alone.
+fn ruled(inputs: Vec<Inputs>) -> Result<Labels> {
+    let mut rulings = Vec::new();
+    for inputs in inputs {
+        let Inputs::Log(mut log) = inputs else {
+            bail!("--labels log: files hold no rulings; give the SQLite file of a service, or --topic")
+        };
+        loop {
+            let records = log.page(RULINGS_PAGE)?;
+            if records.is_empty() {
+                break;
+            }
+            for record in records.into_iter().filter(|record| record.kind == RecordKind::Ruling) {
+                rulings.push(crate::pipeline::rulings::read(record.offset, &record.body)?.0);
+            }
+        }
+    }
+    Labels::ruled(rulings).context("--labels log")
 }
 
 /// One log for each partition.
@@ -156,7 +192,7 @@ impl History {
     fn new(mut inputs: Vec<Inputs>, config: &Config, baseline: &str) -> Result<History> {
         let mut log = inputs.iter_mut().find_map(|input| match input {
             Inputs::Log(log) => Some(log),
-            Inputs::Files(_) => None,
+            Inputs::Files(..) => None,
         });
         let retention_secs = log.as_ref().map_or(config.time.retention_secs, |log| log.settings().retention_secs);
         let (name, in_force, newest) = match (baseline, &mut log) {

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    AuditCommand, BacktestArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, MigrateArgs, PipelinesCommand, RebuildArgs,
-    ReplayArgs, RulesCommand,
+    ApiKeysCommand, AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, ManArgs,
+    MigrateArgs, PipelinesCommand, RebuildArgs, ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 
@@ -48,6 +48,9 @@ enum Command {
     Pipelines(PipelinesCommand),
     /// Take quotes out of every later computation of a running service
     Erase(EraseArgs),
+    /// Make, rotate and revoke the keys that clients of the API show (`keys` are for personal data)
+    #[command(subcommand)]
+    ApiKeys(ApiKeysCommand),
     /// Make keys that personal data is sealed with, and seal what is stored with the newest
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -56,6 +59,10 @@ enum Command {
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages of all commands into a folder
+    Man(ManArgs),
 }
 
 /// Does what the arguments of the process say.
@@ -74,8 +81,11 @@ pub fn run() -> ExitCode {
         Command::Rules(command) => super::rules(&command),
         Command::Pipelines(command) => super::pipelines(&command),
         Command::Erase(args) => super::erase(&args),
+        Command::ApiKeys(command) => super::api_keys(command),
         Command::Keys(command) => super::keys(&command),
         Command::Health(args) => super::health(&args),
         Command::Config(command) => super::config(&command),
+        Command::Completions(args) => Ok(super::completions(&args, Cli::command())),
+        Command::Man(args) => super::man(&args, Cli::command()),
     })
 }

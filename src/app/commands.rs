@@ -21,6 +21,7 @@ use super::{Service, logs};
 use crate::adapters::file::rejects_path;
 use crate::adapters::sqlite::{is_sqlite, recorded_log};
 use crate::config::{Config, Flags};
+use crate::contract::csv::CsvMapping;
 use crate::contract::quote::decode;
 use crate::contract::rule_file::{load_within, shipped};
 use crate::engine::decide::{Books, Prepared, decide};
@@ -31,6 +32,10 @@ use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::{ArrivalTime, Arrivals, SECOND};
 use crate::replay::{self, Depth, Inputs, Options};
 use crate::rule_commands::{self, Decided, Report};
+use crate::telemetry;
+
+/// Time that the last spans are given at a stop, beyond that of the service.
+const LAST_SPANS: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(Args)]
 pub struct ReplayArgs {
@@ -39,6 +44,10 @@ pub struct ReplayArgs {
     #[cfg_attr(feature = "kafka", arg(required_unless_present = "topic", conflicts_with = "topic"))]
     #[cfg_attr(not(feature = "kafka"), arg(required = true))]
     files: Vec<PathBuf>,
+    /// How the columns of CSV files are named, where not by the paths of a quote (docs/backtest.md)
+    #[arg(long, value_name = "FILE.toml")]
+    #[cfg_attr(feature = "kafka", arg(conflicts_with = "topic"))]
+    columns: Option<PathBuf>,
     #[cfg(feature = "kafka")]
     #[command(flatten)]
     topic: TopicArgs,
@@ -145,6 +154,7 @@ pub fn serve(flags: &Flags) -> Result<ExitCode> {
             report = service.stop() => report,
             () = interrupt.next() => return Err(anyhow!("stopped at once; what was not answered was not promised")),
         };
+        telemetry::flush(LAST_SPANS);
         if !report.is_complete {
             return Err(anyhow!("not everything ended within http.shutdown_timeout_ms; the rest was cut off"));
         }
@@ -225,12 +235,12 @@ pub fn replay(args: ReplayArgs) -> Result<ExitCode> {
     if args.topic.is_given() {
         return replay_topic(args, config);
     }
-    let ReplayArgs { files, decisions, rejects, rules, .. } = args;
-    let inputs = inputs(files, &config)?;
+    let ReplayArgs { files, columns, decisions, rejects, rules, .. } = args;
+    let inputs = inputs(files, columns.as_deref(), &config)?;
     let rules = match (&inputs, rules) {
         (Inputs::Log(log), Some(dir)) => Some(rule_book(Some(&dir), log.settings().retention_secs)?),
         (Inputs::Log(_), None) => None,
-        (Inputs::Files(_), dir) => Some(rule_book(dir.or(config.rules.dir.clone()).as_deref(), config.time.retention_secs)?),
+        (Inputs::Files(..), dir) => Some(rule_book(dir.or(config.rules.dir.clone()).as_deref(), config.time.retention_secs)?),
     };
     let options = Options {
         inputs,
@@ -258,15 +268,24 @@ fn replay_topic(args: ReplayArgs, config: Config) -> Result<ExitCode> {
 }
 
 /// Files, or the log of one SQLite file.
-pub(super) fn inputs(files: Vec<PathBuf>, config: &Config) -> Result<Inputs> {
+pub(super) fn inputs(files: Vec<PathBuf>, columns: Option<&Path>, config: &Config) -> Result<Inputs> {
     match files.iter().find(|path| is_sqlite(path)) {
-        None => Ok(Inputs::Files(files)),
+        None => Ok(Inputs::Files(files, columns.map(mapping).transpose()?.unwrap_or_default())),
         Some(path) if files.len() > 1 => Err(anyhow!("{} is a recorded log: replay it alone", path.display())),
         Some(path) => {
             let vault = Arc::new(config.privacy.vault()?);
             Ok(Inputs::Log(Box::new(recorded_log(path, vault).with_context(|| path.display().to_string())?)))
         }
     }
+}
+
+/// How the columns of CSV files are to be read.
+fn mapping(path: &Path) -> Result<CsvMapping> {
+    let at = || format!("--columns {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(at)?;
+    let mapping: CsvMapping = toml::from_str(&text).with_context(at)?;
+    mapping.check().with_context(at)?;
+    Ok(mapping)
 }
 
 pub(super) const RECORDS: &str = "{bar:40} {percent:>3} %  {human_pos} of {human_len} records  {per_sec}  {eta} left";

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::console::access::cookies::Cookies;
 use crate::console::show::Zone;
 use crate::console::{Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
+use crate::http::auth::Keys;
 use crate::metrics::Metrics;
 use crate::pipeline::access::Lifetime;
 use crate::pipeline::books::Books;
@@ -34,15 +35,16 @@ pub(super) struct Beside {
 }
 
 /// The pages; none where they are switched off.
-pub(super) async fn pages(config: &Config, desk: &DeskStore, beside: Beside) -> Result<Router> {
+pub(super) async fn pages(config: &Config, desk: &DeskStore, keys: &Arc<Keys>, beside: Beside) -> Result<Router> {
     if !config.console.enabled {
         return Ok(Router::new());
     }
     let tell = config.console.first_password_file.clone().map_or(FirstPassword::Stderr, FirstPassword::File);
     let Beside { rulings, books, metrics, health, pipelines } = beside;
     make_first_account(desk.clone(), tell, health.clone()).await?;
-    let (desk, access) = (Arc::new(desk.clone()), Arc::new(desk.clone()));
-    let parts = Parts { desk, access, rulings, books, metrics, health, pipelines };
+    let (keys, store) = (keys.clone(), Arc::new(desk.clone()));
+    let parts =
+        Parts { desk: store.clone(), access: store.clone(), api_keys: store, keys, rulings, books, metrics, health, pipelines };
     Ok(router(Console::new(parts, settings(config))))
 }
 

@@ -185,8 +185,8 @@ fn needed_secs(config: &Config) -> i64 {
 
 /// A record as the partition's writer takes it.
 fn fetched(raw: Fetched) -> prepare::Fetched {
-    let Fetched { offset, append_time_ms, key, value, token, is_pointer, .. } = raw;
-    prepare::Fetched { offset, arrival: append_time_ms * 1_000, key, value, token, is_pointer }
+    let Fetched { offset, append_time_ms, key, value, token, traceparent, is_pointer, .. } = raw;
+    prepare::Fetched { offset, arrival: append_time_ms * 1_000, key, value, token, traceparent, is_pointer }
 }
 
 /// What the adapter needs of the configuration, with the secrets read.

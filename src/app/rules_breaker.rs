@@ -12,7 +12,7 @@ use super::rules_folder::Watching;
 use crate::config::Config;
 use crate::engine::rules::{Mode, RuleBook};
 use crate::metrics::Metrics;
-use crate::pipeline::books::{Books, Change};
+use crate::pipeline::books::{BREAKER, Books, Change};
 use crate::pipeline::breaker::{Breaker, Outside, bands};
 
 /// Looks on until its sender is dropped.
@@ -24,7 +24,7 @@ pub(super) fn start(config: &Config, books: Arc<Books>, metrics: Arc<Metrics>) -
         books,
         metrics,
         told: BTreeSet::new(),
-        version: 0,
+        watched: BTreeSet::new(),
     };
     let (stop, stopped) = mpsc::channel::<()>();
     let run = move || {
@@ -41,53 +41,54 @@ struct Watcher {
     metrics: Arc<Metrics>,
     /// Critical rules outside of their bands, of which somebody was told.
     told: BTreeSet<Box<str>>,
-    /// Of the book that was looked at last.
-    version: u32,
+    /// Rules that had a band at the last look.
+    watched: BTreeSet<Box<str>>,
 }
 
 impl Watcher {
     fn look(&mut self, now: Instant) {
         self.books.log.catch_up(&self.books.shelf);
         let Some(last) = self.books.shelf.last() else { return };
-        if std::mem::replace(&mut self.version, last.book.version()) != last.book.version() {
-            self.breaker.forget();
-        }
-        let bands = bands(&last.book);
+        let mut bands = bands(&last.book);
         let counts = self.metrics.referred_applicants(bands.iter().map(|band| &*band.rule));
         let outside = self.breaker.look(now, counts, &bands);
-        for band in &bands {
-            let is_outside = outside.iter().any(|one| one.band.rule == band.rule);
-            self.metrics.rule_outside(&band.rule, is_outside);
-            if !is_outside {
-                self.told.remove(&band.rule);
-            }
-        }
+        let of = |rule: &str, found: &[Outside]| found.iter().any(|one| *one.band.rule == *rule);
+        self.told.retain(|rule| of(rule, &outside));
         let (critical, tripped): (Vec<_>, Vec<_>) = outside.into_iter().partition(|one| one.band.is_critical);
-        for one in critical {
+        for one in &critical {
             if self.told.insert(one.band.rule.clone()) {
                 tracing::error!(rule = &*one.band.rule, "{one}; it is critical and stays live");
             }
         }
-        if !tripped.is_empty() {
-            self.trip(&last.book, &tripped);
+        if !tripped.is_empty() && self.trip(&last.book, &tripped) {
+            bands.retain(|band| !of(&band.rule, &tripped));
         }
+        for band in &bands {
+            self.metrics.rule_band(band, of(&band.rule, &critical) || of(&band.rule, &tripped));
+        }
+        let watched = bands.into_iter().map(|band| band.rule).collect();
+        let before = std::mem::replace(&mut self.watched, watched);
+        before.difference(&self.watched).for_each(|rule| self.metrics.no_rule_band(rule));
     }
 
     /// Puts the rules in shadow. Four eyes do not hold it up: it only takes referrals back, and is undone like any change.
-    fn trip(&mut self, book: &RuleBook, tripped: &[Outside]) {
+    fn trip(&self, book: &RuleBook, tripped: &[Outside]) -> bool {
         let by: Vec<String> = tripped.iter().map(ToString::to_string).collect();
-        let by = format!("breaker: {}", by.join("; "));
+        let by = format!("{BREAKER}{}", by.join("; "));
         let rules: Vec<&str> = tripped.iter().map(|one| &*one.band.rule).collect();
-        let Some(silenced) = book.with_mode(&rules, Mode::Shadow) else { return };
+        let Some(silenced) = book.with_mode(&rules, Mode::Shadow) else { return false };
         let change = Change { book: silenced, after: Some(book.version()), by: by.as_str().into() };
         match self.books.shelf.activate(change, &*self.books.log) {
             Ok(done) => {
                 tracing::error!(version = done.book.version, "{by}; in shadow now, until a book makes it live again");
                 rules.iter().for_each(|rule| self.metrics.rule_tripped(rule));
-                self.breaker.forget();
+                true
             }
             // It looks again.
-            Err(error) => tracing::error!(%error, "{by}; it could not be put in shadow"),
+            Err(error) => {
+                tracing::error!(%error, "{by}; it could not be put in shadow");
+                false
+            }
         }
     }
 }

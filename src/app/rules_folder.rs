@@ -11,14 +11,12 @@ use anyhow::Result;
 
 use super::commands::rule_book;
 use crate::metrics::Metrics;
-use crate::pipeline::books::{Books, Change, NotActivated, Reload};
+use crate::pipeline::books::{Books, Change, FOLDER, NotActivated, Reload};
 
 /// How often the folder is looked at. A change is read once it stands still for as long: an editor may save in steps.
 const POLL: Duration = Duration::from_millis(200);
 /// Folders below the rules' own, such as that of the lists.
 const DEPTH_MAX: usize = 2;
-/// Who brought the book, in the log.
-const BY: &str = "folder";
 
 /// Every file below the folder, by its path: length and time of change.
 type Look = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
@@ -71,7 +69,7 @@ impl RulesFolder {
     /// `false` when it has to be tried again.
     fn reload(&mut self, made_from: u32) -> bool {
         let reload = match self.change(made_from) {
-            Ok(()) => Reload::Done,
+            Ok(held) => Reload::Done(held),
             Err(NotRead::Refused(reason)) => Reload::Refused(reason),
             Err(NotRead::Unavailable(reason)) => {
                 if self.books.shelf.reload() != Reload::Refused(reason.clone()) {
@@ -86,28 +84,33 @@ impl RulesFolder {
         {
             tracing::error!(%reason, "the rules folder is not put in force; the last good rule book stays");
         }
-        self.metrics.reloaded(reload == Reload::Done);
+        self.metrics.reloaded(matches!(reload, Reload::Done(_)));
         self.books.shelf.reloaded(reload);
         true
     }
 
-    fn change(&mut self, made_from: u32) -> Result<(), NotRead> {
+    /// Gives the rules that stay in shadow.
+    fn change(&mut self, made_from: u32) -> Result<Vec<Box<str>>, NotRead> {
         let book = rule_book(Some(&self.dir), self.retention_secs).map_err(|error| NotRead::Refused(format!("{error:#}")))?;
         let hash = book.hash();
+        let admitted = self.books.shelf.admit(book);
         // At the start, one that the log has had must not come back; and back from a mistake, whatever was put in force by other
         // means since stays.
-        if self.read.is_none() && self.books.shelf.has(hash) || self.read == Some(hash) {
+        let has = |hash| self.read.is_none() && self.books.shelf.has(hash);
+        if self.read == Some(hash) || has(hash) || admitted.as_ref().is_ok_and(|admitted| has(admitted.book.hash())) {
             (self.read, self.tried) = (Some(hash), None);
-            return Ok(());
+            return Ok(admitted.map_or_else(|_| Vec::new(), |admitted| admitted.held));
         }
         // As long as the content stays, however often it is tried: what was put in force meanwhile is not undone.
         let after = self.tried.filter(|(tried, _)| *tried == hash).map_or(made_from, |(_, after)| after);
         self.tried = Some((hash, after));
-        match self.books.change(Change { book, after: Some(after), by: BY.into() }) {
+        let admitted = admitted.map_err(|refused| NotRead::Refused(refused.to_string()))?;
+        match self.books.change(Change { book: admitted.book.clone(), after: Some(after), by: FOLDER.into() }) {
             Ok(changed) => {
                 tracing::info!(outcome = changed.name(), "the rules folder was read");
+                admitted.tell();
                 (self.read, self.tried) = (Some(hash), None);
-                Ok(())
+                Ok(admitted.held)
             }
             Err(NotActivated::Unavailable(reason)) => Err(NotRead::Unavailable(reason)),
             Err(NotActivated::Overtaken { last, .. }) => Err(NotRead::Refused(format!(
@@ -238,7 +241,7 @@ mod tests {
             }
             *log.fate.lock().expect("not poisoned") = fate;
             let found = match folder.change(last.version()) {
-                Ok(()) => String::new(),
+                Ok(_) => String::new(),
                 Err(NotRead::Refused(reason) | NotRead::Unavailable(reason)) => reason,
             };
             let now = shelf.last().expect("there is one").book.version();

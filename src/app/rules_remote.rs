@@ -184,7 +184,7 @@ fn changed(changed: &ChangedV1) -> Result<()> {
 
 /// What would be approved.
 fn show(proposed: &ProposedV1) -> Result<()> {
-    let ProposedV1 { proposal: ProposalV1 { by, since, version, hash }, against, diff, .. } = proposed;
+    let ProposedV1 { proposal: ProposalV1 { by, since, version, hash, .. }, against, diff, .. } = proposed;
     let mut out = stdout().lock();
     writeln!(out, "proposed by {by} at {since}: version {version} ({hash}); what it says otherwise than version {against}:")?;
     diff.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
@@ -212,8 +212,17 @@ fn status(remote: &Remote) -> Result<()> {
     if reload.state == ReloadState::Refused {
         writeln!(out, "\nthe rules folder is refused:\n{}", reload.error.unwrap_or_default())?;
     }
-    for proposal in proposals {
-        writeln!(out, "\nproposed by {}: version {} ({})", proposal.by, proposal.version, proposal.hash)?;
+    if !reload.held.is_empty() {
+        writeln!(
+            out,
+            "\nin shadow, where the circuit breaker put them, stay: {}\n\
+             the next `version` of a rule makes it live, or `rules activate` of the folder",
+            reload.held.join(", ")
+        )?;
+    }
+    for ProposalV1 { by, version, hash, approvals_needed, .. } in proposals {
+        let keys = if approvals_needed > 1 { "; it needs two approvals, with different keys" } else { "" };
+        writeln!(out, "\nproposed by {by}: version {version} ({hash}){keys}")?;
     }
     writeln!(out, "\nversions")?;
     for BookV1 { version, hash, since, by, .. } in versions.iter().take(VERSIONS_SHOWN) {

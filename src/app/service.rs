@@ -19,7 +19,7 @@ use super::commands::Given;
 use super::export;
 use super::open_files;
 use super::rules_folder::{RulesFolder, Watching};
-use super::{console, desk, pipelines, rules_breaker, webhooks};
+use super::{api_keys, console, desk, pipelines, rules_breaker, webhooks};
 use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
@@ -41,6 +41,7 @@ use crate::pipeline::recover::{Logged, Recovered, compile, recover};
 use crate::pipeline::rulings::Rulings;
 use crate::pipeline::writer::{self, Writer};
 use crate::pipeline::{Decisions, FilePosition, StoreError, TablePosition};
+use crate::telemetry;
 
 /// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
 const WRITER_SHARE: u32 = 5;
@@ -88,6 +89,7 @@ impl Service {
         let Opened { store, reader, settings, files, tables } =
             open(path, config.settings(), vault.clone()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
+        start_telemetry(config, &metrics)?;
         let desk = desk::open(config, vault.clone()).await?;
         let feed = LogFeed::open(path, vault.clone(), store.committed()).await.map_err(|error| error.at(path))?;
         let health = Arc::new(Health::default());
@@ -104,8 +106,10 @@ impl Service {
             health: health.clone(),
             pipelines: pipelines.clone(),
         };
-        let pages = console::pages(config, &desk, beside).await?;
+        let keys = api_keys::keys(config, &desk, health.clone()).await;
+        let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
+            keys,
             queue: queue.clone(),
             pipelines: pipelines.clone(),
             door,
@@ -181,6 +185,14 @@ impl Service {
     }
 }
 
+/// Traces, where `telemetry.otlp_endpoint` says so.
+pub(super) fn start_telemetry(config: &Config, metrics: &Arc<Metrics>) -> Result<()> {
+    let Some(endpoint) = config.telemetry.otlp_endpoint.clone() else { return Ok(()) };
+    let sample_ratio = config.telemetry.sample_ratio;
+    let instance_id = config.kafka.instance_id.clone();
+    Ok(telemetry::start(telemetry::Settings { endpoint, sample_ratio, instance_id, metrics: metrics.clone() })?)
+}
+
 pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
     let address = config.http.listen;
     TcpListener::bind(address).await.with_context(|| format!("http.listen: cannot listen on {address}"))
@@ -188,6 +200,7 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
 
 /// What HTTP is the window to.
 pub(super) struct HttpParts {
+    pub keys: Arc<Keys>,
     pub queue: Queue,
     pub pipelines: Arc<Pipelines>,
     pub door: Arc<Pipeline>,
@@ -219,7 +232,7 @@ pub(super) fn start_http(
         tls,
         metrics: parts.metrics.clone(),
     };
-    let HttpParts { queue, pipelines, door, books, rulings, decisions, desk, pages, metrics, health } = parts;
+    let HttpParts { keys, queue, pipelines, door, books, rulings, decisions, desk, pages, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         pipelines,
@@ -231,7 +244,7 @@ pub(super) fn start_http(
         desk,
         metrics,
         health,
-        keys: Keys::new(&config.http.keys, config.limits.queue_client_max),
+        keys,
         clock: config.time.arrival.clock(),
         max_age_secs: config.time.max_age_secs,
         fallback: config.fallback(),
@@ -359,9 +372,7 @@ fn write(parts: Parts) -> Result<()> {
     if let Some(BookVersion { book, .. }) = shelf.last() {
         tracing::info!(version = book.version(), hash = format!("{:016x}", book.hash()), "the rule book is in force");
         if rules.is_ok_and(|rules| rules.hash() != book.hash()) {
-            tracing::warn!(
-                "it is not the one given at this start: the log has had that one before, and a later one stays in force"
-            );
+            tracing::warn!("it is not the one given at this start; what has taken its place in the log stays in force");
         }
     }
     writer.run(jobs)?.close();

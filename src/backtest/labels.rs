@@ -1,6 +1,6 @@
 //! What is known of recorded quotes: who was a tweaker, who was honest. Held whole in memory, about 16 bytes a label.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::adapters::file;
+use crate::contract::ruling::{RulingKindV1, RulingV1};
 use crate::engine::normalise::hash64;
 
 /// One line: the truth of a generated workload, or `honest`, or an underwriter's disposition of a quote or a case; other keys are not
@@ -145,6 +146,31 @@ impl Labels {
             }
             let suspicious = line.suspicious.unwrap_or(0).min(u32::from(u16::MAX)) as u16;
             labels.labels.extend(ids.into_iter().map(|id| Label { id, actor, suspicious, manipulated, seen: false }));
+        }
+        labels.settle()
+    }
+
+    /// The last word on each case; one that was reopened, or of which nothing was found yet, says nothing.
+    ///
+    /// # Errors
+    /// No case was cleared or confirmed.
+    pub fn ruled(rulings: impl IntoIterator<Item = RulingV1>) -> Result<Labels> {
+        let mut cases: BTreeMap<String, (bool, Vec<String>)> = BTreeMap::new();
+        for ruling in rulings {
+            let Some(case) = ruling.case else { continue };
+            match ruling.kind {
+                RulingKindV1::Cleared => drop(cases.insert(case, (false, ruling.quote_ids))),
+                RulingKindV1::Confirmed => drop(cases.insert(case, (true, ruling.quote_ids))),
+                RulingKindV1::Reopened => drop(cases.remove(&case)),
+                RulingKindV1::ProofRequested | RulingKindV1::Snooze | RulingKindV1::Erased => {}
+            }
+        }
+        let mut labels = Labels { counts_itself: true, ..Labels::default() };
+        for (manipulated, ids) in cases.into_values() {
+            let actor = labels.actors.len() as u32;
+            labels.actors.push(Actor::default());
+            let ids = ids.iter().map(|id| hash64(id.as_bytes()));
+            labels.labels.extend(ids.map(|id| Label { id, actor, suspicious: 0, manipulated, seen: false }));
         }
         labels.settle()
     }

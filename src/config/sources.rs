@@ -131,3 +131,24 @@ impl PostgresTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_refused_by_its_key() {
+        for (url, rest, expected) in [
+            ("postgres://u:p@h/d", "table = 't'\nbody = 'b'", "sources.postgres.0.url: must hold no password"),
+            ("mysql://h/d", "table = 't'\nbody = 'b'", "sources.postgres.0.url: must be postgres://"),
+            ("postgres://h/d", "body = 'b'", "sources.postgres.0.table: give exactly one"),
+            ("postgres://h/d", "table = 't'", "sources.postgres.0.body: give exactly one"),
+            ("postgres://h/d", "table = 't'\nbody = 'b'\npoll_ms = 0", "sources.postgres.0.poll_ms: must be"),
+        ] {
+            let toml = format!("[[postgres]]\nname = 'a'\nurl = '{url}'\nkey = 'id'\n{rest}");
+            let sources: Sources = toml::from_str(&toml).expect("reads");
+            let error = sources.check().expect_err(&toml).to_string();
+            assert!(error.contains(expected), "{toml}: {error}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 pub mod access;
 mod accounts;
+mod api_keys;
 mod assets;
 mod audit_page;
 mod case;
@@ -52,10 +53,12 @@ use show::Zone;
 
 use crate::contract::ruling::RulingV1;
 use crate::engine::time::EventTime;
+use crate::http::auth::Keys;
 use crate::http::server::Peer;
 use crate::metrics::Metrics;
 use crate::pipeline::Clock;
 use crate::pipeline::access::{Access, Lifetime};
+use crate::pipeline::api_keys::ApiKeys;
 use crate::pipeline::books::Books;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::desk::{NewAudit, SharedDesk};
@@ -67,6 +70,8 @@ use crate::pipeline::rulings::{NotRuled, Rulings};
 pub struct Parts {
     pub desk: SharedDesk,
     pub access: Arc<dyn Access>,
+    pub api_keys: Arc<dyn ApiKeys>,
+    pub keys: Arc<Keys>,
     pub rulings: Arc<dyn Rulings>,
     pub books: Arc<Books>,
     pub metrics: Arc<Metrics>,
@@ -86,6 +91,8 @@ pub struct Settings {
 pub struct Console {
     desk: SharedDesk,
     access: Arc<dyn Access>,
+    api_keys: Arc<dyn ApiKeys>,
+    keys: Arc<Keys>,
     rulings: Arc<dyn Rulings>,
     books: Arc<Books>,
     metrics: Arc<Metrics>,
@@ -100,11 +107,13 @@ pub struct Console {
 impl Console {
     /// Must be called on the runtime: it begins to look for news.
     pub fn new(parts: Parts, settings: Settings) -> Arc<Console> {
-        let Parts { desk, access, rulings, books, metrics, health, pipelines } = parts;
+        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health, pipelines } = parts;
         let live = Live::start(desk.clone(), health.clone());
         Arc::new(Console {
             desk,
             access,
+            api_keys,
+            keys,
             rulings,
             books,
             metrics,
@@ -185,6 +194,8 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/console/audit/verify", needs(Right::Audit, post(audit_page::verify)))
         .route("/console/accounts", needs(Right::Accounts, get(accounts::list).post(accounts::add)))
         .route("/console/accounts/{name}", needs(Right::Accounts, post(accounts::change)))
+        .route("/console/keys", needs(Right::ApiKeys, get(api_keys::list).post(api_keys::add)))
+        .route("/console/keys/{id}", needs(Right::ApiKeys, post(api_keys::change)))
         .route("/console/{*rest}", own(get(nothing)))
         .with_state(console)
         .layer(from_fn(harden))

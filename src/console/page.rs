@@ -114,6 +114,7 @@ fn sections(t: &Texts, ctx: &Ctx, path: &str) -> Vec<Section> {
         ("/console/operations", t.operations, Right::Operations),
         ("/console/audit", t.audit, Right::Audit),
         ("/console/accounts", t.accounts, Right::Accounts),
+        ("/console/keys", t.api_keys, Right::ApiKeys),
     ];
     let seen = all.into_iter().filter(|(_, _, right)| ctx.may(*right));
     let is_here = |path: &str| place == path || path != "/console" && place.starts_with(&format!("{path}/"));
@@ -143,6 +144,7 @@ fn done_text(t: &Texts, done: &str) -> Option<&'static str> {
         "no-next" => t.no_next,
         "sessions" => t.sessions_ended,
         "pipeline" => t.done_pipeline,
+        "key-revoked" => t.key_revoked,
         _ => return None,
     })
 }

@@ -362,6 +362,53 @@ texts! {
         "Первый пароль, показывается один раз. При первом входе его нужно сменить:";
     sessions_ended: "The sessions of this account have ended.", "Сеансы этой учётной записи завершены.";
     by_company: "through the company", "через компанию";
+
+    // Keys of the API.
+    api_keys: "API keys", "Ключи API";
+    key: "Key", "Ключ";
+    key_may: "Opens", "Что открывает";
+    key_checks: "checks of quotes and their decisions", "проверка заявок и решения по ним";
+    key_rules: "the rules of every tenant", "правила всех компаний";
+    key_ops: "pipelines: pause, resume, drain", "потоки: пауза, продолжение, завершение";
+    key_rulings: "rulings, snoozes, erasures", "решения по делам, отсрочки, удаление данных";
+    key_rate: "Rate, burst", "Частота, запас";
+    key_no_limit: "no limit", "без предела";
+    key_in_force: "in force", "действует";
+    key_replaced: "being replaced", "заменяется";
+    key_expired: "expired", "истёк";
+    key_state_revoked: "revoked", "отозван";
+    key_created: "Created", "Создан";
+    key_expires: "Expires", "Истекает";
+    key_last_used: "Last used", "Использован";
+    key_rotate: "Rotate", "Сменить";
+    key_revoke: "Revoke", "Отозвать";
+    key_revoked: "The key is revoked. Within two seconds it opens nothing.", "Ключ отозван. Не позднее чем через две секунды он ничего не откроет.";
+    key_overlap: "Both keys hold for", "Оба ключа действуют";
+    key_overlap_hint: "When a key is rotated, both hold for the time chosen.", "При смене ключа старый и новый действуют вместе выбранное время.";
+    keys_hint: "Keys of the configuration are not in this list.", "Ключей из конфигурации в этом списке нет.";
+    key_at_once: "no overlap", "только новый";
+    hours: "h", "ч";
+    keys_empty: "There are no keys on the desk.", "Ключей здесь пока нет.";
+    key_add: "Make a key", "Создать ключ";
+    key_expires_days: "Days until it expires; empty: never", "Срок в днях; пусто: бессрочно";
+    key_rate_per_sec: "Requests a second; empty: as configured, 0: no limit", "Запросов в секунду; пусто: из конфигурации, 0: без предела";
+    key_burst: "At once after a rest; empty: one second's worth", "Подряд после паузы; пусто: запас на секунду";
+    key_fresh: "The key, shown this once. The desk has its hash alone:", "Ключ, показывается один раз. Здесь хранится только его хеш:";
+    key_api_open: "The API is open: whoever reaches the service may ask without a key. The first key ends that.",
+        "API открыт: любой, кому доступна служба, обращается без ключа. Первый ключ это прекратит.";
+    key_close: "From this key on, requests without a key are refused", "С этого ключа запросы без ключа отклоняются";
+    key_would_close: "This is the first key: from it on, requests without a key are refused. Tick the box if that is meant.",
+        "Это первый ключ: с него запросы без ключа отклоняются. Отметьте поле, если так и задумано.";
+    key_name_taken: "A key of this name is in force. Rotate or revoke it, or choose another name.",
+        "Ключ с таким именем действует. Смените или отзовите его либо выберите другое имя.";
+    key_too_many: "Too many keys are in force. Revoke some.", "Действующих ключей слишком много. Отзовите лишние.";
+    key_gone: "The key is not in force any more, or is not yours to change.", "Ключ уже не действует либо не относится к вашей компании.";
+    key_already_replaced: "Another key has taken its place already.", "Его уже заменил другой ключ.";
+    key_bad_name: "A name has 2 to 64 of a-z, 0-9, dot, @, _ and -, and is not start, folder, breaker or anyone.",
+        "Имя состоит из 2–64 знаков: a-z, 0-9, точка, @, _ и -, но не start, folder, breaker, anyone.";
+    key_bad_may: "Choose what the key opens.", "Выберите, что открывает ключ.";
+    key_bad_number: "Give a tenant of 1 to 64 characters, a rate up to 1,000,000, a burst of 1 or more, at most 3,650 days.",
+        "Компания: от 1 до 64 знаков; частота до 1 000 000; запас от 1; срок не более 3 650 дней.";
 }
 
 impl Texts {

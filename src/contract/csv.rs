@@ -1,9 +1,13 @@
 //! A CSV file of quotes: the header's dotted paths (`vehicle.vin`, `drivers.0.birth_date`, `coverage.extra.garage`) make a
 //! JSON skeleton once, and each row fills it, so that CSV and JSON share one decoder.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::engine::limits::{DRIVERS_MAX, EXTRA_MAX};
+use crate::engine::rules::suggest::did_you_mean;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
@@ -15,6 +19,10 @@ pub enum CsvError {
     TooManyExtras,
     #[error("column {0}: the cell is not UTF-8")]
     InvalidUtf8(String),
+    #[error("the mapping names the column {0}, which is not in the header")]
+    NotInHeader(String),
+    #[error("the mapping gives {0}, which is no field of a quote{1}")]
+    UnknownField(String, String),
     #[error("the row has {found} cells, the header {expected}")]
     CellCount { expected: usize, found: usize },
 }
@@ -44,6 +52,32 @@ enum Piece {
     Cell { index: usize, form: Form },
 }
 
+/// How the columns of somebody else's file are to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsvMapping {
+    /// By the name in their header, our dotted path.
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
+    /// By our dotted path, what every row has.
+    #[serde(default)]
+    constants: BTreeMap<String, String>,
+}
+
+impl CsvMapping {
+    /// # Errors
+    /// A path that is no field of a quote.
+    pub fn check(&self) -> Result<(), CsvError> {
+        match self.columns.values().chain(self.constants.keys()).find(|path| place(path).is_none()) {
+            None => Ok(()),
+            Some(path) => {
+                let help = did_you_mean(path, TEXT_COLUMNS.iter().chain(NUMBER_COLUMNS).copied());
+                Err(CsvError::UnknownField(path.clone(), help.map_or_else(String::new, |help| format!(": {help}"))))
+            }
+        }
+    }
+}
+
 /// The columns of one file.
 #[derive(Clone, Debug)]
 pub struct CsvColumns {
@@ -56,29 +90,31 @@ impl CsvColumns {
     /// Reads a header. Columns outside the contract are ignored and counted.
     ///
     /// # Errors
-    /// A name that stands twice, or more drivers or extra columns than a quote may have.
-    pub fn from_header<'h>(header: impl IntoIterator<Item = &'h str>) -> Result<CsvColumns, CsvError> {
+    /// A name that stands twice, or more drivers or extra columns than a quote may have; a column of the mapping that is not there.
+    pub fn from_header<'h>(header: impl IntoIterator<Item = &'h str>, mapping: &'h CsvMapping) -> Result<CsvColumns, CsvError> {
         let mut skeleton = Value::Object(Map::new());
         let (mut names, mut forms, mut unknown) = (Vec::new(), Vec::new(), 0);
         for (index, name) in header.into_iter().enumerate() {
             // Spreadsheets put a byte order mark before the first name.
             let name = name.trim_start_matches('\u{FEFF}').trim();
             names.push(name.to_owned());
+            let name = mapping.columns.get(name).map_or(name, String::as_str);
             let Some((place, form)) = place(name) else {
                 unknown += 1;
                 forms.push(Form::Text);
                 continue;
             };
-            let slot = match place {
-                Place::Plain(keys) => keys.into_iter().fold(&mut skeleton, |slot, key| &mut slot[key]),
-                Place::Driver(driver, _) if driver >= DRIVERS_MAX => return Err(CsvError::TooManyDrivers(name.to_owned())),
-                Place::Driver(driver, key) => &mut driver_slot(&mut skeleton, driver)[key],
-            };
-            if !slot.is_null() {
-                return Err(CsvError::DuplicateColumn(name.to_owned()));
-            }
-            *slot = index.into();
+            *slot(&mut skeleton, place, name)? = index.into();
             forms.push(form);
+        }
+        if let Some(missing) = mapping.columns.keys().find(|wanted| !names.contains(wanted)) {
+            return Err(CsvError::NotInHeader(missing.clone()));
+        }
+        for (path, value) in &mapping.constants {
+            let Some((place, form)) = place(path) else { return Err(CsvError::UnknownField(path.clone(), String::new())) };
+            let mut json = Vec::new();
+            write_cell(value, form, &mut json);
+            *slot(&mut skeleton, place, path)? = String::from_utf8_lossy(&json).into();
         }
         if forms.iter().filter(|form| **form == Form::Any).count() > EXTRA_MAX {
             return Err(CsvError::TooManyExtras);
@@ -141,6 +177,16 @@ fn is_json_number(cell: &str) -> bool {
     matches!(cell.as_bytes().first(), Some(b'-' | b'0'..=b'9')) && serde_json::from_str::<serde::de::IgnoredAny>(cell).is_ok()
 }
 
+/// The empty leaf of a place.
+fn slot<'s>(skeleton: &'s mut Value, place: Place<'_>, name: &str) -> Result<&'s mut Value, CsvError> {
+    let slot = match place {
+        Place::Plain(keys) => keys.into_iter().fold(skeleton, |slot, key| &mut slot[key]),
+        Place::Driver(driver, _) if driver >= DRIVERS_MAX => return Err(CsvError::TooManyDrivers(name.to_owned())),
+        Place::Driver(driver, key) => &mut driver_slot(skeleton, driver)[key],
+    };
+    if slot.is_null() { Ok(slot) } else { Err(CsvError::DuplicateColumn(name.to_owned())) }
+}
+
 /// The driver's object in the skeleton; drivers skipped by the header are null, which is no driver.
 fn driver_slot(skeleton: &mut Value, driver: usize) -> &mut Value {
     let list = &mut skeleton["drivers"];
@@ -150,7 +196,7 @@ fn driver_slot(skeleton: &mut Value, driver: usize) -> &mut Value {
     &mut list[driver]
 }
 
-/// Turns the skeleton, whose leaves are column numbers, into pieces.
+/// Turns the skeleton, whose leaves are column numbers or the JSON of constants, into pieces.
 fn lay_out(value: &Value, forms: &[Form], pieces: &mut Vec<Piece>) {
     match value {
         Value::Object(map) => {
@@ -172,6 +218,7 @@ fn lay_out(value: &Value, forms: &[Form], pieces: &mut Vec<Piece>) {
             let index = index.as_u64().map_or(usize::MAX, |index| index as usize);
             pieces.push(Piece::Cell { index, form: forms.get(index).copied().unwrap_or(Form::Text) });
         }
+        Value::String(json) => push_json(pieces, json),
         _ => push_json(pieces, "null"),
     }
 }
@@ -249,7 +296,7 @@ mod tests {
     fn json(header: &str, row: &[u8]) -> Result<(CsvColumns, Vec<u8>), CsvError> {
         let bytes = [HEADER.as_bytes(), header.as_bytes(), b"\n", ROW.as_bytes(), row, b"\n"].concat();
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
-        let columns = CsvColumns::from_header(reader.headers().expect("a header"))?;
+        let columns = CsvColumns::from_header(reader.headers().expect("a header"), &CsvMapping::default())?;
         let row = reader.byte_records().next().expect("a row").expect("reads");
         let mut out = Vec::new();
         columns.write_json(&row, &mut out)?;
@@ -288,7 +335,7 @@ mod tests {
                 .collect::<Vec<_>>(),
         );
         let names: Vec<_> = leaves.iter().map(|leaf| column_of(leaf)).collect();
-        let columns = CsvColumns::from_header(names.iter().map(String::as_str)).expect("a header");
+        let columns = CsvColumns::from_header(names.iter().map(String::as_str), &CsvMapping::default()).expect("a header");
         let mut out = Vec::new();
         columns.write_json(&row, &mut out).expect("makes JSON");
         assert_eq!(columns.unknown(), 0);

@@ -7,6 +7,9 @@ pub const CLIENT: &str = "quoteguard-client";
 /// On `quotes`: the record is no quote; it says how far the control topic is in force.
 pub const POINTER: &str = "quoteguard-pointer";
 
+/// On `quotes` and `decisions` of a traced quote: W3C Trace Context.
+pub const TRACEPARENT: &str = "traceparent";
+
 /// On `decisions`, 32 hex digits.
 pub const DECISION_ID: &str = "decision-id";
 /// On `decisions`.

@@ -49,8 +49,8 @@ impl Problem {
     }
 
     /// 401
-    pub fn unauthorized() -> Problem {
-        Problem::new(401, "unauthorized", "An API key is required", "send a valid key in the header Authorization: Bearer")
+    pub fn unauthorized(detail: impl Into<String>) -> Problem {
+        Problem::new(401, "unauthorized", "An API key is required", detail)
     }
 
     /// 403
@@ -136,6 +136,12 @@ impl Problem {
         )
     }
 
+    /// 429: more often than the key, or without keys the address, may ask; the header `Retry-After` says when.
+    pub fn rate_limited() -> Problem {
+        let detail = "this client asks too often; nothing was accepted, repeat after the header Retry-After";
+        Problem::new(429, "rate-limited", "The rate limit is reached", detail)
+    }
+
     /// 500: ours alone, the cause is in our log.
     pub fn internal() -> Problem {
         Problem::new(500, "internal", "The service failed", "repeat with the same quote_id: it is counted once")
@@ -175,7 +181,7 @@ mod tests {
         let problems = [
             (Problem::bad_request("x"), 400),
             (Problem::not_json("x"), 400),
-            (Problem::unauthorized(), 401),
+            (Problem::unauthorized("x"), 401),
             (Problem::forbidden("x"), 403),
             (Problem::not_found("x"), 404),
             (Problem::method_not_allowed(), 405),
@@ -188,6 +194,7 @@ mod tests {
             (Problem::invalid_fields("x", vec![]), 422),
             (Problem::too_old(90_000, 86_400), 422),
             (Problem::too_many_requests(), 429),
+            (Problem::rate_limited(), 429),
             (Problem::internal(), 500),
             (Problem::unavailable("x"), 503),
         ];

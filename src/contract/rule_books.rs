@@ -137,6 +137,9 @@ pub struct ReloadV1 {
     pub state: ReloadState,
     /// Why the last good book stays in force.
     pub error: Option<String>,
+    /// Rules that the folder would make live and that stay in shadow, where the circuit breaker put them.
+    #[serde(default)]
+    pub held: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -158,6 +161,8 @@ pub struct ProposalV1 {
     pub since: String,
     /// The version it would get.
     pub version: u32,
+    /// By holders of different keys: 2 for what the folder proposes, until one has approved it.
+    pub approvals_needed: u8,
 }
 
 /// `GET /v1/rules/proposals/{hash}`: what would be approved.

@@ -5,6 +5,7 @@ mod list;
 mod matching;
 mod scoring;
 mod shape;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -210,6 +211,7 @@ fn read<'de, T: Deserialize<'de>>(name: &str, text: &'de str, bytes_max: usize) 
     if text.len() > bytes_max {
         return Err(RuleError::at(name, text, 0, 0, format!("the file is longer than {bytes_max} bytes")));
     }
+    tags::refuse(name, text)?;
     serde_saphyr::from_str_with_options(text, options(bytes_max)).map_err(|error| yaml_error(name, text, &error))
 }
 

@@ -10,7 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
+use tracing::Instrument;
 
+use super::asking::Asking;
 use super::auth::Client;
 use super::reply::{Pending, Refusal};
 use super::{Shared, ops, reply};
@@ -28,6 +30,7 @@ use crate::metrics::product_label;
 use crate::pipeline::Source;
 use crate::pipeline::health::Readiness;
 use crate::pipeline::queue::{Answered, Awaited, Job, NotTaken, Payload};
+use crate::telemetry::{self, Kind, Span, TRACEPARENT};
 
 /// Checks one quote form.
 ///
@@ -51,7 +54,7 @@ use crate::pipeline::queue::{Answered, Awaited, Job, NotTaken, Payload};
         (status = 413, description = "More than 64 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Invalid fields, each named", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many quotes of this API key are waiting; nothing was accepted, come again after `Retry-After`",
+        (status = 429, description = "Too often, or too many quotes of this API key are waiting; nothing was accepted, come again after `Retry-After`",
             body = Problem, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 500, description = "The service failed", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nothing was accepted; come again after `Retry-After`", body = Problem,
@@ -62,8 +65,14 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
     let mut began = Instant::now();
     let (parts, body) = request.into_parts();
     let language = Language::negotiate(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()));
-    let answer = answer(&shared, &parts.headers, body, language, &mut began).await;
+    let span = begin(&parts.headers);
+    let asking = Asking::of(&shared, &parts);
+    let answer = answer(&shared, asking, &parts.headers, body, language, &mut began, span.as_ref());
+    let answer = answer.instrument(telemetry::logged(span.as_ref())).await;
     let response = answer.unwrap_or_else(Refusal::into_response);
+    if let Some(span) = span {
+        end(&span, response.status());
+    }
     // The service level counts what is missing here among the requests.
     if !response.status().is_server_error() {
         shared.metrics.check(Source::Http, began.elapsed());
@@ -74,18 +83,24 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
 /// `began` is set to when the body was there, or given up: how long a client takes to send it is not ours.
 async fn answer(
     shared: &Shared,
+    asking: Asking,
     headers: &HeaderMap,
     body: Body,
     language: Language,
     began: &mut Instant,
+    span: Option<&Span>,
 ) -> Result<Response<Body>, Refusal> {
-    let client = shared.keys.authorise(headers, Permission::Checks)?;
+    let client = asking.authorise(Permission::Checks)?;
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type().into());
     }
     let body = read_body(shared, body, BODY_BYTES_MAX).await;
     *began = Instant::now();
     let body = body?;
+    // Refusing must cost little, or it would take from those who are served: not even the body is looked into.
+    if shared.queue.is_full() && fallback(shared).is_none() {
+        return Err(too_many_waiting().into());
+    }
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
     let Some(_passage) = shared.door.enter() else {
@@ -93,9 +108,12 @@ async fn answer(
     };
     shared.door.took(1);
     let quote_id = quote.quote_id.clone();
+    if let Some(span) = span {
+        span.set("quoteguard.quote_id", &quote_id);
+    }
     if let Some(fallback) = fallback(shared) {
         // If there is room it is counted when the log is back; nobody is told that it will be.
-        let _ = submit(shared, client, quote, body);
+        let _ = submit(shared, client, quote, body, span);
         return Ok(degraded(shared, &quote_id, fallback, language));
     }
     if let Some(reason) = ops::refusal(&shared.health) {
@@ -104,7 +122,7 @@ async fn answer(
     if shared.health.is_stopped_for(&quote.tenant) {
         return Err(Problem::unavailable("the partition of this tenant is stopped or held; /readyz tells why").into());
     }
-    let mut awaited = submit(shared, client, quote, body)?;
+    let mut awaited = submit(shared, client, quote, body, span)?;
     let mut answered = timeout(shared.answer_timeout, &mut awaited.answer).await;
     if answered.is_err() {
         // From here on the writer sees that nobody waits; what it sent just before is told.
@@ -120,6 +138,24 @@ async fn answer(
         // The writer has stopped, or the log took no record; what is durable is told to the retry.
         (Ok(Err(_)), _) => Err(Problem::unavailable("the quote was not made durable; send the same quote_id again").into()),
         (Ok(Ok(answered)), _) => told(&quote_id, answered, language, shared.max_age_secs),
+    }
+}
+
+fn begin(headers: &HeaderMap) -> Option<Span> {
+    if !telemetry::is_on() {
+        return None;
+    }
+    let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    telemetry::begin("POST /v1/quotes/check", Kind::Server, traceparent)
+}
+
+fn end(span: &Span, status: StatusCode) {
+    span.set("http.request.method", "POST");
+    span.set("http.route", "/v1/quotes/check");
+    span.set_number("http.response.status_code", u64::from(status.as_u16()));
+    telemetry::logged(Some(span)).in_scope(|| tracing::debug!(status = status.as_u16(), "a traced check is answered"));
+    if status.is_server_error() {
+        span.fail("not answered with a decision");
     }
 }
 
@@ -152,10 +188,14 @@ pub(super) async fn read_body(shared: &Shared, body: Body, bytes_max: usize) -> 
     }
 }
 
+fn too_many_waiting() -> Problem {
+    Problem::unavailable("too many quotes are waiting; nothing was accepted")
+}
+
 /// Prepares and queues; a quote that is not queued was not accepted.
-fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) -> Result<Awaited, Refusal> {
+fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes, span: Option<&Span>) -> Result<Awaited, Refusal> {
     // Given back when the quote is stepped.
-    let room = client.as_ref().map(|client| client.room.clone().try_acquire_owned());
+    let room = client.as_ref().map(|client| client.room().try_acquire_owned());
     let room = room.transpose().map_err(|_| Problem::too_many_requests())?;
     let (reply, answer) = shared.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
@@ -172,9 +212,10 @@ fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes) ->
         reply: Some(reply),
         room,
         submitted: Instant::now(),
+        span: span.map(|span| span.child("append quote", Kind::Producer)),
     };
     shared.queue.try_submit(job).map_err(|not_taken| match not_taken {
-        NotTaken::Full => Problem::unavailable("too many quotes are waiting; nothing was accepted"),
+        NotTaken::Full => too_many_waiting(),
         NotTaken::Closed => Problem::unavailable("the service is stopping"),
     })?;
     Ok(answer)

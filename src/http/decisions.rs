@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
+use super::asking::Asking;
 use super::check::refused;
 use super::reply::{Pending, Refusal};
 use super::{Shared, reply};
@@ -42,25 +43,27 @@ pub struct Parameters {
         (status = 404, description = "Never seen", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Refused after a 202: the field is named", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "The store cannot be read", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn decision(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    asking: Asking,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Response<Body> {
-    find(&shared, &headers, path, query).await.unwrap_or_else(Refusal::into_response)
+    find(&shared, asking, path, query).await.unwrap_or_else(Refusal::into_response)
 }
 
 async fn find(
     shared: &Shared,
-    headers: &HeaderMap,
+    asking: Asking,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response<Body>, Refusal> {
-    let tenant = tenant_of(shared, headers, query)?;
+    let tenant = tenant_of(asking, query)?;
     let Path(quote_id) = path.map_err(|_| Problem::bad_request("the quote id in the path cannot be read; escape it as UTF-8"))?;
     // What the newest record with this id met comes before what an earlier one was told, unless it was another form under an id
     // that is taken: there the decision on the first stands. Asked first: between the commit and
@@ -81,12 +84,8 @@ async fn find(
 }
 
 /// Whose things are asked for: the API key's tenant, or without keys the one that the query names.
-pub(super) fn tenant_of(
-    shared: &Shared,
-    headers: &HeaderMap,
-    query: Result<Query<Parameters>, QueryRejection>,
-) -> Result<String, Refusal> {
-    let client = shared.keys.authorise(headers, Permission::Checks)?;
+pub(super) fn tenant_of(asking: Asking, query: Result<Query<Parameters>, QueryRejection>) -> Result<String, Refusal> {
+    let client = asking.authorise(Permission::Checks)?;
     let Query(Parameters { tenant }) =
         query.map_err(|_| Problem::bad_request("the query cannot be read; send ?tenant=NAME or nothing"))?;
     match (client, tenant.filter(|tenant| !tenant.is_empty())) {

@@ -1,12 +1,15 @@
 //! HTTP: one more source, and the window through which decisions are read.
 
+mod asking;
 pub mod auth;
 mod check;
 mod decisions;
+pub mod desk_keys;
 mod envelope;
 pub mod openapi;
 mod ops;
 mod pipelines;
+mod rate;
 mod referrals;
 mod reply;
 mod rules;
@@ -50,7 +53,7 @@ pub struct Shared {
     pub desk: SharedDesk,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     pub clock: ArrivalClock,
     /// Largest age of a quote, told to those whose quote is older.
     pub max_age_secs: i64,

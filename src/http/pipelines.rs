@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
+use super::asking::Asking;
 use super::reply::Refusal;
 use super::{Shared, reply};
 use crate::config::Permission;
@@ -24,10 +25,12 @@ use crate::pipeline::pipelines::NotOrdered;
         (status = 200, description = "By name", body = [PipelineV1]),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not operate", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
     ),
 )]
-pub async fn list(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
-    let answer = shared.keys.authorise(&headers, Permission::Ops);
+pub async fn list(State(shared): State<Arc<Shared>>, asking: Asking) -> Response<Body> {
+    let answer = asking.authorise(Permission::Ops);
     let answer = answer.map(|_| reply::json(StatusCode::OK, &shared.pipelines.list()));
     answer.unwrap_or_else(Refusal::into_response)
 }
@@ -46,6 +49,8 @@ pub async fn list(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Resp
         (status = 200, description = "The pipeline after the order", body = PipelineV1),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not operate", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 404, description = "No such pipeline here, or no such act", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The order cannot be kept, and is not carried out", body = Problem,
@@ -55,13 +60,13 @@ pub async fn list(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Resp
 pub async fn order(
     State(shared): State<Arc<Shared>>,
     Path((name, act)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Response<Body> {
-    answer(shared, name, &act, &headers).await.unwrap_or_else(Refusal::into_response)
+    answer(shared, asking, name, &act).await.unwrap_or_else(Refusal::into_response)
 }
 
-async fn answer(shared: Arc<Shared>, name: String, act: &str, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    shared.keys.authorise(headers, Permission::Ops)?;
+async fn answer(shared: Arc<Shared>, asking: Asking, name: String, act: &str) -> Result<Response<Body>, Refusal> {
+    asking.authorise(Permission::Ops)?;
     let act = PipelineActV1::parse(act).ok_or_else(|| Problem::not_found("the acts are pause, resume and drain"))?;
     // Off the runtime's threads: a file is written.
     let ordered = tokio::task::spawn_blocking(move || shared.pipelines.order(&name, act));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
+use super::asking::Asking;
 use super::decisions::{Parameters, tenant_of};
 use super::reply::Refusal;
 use super::{Shared, reply};
@@ -31,25 +32,27 @@ use crate::pipeline::desk::{DeskError, Referral};
         (status = 403, description = "Another tenant than the key's", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such referral, or not on the desk yet", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "The desk cannot be read", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn referral(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    asking: Asking,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Response<Body> {
-    find(&shared, &headers, path, query).await.unwrap_or_else(Refusal::into_response)
+    find(&shared, asking, path, query).await.unwrap_or_else(Refusal::into_response)
 }
 
 async fn find(
     shared: &Shared,
-    headers: &HeaderMap,
+    asking: Asking,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response<Body>, Refusal> {
-    let tenant = tenant_of(shared, headers, query)?;
+    let tenant = tenant_of(asking, query)?;
     let Path(id) = path.map_err(|_| Problem::bad_request("the id in the path cannot be read; escape it as UTF-8"))?;
     match shared.desk.referral(&id, Some(&tenant)).await {
         Ok(referral) => Ok(reply::json(StatusCode::OK, &referral)),

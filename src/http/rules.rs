@@ -6,11 +6,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::asking::Asking;
 use super::check::{is_json, read_body};
 use super::reply::Refusal;
 use super::{Shared, reply};
@@ -46,16 +47,20 @@ const VERSIONS_SHOWN_MAX: usize = 1_000;
         (status = 200, description = "The last version, and what waits for approval", body = RulesV1),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not see rules", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "The service is starting", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn current(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
-    answer(shared, &headers, |shared, _| {
+pub async fn current(State(shared): State<Arc<Shared>>, asking: Asking) -> Response<Body> {
+    answer(shared, asking, |shared, _| {
         let last = shared.books.shelf.last().ok_or_else(starting)?;
         let reload = match shared.books.shelf.reload() {
-            Reload::None => ReloadV1 { state: ReloadState::None, error: None },
-            Reload::Done => ReloadV1 { state: ReloadState::Done, error: None },
-            Reload::Refused(error) => ReloadV1 { state: ReloadState::Refused, error: Some(error) },
+            Reload::None => ReloadV1 { state: ReloadState::None, error: None, held: Vec::new() },
+            Reload::Done(held) => {
+                ReloadV1 { state: ReloadState::Done, error: None, held: held.into_iter().map(String::from).collect() }
+            }
+            Reload::Refused(error) => ReloadV1 { state: ReloadState::Refused, error: Some(error), held: Vec::new() },
         };
         let proposals = shared.books.shelf.proposals().iter().map(proposal).collect();
         let rules = rules(&last.book).into_iter().map(|rule| counted(&shared.metrics, rule)).collect();
@@ -76,10 +81,13 @@ pub async fn current(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> R
         (status = 200, description = "At most 1,000", body = Vec<BookV1>),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not see rules", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 503, description = "Not now; come again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn versions(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
-    answer(shared, &headers, |shared, _| {
+pub async fn versions(State(shared): State<Arc<Shared>>, asking: Asking) -> Response<Body> {
+    answer(shared, asking, |shared, _| {
         let versions: Vec<BookV1> = shared.books.shelf.newest(VERSIONS_SHOWN_MAX).iter().map(book).collect();
         Ok(reply::json(StatusCode::OK, &versions))
     })
@@ -99,14 +107,17 @@ pub async fn versions(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> 
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not see rules", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The log has no such version", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 503, description = "Not now; come again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn version(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    asking: Asking,
     path: Result<Path<u32>, PathRejection>,
 ) -> Response<Body> {
-    answer(shared, &headers, |shared, _| {
+    answer(shared, asking, |shared, _| {
         let Path(number) = path.map_err(|_| Problem::bad_request("the version in the path must be a whole number from 1"))?;
         let version = shared.books.shelf.get(number).ok_or_else(|| no_version(number))?;
         let source = serde_json::value::RawValue::from_string(canonical_source(&version.book));
@@ -129,15 +140,17 @@ pub async fn version(
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not see rules", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Nothing of this hash is proposed", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "The service is starting", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn proposed(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    asking: Asking,
     path: Result<Path<String>, PathRejection>,
 ) -> Response<Body> {
-    answer(shared, &headers, |shared, _| {
+    answer(shared, asking, |shared, _| {
         let Path(hash) = path.map_err(|_| Problem::bad_request(HASH))?;
         let hash = parse_hash(&hash)?;
         let last = shared.books.shelf.last().ok_or_else(starting)?.book;
@@ -167,6 +180,9 @@ pub async fn proposed(
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Every error with file, line, column and caret", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 503, description = "Not now; come again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
@@ -201,6 +217,8 @@ pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "They do not compile, or change what was live under the same version", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "It is not known whether it is in the log", body = Problem,
             content_type = "application/problem+json"),
     ),
@@ -232,6 +250,8 @@ pub async fn activate(State(shared): State<Arc<Shared>>, request: Request) -> Re
         (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "It is not known whether it is in the log", body = Problem,
             content_type = "application/problem+json"),
     ),
@@ -245,7 +265,7 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
     .await
 }
 
-/// Puts a proposed book in force; whoever proposed it cannot.
+/// Puts a proposed book in force; whoever proposed it cannot. What the folder proposes needs two keys.
 #[utoipa::path(
     post,
     path = "/v1/rules/approve",
@@ -254,9 +274,10 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
     request_body = ApproveV1,
     responses(
         (status = 200, description = "In force", body = ChangedV1),
+        (status = 202, description = "Approved; the folder proposed it, and somebody else approves it, too", body = ChangedV1),
         (status = 400, description = "Not this JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not change rules, or proposed this itself", body = Problem,
+        (status = 403, description = "The key may not change rules, or proposed or approved this itself", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Nothing of this hash is proposed", body = Problem,
             content_type = "application/problem+json"),
@@ -265,24 +286,23 @@ pub async fn rollback(State(shared): State<Arc<Shared>>, request: Request) -> Re
         (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "It is not known whether it is in the log", body = Problem,
             content_type = "application/problem+json"),
     ),
 )]
 pub async fn approve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
-    change(shared, request, |shared, ApproveV1 { hash }, by| {
-        changed(Changed::Activated(shared.books.approve(parse_hash(&hash)?, &by)?))
-    })
-    .await
+    change(shared, request, |shared, ApproveV1 { hash }, by| changed(shared.books.approve(parse_hash(&hash)?, &by)?)).await
 }
 
 /// Answers whoever may ask.
 async fn answer(
     shared: Arc<Shared>,
-    headers: &HeaderMap,
+    asking: Asking,
     act: impl FnOnce(Arc<Shared>, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
 ) -> Response<Body> {
-    match authorised(&shared, headers) {
+    match authorised(asking) {
         Ok(by) => apart(shared, by, act).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -296,7 +316,7 @@ async fn change<T: DeserializeOwned + Send + 'static>(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     // Before a body of megabytes is read.
-    let by = match authorised(&shared, &parts.headers) {
+    let by = match authorised(Asking::of(&shared, &parts)) {
         Ok(by) => by,
         Err(refusal) => return refusal.into_response(),
     };
@@ -315,8 +335,8 @@ async fn change<T: DeserializeOwned + Send + 'static>(
 }
 
 /// Who asks, as the history names them.
-fn authorised(shared: &Shared, headers: &HeaderMap) -> Result<Box<str>, Refusal> {
-    let client = shared.keys.authorise(headers, Permission::Rules)?;
+fn authorised(asking: Asking) -> Result<Box<str>, Refusal> {
+    let client = asking.authorise(Permission::Rules)?;
     Ok(client.map_or_else(|| "anyone".into(), |client| Box::from(&*client.name)))
 }
 
@@ -373,9 +393,9 @@ impl From<NotActivated> for Problem {
         let detail = refused.to_string();
         match refused {
             NotActivated::Overtaken { .. } => Problem::overtaken(detail),
-            NotActivated::Edited(_) => Problem::invalid_rules(detail, Vec::new()),
+            NotActivated::Edited(_) | NotActivated::RolledBack(_) => Problem::invalid_rules(detail, Vec::new()),
             NotActivated::NotProposed(_) => Problem::not_found(detail),
-            NotActivated::SamePerson(_) => Problem::forbidden(detail),
+            NotActivated::SamePerson(_) | NotActivated::ApprovedAlready(_) => Problem::forbidden(detail),
             NotActivated::Unavailable(_) => Problem::unavailable(detail),
         }
     }
@@ -425,7 +445,8 @@ fn counted(metrics: &Metrics, rule: RuleV1) -> RuleV1 {
 
 fn proposal(proposal: &Proposal) -> ProposalV1 {
     let Proposal { book, by, since, .. } = proposal;
-    ProposalV1 { hash: hex(book.hash()), by: by.to_string(), since: told(*since), version: book.version() }
+    let approvals_needed = proposal.approvals_needed();
+    ProposalV1 { hash: hex(book.hash()), by: by.to_string(), since: told(*since), version: book.version(), approvals_needed }
 }
 
 fn told(since: ArrivalTime) -> String {

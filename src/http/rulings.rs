@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 
+use super::asking::Asking;
 use super::check::{is_json, read_body};
 use super::reply::Refusal;
 use super::{Shared, reply};
@@ -40,17 +41,20 @@ use crate::pipeline::rulings::{NotRuled, Ruled};
         (status = 413, description = "The body is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Invalid fields", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often; come again after `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 503, description = "Too many rulings, or it is not known whether it is in the log", body = Problem,
             content_type = "application/problem+json"),
     ),
 )]
 pub async fn rule(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    answer(shared, &parts.headers, body).await.unwrap_or_else(Refusal::into_response)
+    let asking = Asking::of(&shared, &parts);
+    answer(shared, asking, &parts.headers, body).await.unwrap_or_else(Refusal::into_response)
 }
 
-async fn answer(shared: Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Response<Body>, Refusal> {
-    let client = shared.keys.authorise(headers, Permission::Rulings)?;
+async fn answer(shared: Arc<Shared>, asking: Asking, headers: &HeaderMap, body: Body) -> Result<Response<Body>, Refusal> {
+    let client = asking.authorise(Permission::Rulings)?;
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type().into());
     }

@@ -3,12 +3,17 @@
 //! A book takes effect at one position of each partition, as a record of the log, and is judged by compare-and-set on the last
 //! version: of two who change the rules at once exactly one wins, and the other looks at what won.
 
+mod withdrawn;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+pub use withdrawn::Admitted;
+use withdrawn::Withdrawn;
 
 use super::Source;
 use super::patience::until;
@@ -18,6 +23,20 @@ use crate::engine::decision::RuleBookRef;
 use crate::engine::rules::{Mode, RuleBook, RuleSource};
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
+
+/// Who brought a book, where no API key did: a saved folder, and the circuit breaker, whose figures follow.
+pub const FOLDER: &str = "folder";
+pub const BREAKER: &str = "breaker: ";
+/// A proposal of the folder that one person has approved, whose name follows.
+const FOLDER_APPROVED: &str = "folder, approved by ";
+
+fn is_folder(by: &str) -> bool {
+    by == FOLDER || by.starts_with(FOLDER_APPROVED)
+}
+
+fn is_breaker(by: &str) -> bool {
+    by.starts_with(BREAKER)
+}
 
 /// A book that the log holds.
 #[derive(Clone, Debug)]
@@ -37,7 +56,8 @@ pub enum Reload {
     /// There was none: no folder is watched, or it has not changed.
     #[default]
     None,
-    Done,
+    /// In force, but for these rules: the circuit breaker put them in shadow, and there they stay.
+    Done(Vec<Box<str>>),
     /// Why the last good book stays in force.
     Refused(String),
 }
@@ -63,7 +83,7 @@ pub struct Activated {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Changed {
     Activated(Activated),
-    /// Somebody else has to approve it.
+    /// It waits for approval.
     Proposed(Proposal),
 }
 
@@ -77,7 +97,7 @@ impl Changed {
     }
 }
 
-/// A change that waits for a second person. If another book takes its number, it has to be proposed anew.
+/// A change that waits for another person. If another book takes its number, it has to be proposed anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     pub book: Arc<RuleBook>,
@@ -89,6 +109,16 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// Whoever saves a file may hold a key as well: what comes from the folder needs two.
+    pub fn approvals_needed(&self) -> u8 {
+        if *self.by == *FOLDER { 2 } else { 1 }
+    }
+
+    /// Of the person who approved it already, where one was not enough.
+    fn approved_by(&self) -> Option<&str> {
+        self.by.strip_prefix(FOLDER_APPROVED)
+    }
+
     /// As the log holds it.
     pub fn of(version: BookVersion) -> Proposal {
         let BookVersion { book, offset, since, by } = version;
@@ -103,6 +133,14 @@ pub enum NotActivated {
     NotProposed(u64),
     #[error("`{0}` proposed it: somebody else has to approve it")]
     SamePerson(Box<str>),
+    #[error("`{0}` has approved it already: it comes from the folder, and needs the holders of two keys")]
+    ApprovedAlready(Box<str>),
+    #[error(
+        "a rollback took back what these files say of {}: change it (a rule takes the next `version`), or put the folder in force by \
+         `quoteguard rules activate`",
+        Names(.0)
+    )]
+    RolledBack(Vec<Box<str>>),
     #[error("version {last} is the last by now, not {after}: look at it and decide anew")]
     Overtaken { after: u32, last: u32 },
     #[error("a version once live does not change: give {} the next `version`", Names(.0))]
@@ -177,6 +215,7 @@ impl Queue {
             reply: None,
             room: None,
             submitted: Instant::now(),
+            span: None,
         };
         self.submit_until(deadline, job).map_err(|error| match error {
             NotTaken::Full => away("the log takes no more now"),
@@ -211,22 +250,31 @@ impl Books {
         self.shelf.activate(change, &*self.log).map(Changed::Activated)
     }
 
-    /// Puts a proposed book in force in the name of both.
+    /// Puts a proposed book in force in the names of all; the first approval of what the folder proposed is a proposal again.
     ///
     /// # Errors
     /// See [`NotActivated`].
-    pub fn approve(&self, hash: u64, by: &str) -> Result<Activated, NotActivated> {
-        let Proposal { book, by: proposer, .. } = self.shelf.proposal(hash).ok_or(NotActivated::NotProposed(hash))?;
-        if *proposer == *by {
-            return Err(NotActivated::SamePerson(proposer));
+    pub fn approve(&self, hash: u64, by: &str) -> Result<Changed, NotActivated> {
+        let proposal = self.shelf.proposal(hash).ok_or(NotActivated::NotProposed(hash))?;
+        if *proposal.by == *by {
+            return Err(NotActivated::SamePerson(proposal.by));
         }
-        let after = Some(book.version() - 1);
-        let change = Change { book: RuleBook::clone(&book), after, by: format!("{proposer}, approved by {by}").into() };
-        self.shelf.activate(change, &*self.log)
+        if proposal.approved_by() == Some(by) {
+            return Err(NotActivated::ApprovedAlready(by.into()));
+        }
+        let change = |by: String| {
+            let after = Some(proposal.book.version() - 1);
+            Change { book: RuleBook::clone(&proposal.book), after, by: by.into() }
+        };
+        if proposal.approvals_needed() > 1 {
+            return self.shelf.propose(change(format!("{FOLDER_APPROVED}{by}")), &*self.log);
+        }
+        let and = if proposal.approved_by().is_some() { " and " } else { ", approved by " };
+        self.shelf.activate(change(format!("{}{and}{by}", proposal.by)), &*self.log).map(Changed::Activated)
     }
 }
 
-/// Proposals that are kept at hand. Beyond: the oldest goes.
+/// Proposals that are kept at hand. Beyond: one that was overtaken goes, else the oldest.
 pub const PROPOSALS_MAX: usize = 16;
 
 /// Books that are kept compiled. Beyond: an older one keeps its text, and is compiled when somebody asks for it.
@@ -270,11 +318,18 @@ struct Versions {
     by_hash: BTreeMap<u64, u32>,
     /// What each rule that was live said first under its version.
     live: BTreeMap<(Box<str>, u32), u64>,
+    withdrawn: Withdrawn,
 }
 
 impl Versions {
     fn put(&mut self, version: &BookVersion) {
         let BookVersion { book, .. } = version;
+        // Several may have read it at once.
+        if self.by_number.contains_key(&book.version()) {
+            return;
+        }
+        let before = self.by_number.range(..book.version()).next_back().and_then(|(number, _)| self.get(*number));
+        self.withdrawn.follow(before.as_ref(), version, self.by_hash.contains_key(&book.hash()));
         for (rule, content) in book.contents().filter(|(rule, _)| rule.mode == Mode::Live) {
             self.live.entry((rule.id.clone(), rule.version)).or_insert(content);
         }
@@ -352,17 +407,26 @@ impl Shelf {
 
     /// Keeps a proposal of the log. Proposed again by another, it is still the first one's.
     pub fn suggest(&self, proposal: Proposal) {
+        let next = self.next_number();
         let mut waiting = self.waiting();
-        if !waiting.iter().any(|one| one.book.reference() == proposal.book.reference()) {
-            waiting.push(proposal);
-            let over = waiting.len().saturating_sub(PROPOSALS_MAX);
-            waiting.drain(..over);
+        match waiting.iter_mut().find(|one| one.book.reference() == proposal.book.reference()) {
+            Some(known) if is_news(known, &proposal.by) => *known = proposal,
+            Some(_) => {}
+            None => waiting.push(proposal),
         }
+        if waiting.len() > PROPOSALS_MAX {
+            let overtaken = waiting.iter().position(|one| one.book.version() < next);
+            waiting.remove(overtaken.unwrap_or(0));
+        }
+    }
+
+    fn next_number(&self) -> u32 {
+        self.last().map_or(0, |last| last.book.version()) + 1
     }
 
     /// Those that can still be approved, oldest first.
     pub fn proposals(&self) -> Vec<Proposal> {
-        let next = self.last().map_or(0, |last| last.book.version()) + 1;
+        let next = self.next_number();
         self.waiting().iter().filter(|one| one.book.version() == next).cloned().collect()
     }
 
@@ -371,8 +435,17 @@ impl Shelf {
         self.waiting().iter().rev().find(|one| one.book.hash() == hash).cloned()
     }
 
-    pub fn is_proposed(&self, book: &RuleBookRef) -> bool {
-        self.waiting().iter().any(|one| one.book.reference() == *book)
+    /// Whether a proposal of this book by them would say nothing new.
+    pub fn is_proposed(&self, book: &RuleBookRef, by: &str) -> bool {
+        self.waiting().iter().any(|one| one.book.reference() == *book && !is_news(one, by))
+    }
+
+    /// What may take effect of a book that lies in a folder and that nobody has put in force by name.
+    ///
+    /// # Errors
+    /// [`NotActivated::RolledBack`].
+    pub fn admit(&self, book: RuleBook) -> Result<Admitted, NotActivated> {
+        self.versions().withdrawn.admit(book)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Proposal>> {
@@ -385,7 +458,11 @@ impl Shelf {
             return Err(NotActivated::Unavailable("the log has not been read yet".to_owned()));
         }
         let proposed = self.write(&change, log, &|next| {
-            if self.is_proposed(&next.reference()) { Ok(()) } else { log.propose(next, next.version() - 1, &change.by) }
+            if self.is_proposed(&next.reference(), &change.by) {
+                Ok(())
+            } else {
+                log.propose(next, next.version() - 1, &change.by)
+            }
         })?;
         let Some(next) = proposed else {
             return Ok(Changed::Activated(Activated { book: self.in_force(&change.book), is_new: false }));
@@ -475,6 +552,11 @@ impl Shelf {
     }
 }
 
+/// Whether a second record of a proposal is an approval that counts.
+fn is_news(known: &Proposal, by: &str) -> bool {
+    *known.by == *FOLDER && by.starts_with(FOLDER_APPROVED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -535,5 +617,23 @@ mod tests {
             assert_eq!(shelf.with(version.book.hash()).as_deref(), Some(&*version.book));
         }
         assert_eq!(shelf.newest(2).iter().map(|listed| listed.book.version).collect::<Vec<_>>(), [50, 49]);
+    }
+
+    #[test]
+    fn overtaken_proposals_make_room_first() {
+        let shelf = Shelf::default();
+        let propose = |number: u32, rule: u32| {
+            let proposed = BookVersion { by: Some("anna".into()), ..book(number, "a", rule, Mode::Live, "a title") };
+            shelf.suggest(Proposal::of(proposed));
+        };
+        (1..=PROPOSALS_MAX as u32).for_each(|rule| propose(2, rule));
+        // One that was overtaken when it came pushes nothing out that can be approved.
+        shelf.put(book(1, "a", 100, Mode::Live, "a title"));
+        propose(1, 101);
+        assert_eq!(shelf.proposals().len(), PROPOSALS_MAX);
+        shelf.put(book(2, "a", 101, Mode::Live, "a title"));
+        (102..105).for_each(|rule| propose(3, rule));
+        assert_eq!(shelf.proposals().len(), 3);
+        assert_eq!(shelf.waiting().len(), PROPOSALS_MAX);
     }
 }

@@ -4,6 +4,7 @@
 //! ready, gives each record its offset, steps the engine, commits the whole batch once and only then answers.
 
 pub mod access;
+pub mod api_keys;
 pub mod batch;
 pub mod books;
 pub mod breaker;
@@ -23,6 +24,7 @@ pub mod random;
 pub mod rebuild;
 pub mod recover;
 pub mod rulings;
+pub mod traced;
 pub mod webhooks;
 pub mod writer;
 

@@ -15,6 +15,7 @@ use crate::engine::decision::Decision;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::source::ApplicantText;
 use crate::engine::step::{ArrivalClock, Outcome};
+use crate::telemetry::Span;
 
 /// What the writer tells a submitter once the batch is durable.
 #[derive(Debug)]
@@ -92,6 +93,8 @@ pub struct Job {
     /// Given back when the record is stepped: bounds what one source may have in the queue.
     pub room: Option<OwnedSemaphorePermit>,
     pub submitted: Instant,
+    /// Of a traced quote: until it is in the log.
+    pub span: Option<Span>,
 }
 
 /// Why a job was not taken. Nothing was logged.
@@ -126,6 +129,11 @@ fn queue(len_max: usize, accepts: bool) -> (Queue, mpsc::Receiver<Job>) {
 }
 
 impl Queue {
+    /// Whether there is no room now.
+    pub fn is_full(&self) -> bool {
+        self.sender.capacity() == 0
+    }
+
     /// Submits without waiting for room.
     pub fn try_submit(&self, job: Job) -> Result<(), NotTaken> {
         let permit = self.sender.try_reserve().map_err(|error| match error {
@@ -222,6 +230,7 @@ impl QueueView {
             reply: None,
             room: None,
             submitted: Instant::now(),
+            span: None,
         };
         queue.submit_until(deadline, barrier).is_ok() && matches!(until(deadline, told), Some(Ok(())))
     }
@@ -249,6 +258,7 @@ mod tests {
             reply: None,
             room: None,
             submitted: Instant::now(),
+            span: None,
         }
     }
 

@@ -70,6 +70,7 @@ impl Rulings for Queue {
             reply: None,
             room: None,
             submitted: Instant::now(),
+            span: None,
         };
         self.submit_blocking(job).map_err(|_| away())?;
         told.blocking_recv().map_err(|_| away())?.map(Ruled::Log)

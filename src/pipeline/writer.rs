@@ -12,6 +12,7 @@ use super::health::{Health, Readiness};
 use super::queue::{Answered, Job, NumberedBook, Payload, Reply};
 use super::recover::Recovered;
 use super::rulings::{self, Erasure, NewRuling, NotRuled};
+use super::traced;
 use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, Progress, RecordKind, Source, Store, StoreError};
 use crate::contract::rule_file::canonical_source;
 use crate::engine::decide::Books;
@@ -22,6 +23,7 @@ use crate::engine::state::State;
 use crate::engine::step::{ArrivalClock, Input, LoggedQuote};
 use crate::engine::time::ArrivalTime;
 use crate::metrics::Metrics;
+use crate::telemetry::{Kind, Span};
 
 /// Wait after the first failed commit; doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -83,6 +85,8 @@ struct Open {
     /// Each with its offset; one that came before in the same batch has that one's.
     rulings: Vec<(oneshot::Sender<Result<u64, NotRuled>>, u64)>,
     barriers: Vec<oneshot::Sender<()>>,
+    /// Of traced quotes.
+    spans: Vec<Span>,
 }
 
 impl<S: Store, C: Clock> Writer<S, C> {
@@ -111,7 +115,11 @@ impl<S: Store, C: Clock> Writer<S, C> {
         if self.shelf.has(rules.hash()) {
             return Ok(());
         }
-        let next = match self.shelf.next(rules, None) {
+        let admitted = self.shelf.admit(rules.clone()).and_then(|admitted| {
+            admitted.tell();
+            if self.shelf.has(admitted.book.hash()) { Ok(None) } else { self.shelf.next(&admitted.book, None) }
+        });
+        let next = match admitted {
             Ok(Some(next)) => next,
             Ok(None) => return Ok(()),
             Err(refused) => {
@@ -197,7 +205,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
     }
 
     fn take(&mut self, open: &mut Open, job: Job) -> Result<(), WriterError> {
-        let Job { payload, clock, source, client, progress, reply, .. } = job;
+        let Job { payload, clock, source, client, progress, reply, span, .. } = job;
         let position = self.next_position();
         self.arrival = self.arrival.max(self.clock.now());
         let client = client.map(|name| Box::from(&*name));
@@ -238,7 +246,12 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 None => return Ok(()),
             },
         };
+        let decide = span.as_ref().map(|span| span.child("decide", Kind::Internal));
         let mut step = batch::step(&mut self.state, &self.books, &mut open.batch, &input)?;
+        if let Some(span) = decide {
+            traced::decided(&span, position, &step);
+        }
+        open.spans.extend(span);
         self.metrics.step(source, product, &step, false);
         if let Some(mut letter) = batch::dead_letter(position.offset, &step.outcome) {
             letter.file = progress.as_ref().map(Progress::place);
@@ -273,6 +286,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             books: Vec::new(),
             rulings: Vec::new(),
             barriers: Vec::new(),
+            spans: Vec::new(),
         }
     }
 
@@ -285,6 +299,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             let began = Instant::now();
             self.make_durable(&open.batch)?;
             self.health.set(Readiness::Ready);
+            drop(open.spans);
             self.metrics.committed(open.batch.records.len(), open.batch.segment.deltas.len(), began.elapsed());
         }
         for (reply, at) in open.rulings {

@@ -10,18 +10,19 @@ use indicatif::ProgressBar;
 use super::Inputs;
 use super::chunk::{CHUNK_RECORDS, Chunk, Line, Lines};
 use crate::adapters::file::{self, Columns, Format, Next, RecordReader};
+use crate::contract::csv::CsvMapping;
 use crate::engine::state::Settings;
 use crate::pipeline::Log;
 
 pub enum Feed {
-    Files { paths: Vec<PathBuf>, progress: ProgressBar },
+    Files { paths: Vec<PathBuf>, mapping: CsvMapping, progress: ProgressBar },
     Log { log: Box<dyn Log>, progress: ProgressBar },
 }
 
 /// Looks at the inputs and sets the length of the progress bar.
 pub fn open(inputs: Inputs, progress: ProgressBar) -> Result<Feed> {
-    let paths = match inputs {
-        Inputs::Files(paths) => paths,
+    let (paths, mapping) = match inputs {
+        Inputs::Files(paths, mapping) => (paths, mapping),
         Inputs::Log(log) => {
             progress.set_length(log.records());
             return Ok(Feed::Log { log, progress });
@@ -39,7 +40,7 @@ pub fn open(inputs: Inputs, progress: ProgressBar) -> Result<Feed> {
     if let Some(bytes) = bytes {
         progress.set_length(bytes);
     }
-    Ok(Feed::Files { paths, progress })
+    Ok(Feed::Files { paths, mapping, progress })
 }
 
 impl Feed {
@@ -56,11 +57,11 @@ impl Feed {
         let mut lanes = work.iter().cycle();
         let mut send = |chunk: Result<Chunk>| lanes.next().is_some_and(|lane| lane.send(chunk).is_ok());
         let done = match self {
-            Feed::Files { paths, progress } => paths.iter().try_fold(true, |listening, path| {
+            Feed::Files { paths, mapping, progress } => paths.iter().try_fold(true, |listening, path| {
                 if !listening {
                     return Ok(false);
                 }
-                feed_file(path, &progress, &mut send).with_context(|| path.display().to_string())
+                feed_file(path, &mapping, &progress, &mut send).with_context(|| path.display().to_string())
             }),
             Feed::Log { mut log, progress } => feed_log(&mut *log, &progress, &mut send),
         };
@@ -71,7 +72,12 @@ impl Feed {
 }
 
 /// Returns whether somebody still listens.
-fn feed_file(path: &Path, progress: &ProgressBar, send: &mut dyn FnMut(Result<Chunk>) -> bool) -> Result<bool> {
+fn feed_file(
+    path: &Path,
+    mapping: &CsvMapping,
+    progress: &ProgressBar,
+    send: &mut dyn FnMut(Result<Chunk>) -> bool,
+) -> Result<bool> {
     let name: Arc<str> = if path == Path::new("-") { "stdin".into() } else { path.to_string_lossy().into() };
     let format = file::format_of(path);
     let counter = progress.clone();
@@ -85,7 +91,7 @@ fn feed_file(path: &Path, progress: &ProgressBar, send: &mut dyn FnMut(Result<Ch
             Next::TooLong => bail!("the header is longer than a record may be"),
             Next::Record | Next::Unterminated => {}
         }
-        columns = Some(Arc::new(Columns::parse(&header).map_err(|refused| anyhow!("the header: {}", refused.error))?));
+        columns = Some(Arc::new(Columns::parse(&header, mapping).map_err(|refused| anyhow!("the header: {}", refused.error))?));
     }
     loop {
         let lines = Lines { file: name.clone(), columns: columns.clone(), bytes: Vec::new(), records: Vec::new() };

@@ -24,6 +24,7 @@ pub use log::Replayed;
 pub use report::Report;
 
 use crate::adapters::file::rejects_path;
+use crate::contract::csv::CsvMapping;
 use crate::engine::rules::RuleBook;
 use crate::engine::state::Settings;
 use crate::pipeline::Log;
@@ -47,8 +48,8 @@ pub enum Depth {
 }
 
 pub enum Inputs {
-    /// In the order of the log; `-` is stdin.
-    Files(Vec<PathBuf>),
+    /// In the order of the log; `-` is stdin. The mapping is for CSV.
+    Files(Vec<PathBuf>, CsvMapping),
     Log(Box<dyn Log>),
 }
 

@@ -29,7 +29,7 @@ when: >-
   || distinct("vehicle.vin", duration("7d")) - n >= attempts(duration("7d"))
   || (known_form(duration("7d")) ? int(premium) : -n) == 7
   || known_form(duration("7d")) == fresh_source(duration("7d"))
-score: -0.5
+score: 0.5
 products: [osago]
 tenants: [north, south]
 reason: {underwriter: "{attempts}"}
@@ -79,7 +79,7 @@ fn a_difference_is_a_line() {
         .replace("mode: off", "mode: live")
         .replace("default: 3", "default: 4")
         .replace("7d", "30d")
-        .replace("score: -0.5", "then: refer")
+        .replace("score: 0.5", "then: refer")
         .replace("products: [osago]\n", "priority: 1\n")
         .replace("critical: true\n", "");
     let many: String = (0..20).map(|i| format!("B-{i:02}\n")).collect();

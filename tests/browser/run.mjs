@@ -13,7 +13,7 @@ const [service, loadtest] = programs;
 const screens = rest[0] === "--screens" ? resolve(rest[1]) : null;
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PASSWORD = "correct horse battery";
-const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/operations", "/audit", "/accounts", "/password"];
+const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/operations", "/audit", "/accounts", "/keys", "/password"];
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const folder = await mkdtemp(join(tmpdir(), "quoteguard-browser-"));
@@ -23,6 +23,8 @@ const address = await listening(server);
 const base = `http://${address}`;
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 const faults = [];
+// Of the API, once an administrator has made one: from then on it asks for it.
+let key = null;
 let failed = 0;
 
 try {
@@ -35,6 +37,7 @@ try {
     ["two underwriters at once", twoAtOnce],
     ["a referral appears by itself within a second", live],
     ["without scripts", withoutScripts],
+    ["an administrator makes and rotates an API key", apiKey],
     ["at 390 pixels nothing is wider than the screen", narrow],
     ["axe finds nothing serious", accessible],
   ]) await step(name, () => work(admin));
@@ -93,7 +96,7 @@ async function plant(number) {
       vehicle: { vin: `XTA219010K${String(1_000_003 * (i + 1) + number).slice(-7)}`, plate: `А${100 + (number % 900)}ВС77`, make: "Lada", model: "Granta", year: 2019, power_hp: 87 },
       coverage: { term_months: 12, deductible: 0 }, premium: 18_400 - i * 1_300,
     };
-    const answer = await fetch(`${base}/v1/quotes/check`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(quote) });
+    const answer = await fetch(`${base}/v1/quotes/check`, { method: "POST", headers: { "content-type": "application/json", ...(key && { "x-api-key": key }) }, body: JSON.stringify(quote) });
     assert.equal(answer.status, 200, await answer.clone().text());
     referral = (await answer.json()).referral_id ?? referral;
   }
@@ -134,6 +137,30 @@ async function accounts(admin) {
     const page = await person(name, first);
     await page.context().close();
   }
+}
+
+async function apiKey(admin) {
+  await admin.goto(`${base}/console/keys`);
+  await admin.fill("form.stack [name=name]", "site");
+  await admin.click("form.stack button.main");
+  assert.ok(await admin.locator("form.stack [name=close]:invalid").count(), "the first key asks for a tick");
+  await admin.check("form.stack [name=close]");
+  await admin.click("form.stack button.main");
+  const first = (await admin.textContent(".secret output")).trim();
+  assert.match(first, /^qg_[0-9a-f]{12}_[0-9a-f]{72}$/);
+  await axe(admin, "a fresh key");
+  await admin.setViewportSize({ width: 390, height: 844 });
+  assert.ok((await admin.evaluate(() => document.documentElement.scrollWidth)) <= 390, "a fresh key is wider than the screen");
+  await admin.setViewportSize({ width: 1280, height: 860 });
+  const plain = () => fetch(`${base}/v1/decisions/none`);
+  for (let i = 0; i < 100 && (await plain()).status !== 401; i += 1) await new Promise((done) => setTimeout(done, 20));
+  assert.equal((await plain()).status, 401);
+  await admin.locator("tr", { hasText: first.slice(3, 15) }).locator("button[value=rotate]").click();
+  key = (await admin.textContent(".secret output")).trim();
+  assert.notEqual(key, first);
+  const asked = (text) => fetch(`${base}/v1/decisions/none`, { headers: { "x-api-key": text } });
+  for (let i = 0; i < 100 && (await asked(key)).status !== 404; i += 1) await new Promise((done) => setTimeout(done, 20));
+  assert.deepEqual([(await asked(key)).status, (await asked(first)).status], [404, 404], "both hold");
 }
 
 async function openCase(page, id) {

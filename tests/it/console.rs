@@ -1,10 +1,11 @@
 //! The console over HTTP, as a browser without scripts sees it.
 
 mod access;
-mod browser;
+pub mod browser;
 mod cases;
 mod explore;
 mod hostile;
+mod keys;
 mod live;
 mod operations;
 mod roles;

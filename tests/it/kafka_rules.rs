@@ -12,7 +12,7 @@ use crate::faults::cluster::{Cluster, PARTITIONS};
 use crate::faults::workload::{quotes, tenants};
 use crate::kafka_service::Place;
 use crate::rules_kept::{ask, four_eyes};
-use crate::rules_live::{files, in_force, post, rule};
+use crate::rules_live::{banded, comes, files, in_force, post, rule};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_instance_approves_what_another_was_told() {
@@ -35,6 +35,51 @@ async fn any_instance_approves_what_another_was_told() {
     let third = TestApp::start(&config).await;
     let now = ask(&third, "anna", "/v1/rules", None).await.json();
     assert_eq!((&now["by"], &now["proposals"]), (&json!("anna, approved by boris"), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_folder_proposes_is_approved_by_two_wherever_they_ask() {
+    let (dir, config) = Place::default().topics();
+    let rules = tempfile::tempdir().expect("a folder");
+    fs::write(rules.path().join("many.yaml"), rule(1)).expect("written");
+    let config = config + &four_eyes(&["anna", "boris"]) + &format!("dir = '{}'\n", rules.path().display());
+    let first = TestApp::start_in(dir, &config).await;
+    let second = TestApp::start(&config).await;
+    let waiting = async |app: &TestApp| ask(app, "anna", "/v1/rules", None).await.json()["proposals"][0].clone();
+    eventually("the folder is proposed", async || waiting(&second).await["by"] == "folder").await;
+    let hash = json!({"hash": waiting(&second).await["hash"]});
+    assert_eq!(ask(&first, "anna", "/v1/rules/approve", Some(&hash)).await.status, 202);
+    assert_eq!(waiting(&second).await["by"], "folder, approved by anna");
+    assert_eq!(ask(&second, "anna", "/v1/rules/approve", Some(&hash)).await.status, 403);
+    assert_eq!(ask(&second, "boris", "/v1/rules/approve", Some(&hash)).await.json()["version"], 2);
+    assert_eq!(ask(&first, "anna", "/v1/rules", None).await.json()["by"], "folder, approved by anna and boris");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_instance_trips_a_rule_for_all() {
+    let (dir, config) = Place::default().topics();
+    let config = config + "[rules]\nbreaker_window_secs = 60\nbreaker_applicants_min = 20\n";
+    let first = TestApp::start_in(dir, &config).await;
+    let second = TestApp::start(&config).await;
+    assert_eq!(post(&first, "/v1/rules/activate", &files(&banded("usual", 1, ""))).await.json()["version"], 2);
+    let mut person = 0;
+    eventually("the breaker has acted", async || {
+        person += 1;
+        comes(&first, person, "osago", 1).await;
+        comes(&first, person, "osago", 2).await;
+        in_force(&first).await["version"] == 3
+    })
+    .await;
+    let there = in_force(&second).await;
+    assert_eq!((&there["version"], &there["rules"][0]["mode"]), (&json!(3), &json!("shadow")), "{there}");
+    eventually("by the new book", async || {
+        person += 1;
+        comes(&second, person, "osago", 1).await;
+        comes(&second, person, "osago", 2).await == "accept"
+    })
+    .await;
+    let trips = "quoteguard_rule_breaker_trips_total{rule=\"usual\"}";
+    assert_eq!(first.metric(trips).await + second.metric(trips).await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -204,6 +204,13 @@ impl Private {
         self.restart();
     }
 
+    /// Stops it, loses its data, and starts it again, empty, at the same address.
+    pub fn lose(&self) {
+        self.stop();
+        std::fs::remove_dir_all(self.home().join("data")).expect("removed");
+        self.restart();
+    }
+
     fn home(&self) -> PathBuf {
         self.dir.path().canonicalize().expect("exists").join(self.kind.name())
     }

@@ -20,9 +20,9 @@ const SKIPPED: &[&str] = &[".git", "target", "data", ".venv", "node_modules"];
 const LAYERS: &[(&str, &[&str])] = &[
     ("src/engine", &["engine"]),
     ("src/contract", &["contract", "engine"]),
-    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault", "vault"]),
-    ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics", "vault"]),
-    ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "config"]),
+    ("src/pipeline", &["pipeline", "contract", "engine", "metrics", "fault", "telemetry", "vault"]),
+    ("src/adapters", &["adapters", "pipeline", "contract", "engine", "metrics", "telemetry", "vault"]),
+    ("src/http", &["http", "pipeline", "contract", "engine", "metrics", "telemetry", "config"]),
     ("src/console", &["console", "http", "pipeline", "contract", "engine", "metrics", "shown"]),
     ("src/replay", &["replay", "adapters", "pipeline", "contract", "engine"]),
     ("src/backtest", &["backtest", "replay", "adapters", "pipeline", "contract", "engine", "shown"]),
@@ -129,11 +129,11 @@ fn nothing_is_left_over() {
         concat!("<<<<", "<<< "),
     ];
     // The one reason to skip a test: a command of its own runs it.
-    let commands = [concat!("#[ig", "nore = \"make test-volume\"]"), concat!("#[ig", "nore = \"make test-faults\"]")];
+    let commands = ["test-volume", "test-faults", "drills"].map(|name| format!("#[{}nore = \"make {name}\"]", "ig"));
     let mut findings = Vec::new();
     for file in files(Path::new(ROOT)) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
-        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !commands.contains(&line.trim())) {
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !commands.iter().any(|command| command == line.trim())) {
             findings.extend(
                 banned
                     .iter()

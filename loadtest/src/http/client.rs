@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::connection::Connection;
@@ -39,6 +39,16 @@ impl Client {
     pub fn check(&mut self, quote: &str) -> Result<Answer> {
         let request = self.head.post("/v1/quotes/check", quote.len()) + quote;
         self.exchange(request.as_bytes())
+    }
+
+    /// The text of a page, whatever kind it is.
+    ///
+    /// # Errors
+    /// No answer, or another than 200.
+    pub fn text(&mut self, path: &str) -> Result<String> {
+        let answer = self.get(path)?;
+        ensure!(answer.status == 200, "{path}: {}", answer.status);
+        Ok(String::from_utf8_lossy(self.connection.body()).into_owned())
     }
 
     fn exchange(&mut self, request: &[u8]) -> Result<Answer> {

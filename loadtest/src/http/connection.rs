@@ -56,6 +56,12 @@ impl Connection {
         head.map_or(&[], |end| &self.buffer[end + 4..])
     }
 
+    /// Whether the last response had this header; its name in lower case.
+    pub fn has_header(&self, name: &str) -> bool {
+        let head = self.buffer.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
+        head.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':')).any(|(found, _)| found.eq_ignore_ascii_case(name))
+    }
+
     fn try_exchange(&mut self, request: &[u8]) -> io::Result<(u16, bool)> {
         self.stream()?.write_all(request)?;
         self.buffer.clear();

@@ -4,6 +4,7 @@
 //! One thread a connection with blocking sockets: a thread wakes within some 50 us of its due time (an async timer rounds to
 //! a millisecond) and costs the server's cores next to nothing.
 
+mod balanced;
 pub mod client;
 mod connection;
 mod request;
@@ -18,11 +19,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
-use connection::Connection;
+use balanced::Balanced;
 pub use request::Head;
 use request::Request;
 
 use crate::latency::{Latencies, Summary};
+use crate::record::{Slots, is_accepted};
 
 /// Requests held ready in memory; beyond, they are sent again in turn under new ids.
 const REQUESTS_HELD_MAX: usize = 200_000;
@@ -67,6 +69,30 @@ pub struct Outcome {
     pub send_lag: Summary,
 }
 
+/// What more than one instance, and a report, need.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Further instances, their checks as `url`: connections are dealt out in turn, and who gets no answer, or 503, asks the next one
+    /// with the same id, as a balancer does.
+    pub others: Vec<String>,
+    /// What is overdue at the end is not sent any more.
+    pub no_drain: bool,
+}
+
+/// What a report needs besides the outcome.
+#[derive(Debug, Default)]
+pub struct Detail {
+    /// The number in the ids of this run.
+    pub run: u64,
+    pub slots: Slots,
+    /// Numbers of the quotes that were answered 200 or 202.
+    pub accepted: Vec<u64>,
+    /// Refusals, 429 or 503, that did not say when to come again.
+    pub without_retry_after: u64,
+    /// Requests that asked another instance.
+    pub moved: u64,
+}
+
 /// What one connection counted.
 #[derive(Default)]
 struct Counted {
@@ -75,11 +101,16 @@ struct Counted {
     errors: BTreeMap<String, u64>,
     answered: u64,
     last: Option<Instant>,
+    slots: Slots,
+    accepted: Vec<u64>,
+    without_retry_after: u64,
+    moved: u64,
 }
 
 /// What all connections share.
 struct Run<'a> {
     load: &'a Load,
+    drain: Duration,
     requests: &'a [Request],
     next: AtomicU64,
     /// Requests to send in all; a closed loop ends by time.
@@ -90,7 +121,18 @@ struct Run<'a> {
 }
 
 /// Drives the load to its end.
+///
+/// # Errors
+/// A load that cannot be, quotes that cannot be read, a service that is not there.
 pub fn drive(load: &Load, quotes: impl BufRead) -> Result<Outcome> {
+    Ok(drive_with(load, &Options::default(), quotes)?.0)
+}
+
+/// As [`drive`], with what a report needs.
+///
+/// # Errors
+/// As there.
+pub fn drive_with(load: &Load, options: &Options, quotes: impl BufRead) -> Result<(Outcome, Detail)> {
     ensure!((1..=CONNECTIONS_MAX).contains(&load.connections), "--connections must be 1 to {CONNECTIONS_MAX}");
     ensure!(load.saturate || (load.rate > 0.0 && load.rate <= RATE_MAX), "--rate must be above 0 and at most {RATE_MAX}");
     ensure!((1..=SECS_MAX).contains(&load.secs), "--secs must be 1 to {SECS_MAX}");
@@ -98,22 +140,27 @@ pub fn drive(load: &Load, quotes: impl BufRead) -> Result<Outcome> {
     let scheduled = if load.saturate { u64::MAX } else { (load.rate * load.secs as f64).round().max(1.0) as u64 };
     let requests = request::load(&head, quotes, scheduled.min(REQUESTS_HELD_MAX as u64) as usize, load.as_is)?;
     let total = if load.as_is { scheduled.min(requests.len() as u64) } else { scheduled };
-    let connections: Vec<Connection> = (0..load.connections)
-        .map(|_| Connection::open(address, REQUEST_TIMEOUT))
-        .collect::<std::io::Result<_>>()
-        .with_context(|| format!("cannot connect to {address}"))?;
+    let mut at = vec![address];
+    for other in &options.others {
+        at.push(target(other, None)?.0);
+    }
+    let connections: Vec<usize> = (0..load.connections).map(|number| number % at.len()).collect();
+    let connect = |&first: &usize| Balanced::open(&at, first).with_context(|| format!("cannot connect to {}", at[first]));
+    let connections: Vec<Balanced> = connections.iter().map(connect).collect::<Result<_>>()?;
     let start_ms = wall_clock_ms();
     let id = crate::rng::mix(start_ms as u64 ^ (u64::from(std::process::id()) << 48));
-    let run = Run { load, requests: &requests, next: AtomicU64::new(0), total, start: Instant::now(), start_ms, id };
+    let drain = if options.no_drain { Duration::ZERO } else { DRAIN };
+    let start = Instant::now();
+    let run = Run { load, drain, requests: &requests, next: AtomicU64::new(0), total, start, start_ms, id };
     let counted = thread::scope(|scope| {
         let workers: Vec<_> = connections.into_iter().map(|connection| scope.spawn(|| work(&run, connection))).collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect::<Vec<_>>()
     });
-    Ok(outcome(&run, &counted))
+    Ok(outcome(&run, counted))
 }
 
 /// The address and the head of the requests; only a loopback host is driven.
-fn target(url: &str, api_key: Option<String>) -> Result<(SocketAddr, Head)> {
+pub(crate) fn target(url: &str, api_key: Option<String>) -> Result<(SocketAddr, Head)> {
     let rest = url.strip_prefix("http://").with_context(|| format!("--url {url}: only http:// is driven"))?;
     let (host, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
     let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -129,7 +176,7 @@ fn target(url: &str, api_key: Option<String>) -> Result<(SocketAddr, Head)> {
     Ok((address, Head { host: host.to_string(), path: path.to_string(), api_key }))
 }
 
-fn work(run: &Run<'_>, mut connection: Connection) -> Counted {
+fn work(run: &Run<'_>, mut connection: Balanced) -> Counted {
     let mut counted = Counted::default();
     let mut bytes = Vec::with_capacity(4096);
     let end = run.start + Duration::from_secs(run.load.secs);
@@ -144,48 +191,54 @@ fn work(run: &Run<'_>, mut connection: Connection) -> Counted {
             thread::sleep(early);
         }
         let sent = Instant::now();
-        if sent > end + DRAIN {
+        if sent > end + run.drain {
             *counted.errors.entry("unsent".to_string()).or_default() += 1;
             continue;
         }
         let since_start = sent.duration_since(run.start).as_millis() as i64;
         let request = &run.requests[(number % run.requests.len() as u64) as usize];
         request.write(&mut bytes, run.id, number, run.start_ms + since_start);
-        let result = connection.exchange(&bytes);
+        let result = connection.exchange(&bytes, &mut counted.moved);
         let answered = Instant::now();
         counted.send_lag.record(sent.duration_since(due));
         counted.latency.record(answered.duration_since(due));
         counted.last = Some(answered);
-        count(&mut counted, result);
-    }
-}
-
-fn count(counted: &mut Counted, result: std::io::Result<u16>) {
-    let error = match result {
-        Ok(status) => {
-            counted.answered += 1;
-            (status != 200).then(|| status.to_string())
+        let code = match &result {
+            Ok(status) => status.to_string(),
+            Err(error) => format!("{:?}", error.kind()),
+        };
+        counted.slots.add(due.duration_since(run.start), answered.duration_since(run.start), &code);
+        if is_accepted(&code) {
+            counted.accepted.push(number);
         }
-        Err(error) => Some(format!("{:?}", error.kind())),
-    };
-    if let Some(error) = error {
-        *counted.errors.entry(error).or_default() += 1;
+        counted.without_retry_after += u64::from(matches!(result, Ok(429 | 503)) && !connection.says_when_to_retry());
+        counted.answered += u64::from(result.is_ok());
+        if code != "200" {
+            *counted.errors.entry(code).or_default() += 1;
+        }
     }
 }
 
-fn outcome(run: &Run<'_>, counted: &[Counted]) -> Outcome {
+fn outcome(run: &Run<'_>, counted: Vec<Counted>) -> (Outcome, Detail) {
     let mut all = Counted::default();
-    for one in counted {
+    for mut one in counted {
         all.latency.merge(&one.latency);
         all.send_lag.merge(&one.send_lag);
         all.answered += one.answered;
         all.last = all.last.max(one.last);
-        for (error, times) in &one.errors {
-            *all.errors.entry(error.clone()).or_default() += times;
+        all.slots.merge(one.slots);
+        all.accepted.append(&mut one.accepted);
+        all.without_retry_after += one.without_retry_after;
+        all.moved += one.moved;
+        for (error, times) in one.errors {
+            *all.errors.entry(error).or_default() += times;
         }
     }
     let seconds = all.last.map_or(0.0, |last| last.duration_since(run.start).as_secs_f64());
-    Outcome {
+    let Counted { slots, accepted, without_retry_after, moved, .. } = &mut all;
+    let (slots, accepted) = (std::mem::take(slots), std::mem::take(accepted));
+    let detail = Detail { run: run.id, slots, accepted, without_retry_after: *without_retry_after, moved: *moved };
+    let outcome = Outcome {
         mode: if run.load.saturate { "closed" } else { "open" },
         connections: run.load.connections,
         target_rate: if run.load.saturate { 0.0 } else { run.load.rate },
@@ -195,7 +248,8 @@ fn outcome(run: &Run<'_>, counted: &[Counted]) -> Outcome {
         errors: all.errors,
         latency: all.latency.summary(),
         send_lag: all.send_lag.summary(),
-    }
+    };
+    (outcome, detail)
 }
 
 impl std::fmt::Display for Outcome {

@@ -1,5 +1,6 @@
 //! A topic filled ahead, and how fast it is read or decided.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::time::{Duration, Instant};
 
@@ -52,17 +53,28 @@ pub fn fill(brokers: &str, topic: &str, quotes: impl BufRead) -> Result<Throughp
 
 /// Reads all that is there now.
 pub fn read(brokers: &str, topic: &str) -> Result<Throughput> {
+    let (start, mut records) = (Instant::now(), 0);
+    read_all(brokers, topic, |_| records += 1)?;
+    Ok(Throughput::new(records, start.elapsed()))
+}
+
+/// The keys of all that is there now.
+pub fn keys(brokers: &str, topic: &str) -> Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    read_all(brokers, topic, |record| keys.extend(record.key().map(|key| String::from_utf8_lossy(key).into_owned())))?;
+    Ok(keys)
+}
+
+fn read_all(brokers: &str, topic: &str, mut take: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
     let consumer = consumer(brokers)?;
     let mut left: Vec<(i64, i64)> = ranges(&consumer, topic)?;
-    let start = Instant::now();
     begin(&consumer, topic, left.iter().map(|(low, _)| *low))?;
-    let mut records = 0;
     while left.iter().any(|(next, high)| next < high) {
         let record = next(&consumer, Instant::now() + READ_PATIENCE).context("the topic delivers nothing more")?;
         left[record.partition() as usize].0 = record.offset() + 1;
-        records += 1;
+        take(&record);
     }
-    Ok(Throughput::new(records, start.elapsed()))
+    Ok(())
 }
 
 #[derive(Debug, Serialize)]

@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::client::{Producer, begin, consumer, next, number, ranges, text};
 use crate::http::wall_clock_ms;
+use crate::keep::Measured;
 use crate::latency::{Latencies, Summary};
+use crate::record::Slots;
 use crate::rng::mix;
 use crate::template::{self, Template};
 
@@ -81,6 +83,23 @@ impl std::fmt::Display for Latency {
 }
 
 impl Run {
+    /// For the record of a run of `secs`: answers are decisions received, `undecided` stands at the moment the quote was due.
+    pub fn measured(&self, secs: u64) -> Measured {
+        let mut slots = Slots::default();
+        let mut last = Duration::ZERO;
+        for (number, received) in self.received.iter().enumerate() {
+            let due = self.due(number);
+            match received {
+                Some(received) => {
+                    slots.add(due, received.at.max(due), "decided");
+                    last = last.max(received.at);
+                }
+                None => slots.add(due, due + DRAIN, "undecided"),
+            }
+        }
+        Measured { over: "kafka", target_rate: self.rate, secs, slots, last, ..Measured::default() }
+    }
+
     pub fn due(&self, number: usize) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
     }

@@ -7,7 +7,7 @@ mod live;
 mod outage;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::calendar::parse_rfc3339;
+use crate::keep::KeepArgs;
 use live::{Kill, Live};
 
 const RATE_MAX: f64 = 1e6;
@@ -57,6 +58,13 @@ pub enum Command {
         #[arg(long, default_value_t = 600)]
         patience_secs: u64,
     },
+    /// Print the id of each quote that has a decision, one a line.
+    Decided {
+        #[command(flatten)]
+        at: At,
+        #[arg(long, default_value = "decisions")]
+        topic: String,
+    },
     /// Produce at a rate to a topic and consume the same records from it: the floor of a decision's latency.
     RoundTrip {
         #[command(flatten)]
@@ -74,6 +82,8 @@ pub enum Command {
         pace: Pace,
         #[command(flatten)]
         topics: Topics,
+        #[command(flatten)]
+        keep: KeepArgs,
     },
     /// The same with a process killed (SIGKILL) on the way: how long partitions were silent, and when the lag was back.
     Outage {
@@ -139,11 +149,16 @@ pub fn run(command: Command) -> Result<ExitCode> {
             let patience = Duration::from_secs(patience_secs);
             told(&at, &backlog::catch_up(&at.brokers, topics, quotes, since_ms, patience)?, true)
         }
+        Command::Decided { at, topic } => {
+            let mut out = std::io::stdout().lock();
+            backlog::keys(&at.brokers, &topic)?.iter().try_for_each(|id| writeln!(out, "{id}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::RoundTrip { at, pace, topic } => {
             let topics = Topics { quotes: topic.clone(), decisions: topic };
-            latency(&at, &pace, topics, true)
+            latency(&at, &pace, topics, true, &KeepArgs::default())
         }
-        Command::Latency { at, pace, topics } => latency(&at, &pace, topics, false),
+        Command::Latency { at, pace, topics, keep } => latency(&at, &pace, topics, false, &keep),
         Command::Outage { at, pace, topics, kill, after_secs } => {
             let kill = Kill { process: kill, after: Duration::from_secs(after_secs) };
             let run = live::drive(&live(&at, &pace, topics, false)?, open(&pace.input)?, Some(kill))?;
@@ -153,8 +168,11 @@ pub fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-fn latency(at: &At, pace: &Pace, topics: Topics, is_echo: bool) -> Result<ExitCode> {
-    let run = live::drive(&live(at, pace, topics, is_echo)?, open(&pace.input)?, None)?;
+fn latency(at: &At, pace: &Pace, topics: Topics, is_echo: bool, keep: &KeepArgs) -> Result<ExitCode> {
+    let (load, quotes) = (live(at, pace, topics, is_echo)?, open(&pace.input)?);
+    let kept = keep.begin()?;
+    let run = live::drive(&load, quotes, None)?;
+    kept.finish(run.measured(pace.warm_up_secs + pace.secs))?;
     let outcome = run.latency(Duration::from_secs(pace.warm_up_secs));
     told(at, &outcome, outcome.undecided == 0)
 }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use loadtest::http::{Load, drive};
+use loadtest::http::{Load, Options, drive, drive_with};
+use loadtest::record::is_accepted;
+use loadtest::slow::{Crowd, Held, compare};
+use loadtest::template;
 
 const QUOTES: &str = "{\"quote_id\":\"a\",\"submitted_at\":\"2026-11-01T00:00:00Z\",\"n\":1}\n{\"quote_id\":\"b\",\"submitted_at\":\"2026-11-01T00:00:00Z\",\"n\":2}\n";
 
@@ -95,6 +98,67 @@ fn errors_are_counted_by_status_and_the_file_can_be_sent_as_it_is() {
     let outcome = drive(&Load { as_is: true, connections: 1, ..load(&url) }, QUOTES.as_bytes()).expect("the server is there");
     assert_eq!(outcome.errors.get("429"), Some(&2), "{:?}", outcome.errors);
     assert_eq!(bodies.lock().expect("no thread failed").join("\n") + "\n", QUOTES);
+}
+
+const FULL: &str = "HTTP/1.1 503 Full\r\ncontent-length: 0\r\nRetry-After: 1\r\n\r\n";
+
+#[test]
+fn who_is_not_answered_asks_the_next_instance_under_the_same_id() {
+    let (full, refused) = server(FULL, Duration::ZERO);
+    let (url, taken) = server(OK, Duration::ZERO);
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    let others = vec![format!("http://{gone}/v1/quotes/check"), url];
+    let options = Options { others, no_drain: false };
+    let (outcome, detail) = drive_with(&load(&full), &options, QUOTES.as_bytes()).expect("one is there");
+    assert_eq!((outcome.answered, outcome.errors.len(), detail.accepted.len()), (200, 0, 200), "{outcome}");
+    assert!(detail.moved > 0);
+    let id = |body: &String| body.split('"').nth(3).expect("an id").to_owned();
+    let taken: Vec<String> = taken.lock().expect("no thread failed").iter().map(id).collect();
+    let refused: Vec<String> = refused.lock().expect("no thread failed").iter().map(id).collect();
+    assert!(!refused.is_empty() && refused.iter().all(|id| taken.contains(id)), "the same id went on");
+    let mut accepted: Vec<String> = detail.accepted.iter().map(|number| template::id(detail.run, *number)).collect();
+    accepted.sort_unstable();
+    let mut taken = taken;
+    taken.sort_unstable();
+    assert_eq!(accepted, taken, "each once");
+}
+
+#[test]
+fn refusals_that_do_not_say_when_to_come_again_are_counted() {
+    for (response, expected) in [(FULL, 0), ("HTTP/1.1 503 Full\r\ncontent-length: 0\r\n\r\n", 200)] {
+        let (url, _) = server(response, Duration::ZERO);
+        let (outcome, detail) = drive_with(&load(&url), &Options::default(), QUOTES.as_bytes()).expect("it is there");
+        assert_eq!((outcome.errors.get("503"), detail.without_retry_after, detail.accepted.len()), (Some(&200), expected, 0));
+    }
+    assert!(is_accepted("202") && !is_accepted("503"));
+}
+
+#[test]
+fn what_is_overdue_at_the_end_can_be_left() {
+    let (url, bodies) = server(OK, Duration::from_millis(20));
+    let options = Options { no_drain: true, ..Options::default() };
+    let (outcome, _) = drive_with(&Load { connections: 1, ..load(&url) }, &options, QUOTES.as_bytes()).expect("it is there");
+    let sent = bodies.lock().expect("no thread failed").len() as u64;
+    assert!(sent < 60, "{sent} sent by one connection in a second at 20 ms");
+    assert_eq!(outcome.errors.get("unsent"), Some(&(200 - sent)));
+}
+
+#[test]
+fn a_crowd_stands_around_while_others_ask() {
+    let (url, bodies) = server(OK, Duration::ZERO);
+    let crowd = Crowd { slow: 20, idle: 30 };
+    let compared = compare(&load(&url), crowd, 2, || Ok(QUOTES.as_bytes())).expect("the server is there");
+    let beside: Vec<Option<Held>> = compared.turns.iter().map(|turn| turn.beside).collect();
+    let held = Some(Held { open: 50, slow_cut: 0, idle_cut: 0 });
+    assert_eq!(beside, [None, held, None, held]);
+    assert!(compared.turns.iter().all(|turn| turn.outcome.answered == 200), "{compared}");
+    // Each idle one has asked once, in each round; no slow one was ever done.
+    assert_eq!(bodies.lock().expect("no thread failed").iter().filter(|body| body.is_empty()).count(), 60);
+    assert!(compared.to_string().contains("beside 20 slow clients and 30 idle connections"), "{compared}");
+
+    let (url, _) = server("HTTP/1.1 429 Slow\r\ncontent-length: 0\r\n\r\n", Duration::ZERO);
+    let refused = compare(&load(&url), crowd, 1, || Ok(QUOTES.as_bytes())).expect_err("there is no crowd");
+    assert!(format!("{refused:#}").contains("does not answer /livez with 200"), "{refused:#}");
 }
 
 #[test]

@@ -94,9 +94,34 @@ fn the_mix_keeps_its_shares() {
 
 #[test]
 fn every_line_keeps_the_contract() {
-    for record in NORMAL.iter() {
+    let of = |mix| records(&Config { seed: SEED, quotes: 2_000, mix, days: 30, tenants: 0 });
+    let loads = [Mix::Attack, Mix::HotBlock, Mix::KeyFlood].map(of);
+    for record in NORMAL.iter().chain(loads.iter().flatten()) {
         let faults = contract::faults(&record.quote);
         assert!(faults.is_empty(), "{faults:?} in {}", record.quote);
+    }
+}
+
+#[test]
+fn the_mixes_for_load_are_what_they_are_called() {
+    let of = |mix| records(&Config { seed: SEED, quotes: 5_000, mix, days: 30, tenants: 0 });
+    let attack = of(Mix::Attack);
+    let manipulated = share(&attack, |label| label.manipulated);
+    assert!((manipulated - 0.5).abs() < 0.03, "{manipulated}");
+    // How many quotes have the field, and how many values it takes.
+    let values = |records: &[Record], pointer: &str| {
+        let value = |record: &Record| serde_json::from_str::<Value>(&record.quote).ok()?.pointer(pointer).map(Value::to_string);
+        let all: Vec<String> = records.iter().filter_map(value).collect();
+        (all.len(), all.iter().collect::<BTreeSet<_>>().len())
+    };
+    let hot = of(Mix::HotBlock);
+    for pointer in ["/channel/device_id", "/channel/session_id", "/channel/ip", "/policyholder/address/street"] {
+        assert_eq!(values(&hot, pointer).1, 1, "{pointer}");
+    }
+    let flood = of(Mix::KeyFlood);
+    for pointer in ["/policyholder/id_document", "/vehicle/vin", "/channel/device_id"] {
+        let (given, different) = values(&flood, pointer);
+        assert!(given > 1_000 && different * 100 >= given * 99, "{pointer}: {different} of {given}");
     }
 }
 

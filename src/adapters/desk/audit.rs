@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::db::Db;
+use super::db::{Db, Tx};
 use super::queue::Where;
 use super::value::Row;
 use crate::pipeline::StoreError;
@@ -24,6 +24,29 @@ const COLUMNS: &str = "seq, at, actor, action, subject, detail, hash, prev";
 
 pub(super) async fn append(db: &Db, entry: NewAudit) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
+    let grown = append_in(&mut tx, entry).await?;
+    tx.commit().await?;
+    grown.tell();
+    Ok(())
+}
+
+/// The end of the chain, once it is committed.
+#[must_use]
+pub(super) struct Grown {
+    seq: u64,
+    hash: String,
+}
+
+impl Grown {
+    /// A second place that the end of the chain can be compared with.
+    pub(super) fn tell(self) {
+        let Grown { seq, hash } = self;
+        tracing::info!(seq, hash, "the audit chain has grown");
+    }
+}
+
+/// In the transaction that does what the entry says; the last thing in it, for others wait for the head.
+pub(super) async fn append_in(tx: &mut Tx, entry: NewAudit) -> Result<Grown, StoreError> {
     let head = tx.first(TAKE_HEAD, vec![]).await?;
     let head = head.ok_or_else(|| StoreError::Damaged("the head of the audit chain is gone".to_owned()))?;
     let (seq, prev, at): (u64, String, i64) = (head.get(0)?, head.get(1)?, head.get(2)?);
@@ -44,10 +67,7 @@ pub(super) async fn append(db: &Db, entry: NewAudit) -> Result<(), StoreError> {
     ];
     tx.run(APPEND, values).await?;
     tx.run(MOVE_HEAD, vec![hash.as_str().into()]).await?;
-    tx.commit().await?;
-    // A second place that the end of the chain can be compared with.
-    tracing::info!(seq, hash, "the audit chain has grown");
-    Ok(())
+    Ok(Grown { seq, hash })
 }
 
 /// Each part with its length before it, so that no two rows are the same bytes.

@@ -3,6 +3,7 @@
 //! `project` and `cases` write what the log says; `queue`, `case`, `explore` and `overview` read; `work` and `audit` are what people do.
 
 mod access;
+mod api_keys;
 mod audit;
 mod case;
 mod cases;

@@ -1,8 +1,9 @@
 //! One record of a file to a quote, or why it is none.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use crate::contract::csv::CsvColumns;
+use crate::contract::csv::{CsvColumns, CsvMapping};
 use crate::contract::error::DecodeErrorKind;
 use crate::contract::quote::decode;
 use crate::engine::limits::BODY_BYTES_MAX;
@@ -54,10 +55,10 @@ pub struct Columns(CsvColumns);
 
 impl Columns {
     /// # Errors
-    /// A header that is no UTF-8 or names a column twice.
-    pub fn parse(header: &[u8]) -> Result<Columns, Refused> {
+    /// A header that is no UTF-8 or names a column twice, or lacks one of the mapping.
+    pub fn parse(header: &[u8], mapping: &CsvMapping) -> Result<Columns, Refused> {
         let row = csv::StringRecord::from_byte_record(row(header)?).map_err(Refused::csv)?;
-        CsvColumns::from_header(row.iter().map(str::trim)).map(Columns).map_err(Refused::csv)
+        CsvColumns::from_header(row.iter().map(str::trim), mapping).map(Columns).map_err(Refused::csv)
     }
 
     /// Of columns that have their names elsewhere.
@@ -65,7 +66,8 @@ impl Columns {
     /// # Errors
     /// A name that stands twice, more drivers or extras than a quote may have.
     pub fn named<'h>(names: impl IntoIterator<Item = &'h str>) -> Result<Columns, Refused> {
-        CsvColumns::from_header(names).map(Columns).map_err(Refused::csv)
+        static AS_NAMED: LazyLock<CsvMapping> = LazyLock::new(CsvMapping::default);
+        CsvColumns::from_header(names, &AS_NAMED).map(Columns).map_err(Refused::csv)
     }
 
     /// Names that are no field of a quote.
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn a_row_and_its_json_are_the_same_quote() {
         let header = "quote_id,submitted_at,product,channel.kind,policyholder.last_name,policyholder.first_name,premium";
-        let columns = Columns::parse(header.as_bytes()).expect("a header");
+        let columns = Columns::parse(header.as_bytes(), &CsvMapping::default()).expect("a header");
         let (quote, json) =
             read_quote(b"q-1,2026-11-24T09:30:00Z,osago,web,\"Ivanova, jr\",Anna,100.5", Some(&columns)).expect("a quote");
         assert_eq!(quote.policyholder.last_name.as_deref(), Some("Ivanova, jr"));
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        let columns = Columns::parse(b"quote_id,submitted_at").expect("a header");
+        let columns = Columns::parse(b"quote_id,submitted_at", &CsvMapping::default()).expect("a header");
         for (record, columns, reason, pointer) in [
             (&b"{"[..], None, "not_json", ""),
             (b"\xFF", None, "invalid_utf8", ""),
@@ -126,7 +128,34 @@ mod tests {
             let refused = read_quote(record, columns).map(|_| ()).expect_err("no quote");
             assert_eq!((refused.reason, refused.pointer.as_str()), (reason, pointer), "{}", refused.error);
         }
-        assert!(Columns::parse(b"quote_id,quote_id").is_err());
-        assert!(Columns::parse(b"\xFF").is_err());
+        assert!(Columns::parse(b"quote_id,quote_id", &CsvMapping::default()).is_err());
+        assert!(Columns::parse(b"\xFF", &CsvMapping::default()).is_err());
+    }
+
+    #[test]
+    fn a_mapping_reads_the_columns_of_others() {
+        let mapping: CsvMapping = toml::from_str(
+            "[columns]\n\"Заявка\" = 'quote_id'\nwhen = 'submitted_at'\n'Фамилия' = 'policyholder.last_name'\n\
+             [constants]\nproduct = 'osago'\n'channel.kind' = 'web'\n'policyholder.first_name' = ''\npremium = '7'\n",
+        )
+        .expect("a mapping");
+        assert_eq!(mapping.check(), Ok(()));
+        let columns = Columns::parse("Заявка,when,Фамилия,other".as_bytes(), &mapping).expect("a header");
+        let (quote, _) = read_quote("q-1,2026-11-24T09:30:00Z,Лесная,x".as_bytes(), Some(&columns)).expect("a quote");
+        assert_eq!(
+            (&*quote.product, quote.policyholder.last_name.as_deref(), quote.premium),
+            ("osago", Some("Лесная"), Some(7.0))
+        );
+        for (header, said) in [
+            ("Заявка,when", "the mapping names the column Фамилия, which is not in the header"),
+            ("Заявка,when,Фамилия,quote_id", "column quote_id: this name stands in the header twice"),
+            ("Заявка,when,Фамилия,product", "column product: this name stands in the header twice"),
+        ] {
+            let refused = Columns::parse(header.as_bytes(), &mapping).map(|_| ()).expect_err(header);
+            assert_eq!(refused.error, said, "{header}");
+        }
+        let wrong: CsvMapping = toml::from_str("[columns]\nx = 'vehicle.vim'").expect("a mapping");
+        let error = wrong.check().expect_err("no field").to_string();
+        assert_eq!(error, "the mapping gives vehicle.vim, which is no field of a quote: did you mean `vehicle.vin`?");
     }
 }

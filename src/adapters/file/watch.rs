@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Columns, Format, Next, RecordReader, Refused, format_of, read_quote};
+use crate::contract::csv::CsvMapping;
 use crate::engine::decide::Prepared;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::product_label;
@@ -243,6 +244,7 @@ impl Watch {
             reply: None,
             room: Some(permit),
             submitted: Instant::now(),
+            span: None,
         };
         self.queue.submit_blocking(job).map_err(|_| Stop::Asked)
     }
@@ -265,7 +267,7 @@ fn header(file: &mut File, position: &mut FilePosition) -> io::Result<Option<Col
     if position.byte_offset == 0 {
         (position.byte_offset, position.lines) = (reader.byte_offset(), reader.lines());
     }
-    match Columns::parse(&bytes) {
+    match Columns::parse(&bytes, &CsvMapping::default()) {
         Ok(columns) => Ok(Some(columns)),
         Err(refused) => {
             tracing::warn!(

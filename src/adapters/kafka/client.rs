@@ -12,6 +12,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::KafkaError;
 use super::error::lasting;
+use crate::telemetry::{self, TRACEPARENT, TRACEPARENT_BYTES_MAX};
 
 const TICK: Duration = Duration::from_millis(50);
 
@@ -83,6 +84,12 @@ impl RawRecord<'_> {
     /// The first header with this name; `None` for one without a value, too.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.0.headers()?.iter().find(|header| header.key == name)?.value
+    }
+
+    /// By which its trace goes on; `None` while nothing is traced.
+    pub fn traceparent(&self) -> Option<&str> {
+        let found = telemetry::is_on().then(|| self.header(TRACEPARENT)).flatten();
+        found.filter(|bytes| bytes.len() <= TRACEPARENT_BYTES_MAX).and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     pub fn has_header(&self, name: &str) -> bool {

@@ -49,6 +49,8 @@ const BINDING: &[(&str, &str)] = &[
 /// Records of one [`Event::Records`] batch over all partitions, and their bytes. Beyond: the next batch.
 const BATCH_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 4 << 20;
+/// By its heartbeat a member hears that another one has come or gone: so long a partition may wait for nothing else.
+const HEARTBEAT_MS_MAX: u32 = 250;
 /// Commands waiting. Beyond: the sender waits.
 const COMMANDS_MAX: usize = 1_024;
 /// How soon a command is seen while no record comes.
@@ -99,6 +101,8 @@ pub struct Fetched {
     pub token: Option<Box<[u8]>>,
     /// Name of the API key.
     pub client: Option<Box<str>>,
+    /// Of a traced quote.
+    pub traceparent: Option<Box<str>>,
     pub is_pointer: bool,
 }
 
@@ -194,7 +198,7 @@ pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -
     let session = config.session_timeout_ms;
     client.set("group.id", &config.group);
     client.set("session.timeout.ms", session.to_string());
-    client.set("heartbeat.interval.ms", (session / 3).clamp(1, 3_000).to_string());
+    client.set("heartbeat.interval.ms", (session / 3).clamp(1, HEARTBEAT_MS_MAX).to_string());
     if let Some(instance) = &config.instance_id {
         client.set("group.instance.id", instance);
     }
@@ -601,6 +605,7 @@ impl From<&RawRecord<'_>> for Fetched {
             value: record.value().map(Into::into),
             token: record.header(headers::TOKEN).map(Into::into),
             client: record.header(headers::CLIENT).map(text),
+            traceparent: record.traceparent().map(Into::into),
             is_pointer: record.has_header(headers::POINTER),
         }
     }

@@ -17,6 +17,7 @@ use crate::contract::kafka as headers;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::desk::feed::{DecisionRecord, Feed, Form, Move, Page, Part, Positions, RulingRecord};
 use crate::pipeline::{Source, StoreError};
+use crate::telemetry::{self, Kind};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A page that has begun waits so long for more: records come from the client's own memory.
@@ -131,7 +132,13 @@ fn take(part: Part, record: &RawRecord<'_>, page: &mut Page) {
     let arrival = ArrivalTime(record.append_time_ms().saturating_mul(1_000));
     match part {
         Part::Decisions => match DecisionRecord::read(value.to_vec()) {
-            Ok(decision) => page.decisions.push(decision),
+            Ok(decision) => {
+                if let Some(span) = telemetry::follow("project decision", Kind::Consumer, record.traceparent()) {
+                    span.set("quoteguard.quote_id", &decision.decision.quote_id);
+                    page.spans.push(span);
+                }
+                page.decisions.push(decision);
+            }
             Err(error) => tracing::warn!(partition, offset, error, "a record of the decisions is none; the desk passes it by"),
         },
         Part::Quotes if record.has_header(headers::POINTER) => {}

@@ -227,6 +227,7 @@ impl Table {
             reply: None,
             room: Some(permit),
             submitted: Instant::now(),
+            span: None,
         };
         self.queue.submit_blocking(job).map_err(|_| Stop::Asked)?;
         self.pipeline.took(1);

@@ -15,7 +15,7 @@ use crate::engine::rulings::{Ruling, RulingKind};
 use crate::engine::time::ArrivalTime;
 use crate::fault;
 use crate::pipeline::Clock;
-use crate::pipeline::books::{BookVersion, Change, NotActivated, Proposal, Publish, Shelf};
+use crate::pipeline::books::{Admitted, BookVersion, Change, NotActivated, Proposal, Publish, Shelf};
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::partitioner::partition_of;
 use crate::pipeline::rulings::{NotRuled, Ruled, Rulings, is_same};
@@ -56,7 +56,7 @@ impl Publish for ControlLog {
         let Ok(control) = self.control() else { return };
         let known = shelf.last().map_or(0, |last| last.book.version());
         control.books_after(known).iter().filter_map(version).for_each(|book| shelf.put(book));
-        let is_new = |found: &ControlBook| !shelf.is_proposed(&found.reference());
+        let is_new = |found: &ControlBook| !shelf.is_proposed(&found.reference(), found.by.as_deref().unwrap_or_default());
         let proposed = control.proposals();
         proposed.iter().filter(|found| is_new(found)).filter_map(version).for_each(|book| shelf.suggest(Proposal::of(book)));
     }
@@ -143,9 +143,15 @@ pub(super) fn install(control: &Arc<Control>, shelf: &Shelf, rules: &Given, four
         && !waits
         && !shelf.has(rules.hash())
     {
-        let change = Change { book: rules.clone(), after: None, by: "start".into() };
-        match shelf.activate(change, &log) {
-            Ok(_) => {}
+        let activate = |admitted: Admitted| {
+            admitted.tell();
+            // With what the breaker took out left out, the log may have had it.
+            let is_known = shelf.has(admitted.book.hash());
+            let change = Change { book: admitted.book, after: None, by: "start".into() };
+            if is_known { Ok(()) } else { shelf.activate(change, &log).map(drop) }
+        };
+        match shelf.admit(rules.clone()).and_then(activate) {
+            Ok(()) => {}
             Err(NotActivated::Unavailable(reason)) => return Err(KafkaError::Unavailable(reason)),
             Err(refused) => tracing::error!(%refused, "the rule book given is not put in force; the last one of the log stays"),
         }

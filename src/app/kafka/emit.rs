@@ -9,6 +9,7 @@ use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing as R
 use crate::fault;
 use crate::pipeline::StoreError;
 use crate::pipeline::partition::owner::{Emit, Outgoing, OutgoingKind};
+use crate::telemetry::Span;
 
 /// Emissions under way. Beyond: the partition waits.
 const UNDER_WAY_MAX: usize = 20_000;
@@ -35,6 +36,13 @@ fn lock(under_way: &Mutex<UnderWay>) -> MutexGuard<'_, UnderWay> {
     under_way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Delivered, or not.
+pub(super) fn end(span: Option<Span>, is_delivered: bool) {
+    if let Some(span) = span.filter(|_| !is_delivered) {
+        span.fail("not delivered");
+    }
+}
+
 impl KafkaEmit {
     /// `decisions_end` is where the partition of decisions ends now.
     pub fn new(producer: Arc<Producer>, partition: i32, decisions_end: u64) -> KafkaEmit {
@@ -42,9 +50,10 @@ impl KafkaEmit {
         KafkaEmit { producer, partition, taken: 0, under_way: Arc::new(Mutex::new(under_way)) }
     }
 
-    fn on_delivery(&self, number: u64, kind: OutgoingKind) -> OnDelivery {
+    fn on_delivery(&self, number: u64, kind: OutgoingKind, span: Option<Span>) -> OnDelivery {
         let under_way = self.under_way.clone();
         Box::new(move |told: Result<Delivered, DeliveryError>| {
+            end(span, told.is_ok());
             let mut under_way = lock(&under_way);
             match told {
                 Ok(Delivered { offset, .. }) => {
@@ -79,7 +88,7 @@ impl Emit for KafkaEmit {
             }
             if under_way.open.len() < UNDER_WAY_MAX {
                 under_way.open.insert(number);
-                break self.on_delivery(number, record.kind);
+                break self.on_delivery(number, record.kind, record.span);
             }
             drop(under_way);
             thread::sleep(ROOM_POLL);

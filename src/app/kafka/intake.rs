@@ -12,14 +12,16 @@ use anyhow::anyhow;
 use tokio::sync::{mpsc, oneshot};
 
 use super::elsewhere::Elsewhere;
+use super::emit::end;
 use super::partitions::Ours;
 use crate::adapters::kafka::{Delivered, DeliveryError, OnDelivery, Outgoing, Producer, SendError, Topic, Unsent};
-use crate::contract::kafka::{CLIENT, TOKEN};
+use crate::contract::kafka::{CLIENT, TOKEN, TRACEPARENT};
 use crate::fault;
 use crate::metrics::Metrics;
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
 use crate::pipeline::queue::{Job, Payload};
+use crate::telemetry::Span;
 
 /// The log's name among the stores of the metrics.
 pub const LOG: &str = "kafka";
@@ -66,10 +68,11 @@ impl Intake {
         self.watch(&under_way);
         let mut number = 0u64;
         while let Some(job) = jobs.blocking_recv() {
-            let (tenant, prepared, body) = match job.payload {
+            let Job { payload, client, reply, span, .. } = job;
+            let (tenant, prepared, body) = match payload {
                 Payload::Quote { tenant, prepared, body, .. } => (tenant, prepared, body),
-                Payload::Barrier(reply) => {
-                    self.settle(&under_way, reply);
+                Payload::Barrier(told) => {
+                    settle(&under_way, told);
                     continue;
                 }
                 _ => continue,
@@ -81,8 +84,9 @@ impl Intake {
                 return;
             }
             let mut headers = vec![(TOKEN, token.to_vec())];
-            headers.extend(job.client.map(|client| (CLIENT, client.as_bytes().to_vec())));
-            if let Some(reply) = job.reply {
+            headers.extend(client.map(|client| (CLIENT, client.as_bytes().to_vec())));
+            headers.extend(span.as_ref().map(|span| (TRACEPARENT, span.traceparent().into_bytes())));
+            if let Some(reply) = reply {
                 self.waiters.wait(&token, prepared.print.tenant(), prepared.print.quote_id(), reply);
             }
             let record = Outgoing {
@@ -94,27 +98,17 @@ impl Intake {
             };
             number += 1;
             under_way.sent().insert(number, Instant::now());
-            self.send(&record, self.on_delivery(number, token, &under_way));
+            self.send(&record, self.on_delivery(number, token, span, &under_way));
         }
     }
 
-    /// Tells when the log has all that was sent, unless who asked has gone.
-    fn settle(&self, under_way: &UnderWay, reply: oneshot::Sender<()>) {
-        while !under_way.sent().is_empty() {
-            if reply.is_closed() {
-                return;
-            }
-            thread::sleep(ROOM_POLL);
-        }
-        let _ = reply.send(());
-    }
-
-    fn on_delivery(&self, number: u64, token: [u8; 16], under_way: &Arc<UnderWay>) -> OnDelivery {
+    fn on_delivery(&self, number: u64, token: [u8; 16], span: Option<Span>, under_way: &Arc<UnderWay>) -> OnDelivery {
         let (waiters, ours, elsewhere) = (self.waiters.clone(), self.ours.clone(), self.elsewhere.clone());
         let under_way = under_way.clone();
         Box::new(move |told: Result<Delivered, DeliveryError>| {
             fault::point("appended");
             under_way.sent().remove(&number);
+            end(span, told.is_ok());
             match told {
                 Ok(Delivered { partition, offset }) => {
                     waiters.logged(&token, offset.map(|offset| (partition, offset)));
@@ -173,4 +167,15 @@ impl Intake {
             let _ = self.failed.send(error.into());
         }
     }
+}
+
+/// Tells when the log has all that was sent, unless who asked has gone.
+fn settle(under_way: &UnderWay, told: oneshot::Sender<()>) {
+    while !under_way.sent().is_empty() {
+        if told.is_closed() {
+            return;
+        }
+        thread::sleep(ROOM_POLL);
+    }
+    let _ = told.send(());
 }

@@ -39,8 +39,8 @@ use crate::vault::Vault;
 
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
-use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules};
-use super::super::{console, desk, pipelines, webhooks};
+use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules, start_telemetry};
+use super::super::{api_keys, console, desk, pipelines, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -80,6 +80,7 @@ impl KafkaService {
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new()?);
+        start_telemetry(config, &metrics)?;
         let health = Arc::new(Health::default());
         let vault = Arc::new(config.privacy.vault()?);
         let desk = desk::open(config, vault.clone()).await?;
@@ -97,8 +98,10 @@ impl KafkaService {
             health: health.clone(),
             pipelines: pipelines.clone(),
         };
-        let pages = console::pages(config, &desk, beside).await?;
+        let keys = api_keys::keys(config, &desk, health.clone()).await;
+        let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
+            keys,
             queue,
             pipelines: pipelines.clone(),
             door,

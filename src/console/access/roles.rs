@@ -24,10 +24,11 @@ pub enum Right {
     Operate,
     Audit,
     Accounts,
+    ApiKeys,
 }
 
 impl Right {
-    pub const ALL: [Right; 14] = [
+    pub const ALL: [Right; 15] = [
         Right::Own,
         Right::Overview,
         Right::Cases,
@@ -42,11 +43,12 @@ impl Right {
         Right::Operate,
         Right::Audit,
         Right::Accounts,
+        Right::ApiKeys,
     ];
 }
 
 /// The first column is the right, then underwriter, analyst, administrator, auditor.
-const TABLE: [(Right, [bool; 4]); 14] = [
+const TABLE: [(Right, [bool; 4]); 15] = [
     (Right::Own, [true, true, true, true]),
     (Right::Overview, [true, true, true, true]),
     (Right::Cases, [true, true, true, true]),
@@ -61,6 +63,7 @@ const TABLE: [(Right, [bool; 4]); 14] = [
     (Right::Operate, [false, false, true, false]),
     (Right::Audit, [false, false, true, true]),
     (Right::Accounts, [false, false, true, false]),
+    (Right::ApiKeys, [false, false, true, false]),
 ];
 
 pub fn may(role: Role, right: Right) -> bool {

@@ -129,6 +129,39 @@ fn conditions_are_placed_in_every_yaml_style() {
     assert_eq!((found[0].line, found[0].column, &*found[0].message), (10, 37, "the condition ends too early"));
 }
 
+/// The reader would take `! a && b` for `a && b`, and `!a && b` for `b`.
+#[test]
+fn a_tag_is_refused_wherever_it_stands() {
+    let condition = "when: suspicious_attempts(window) >= n";
+    for (from, to, line, column) in [
+        (condition, "when: ! known_form(window) && suspicious_attempts(window) >= n", 10, 7),
+        (condition, "when: !known_form(window) && suspicious_attempts(window) >= n", 10, 7),
+        (condition, "when:   !known_form(window)", 10, 9),
+        (condition, "when: !(known_form(window)) || suspicious_attempts(window) >= n", 10, 7),
+        (condition, "when: !!str suspicious_attempts(window) >= n", 10, 7),
+        (condition, "when: !x suspicious_attempts(window) != n", 10, 7),
+        ("version: 3", "version: !x 3", 2, 10),
+        ("products: [osago]", "products: !x [osago]", 14, 11),
+        ("products: [osago]", "products: [osago, !x kasko]", 14, 19),
+    ] {
+        let error = &errors(from, to)[0];
+        assert_eq!((error.line, error.column, &*error.message), (line, column, tags_message()), "{to}: {error}");
+        assert!(error.help.as_deref().is_some_and(|help| help.contains("in quotes")), "{error}");
+    }
+    for written in [
+        "when: \"!known_form(window) && suspicious_attempts(window) >= n\"",
+        "when: >-\n  !known_form(window)\n  && suspicious_attempts(window) >= n",
+    ] {
+        assert!(compile(1, &[("good.yaml", &GOOD.replace(condition, written))]).is_ok(), "{written}");
+    }
+    let matching = "threshold: !x 18\n";
+    assert_eq!(compile(1, &[("matching.yaml", matching)]).expect_err("a tag")[0].message, tags_message());
+}
+
+fn tags_message() -> &'static str {
+    "YAML reads a leading `!` as a tag, and rule files have none"
+}
+
 #[test]
 fn errors_of_all_files_come_in_order() {
     let broken = GOOD.replace("live", "lvie");

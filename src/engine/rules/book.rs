@@ -225,6 +225,12 @@ impl RuleBook {
         self.rules().map(|rule| (rule, canonical::rule_content(rule)))
     }
 
+    /// Each part of the book by its name, with a hash of what it says: rules by their ids, their modes included, `lists/x.csv`,
+    /// `matching.yaml`, `book.yaml`.
+    pub fn parts(&self) -> BTreeMap<Box<str>, u64> {
+        canonical::parts(&self.source())
+    }
+
     /// Runs every rule that is not off. `evidence.windows` must be parallel to [`RuleBook::windows`].
     ///
     /// A live match gives a reason:

@@ -1,8 +1,11 @@
 //! Which values a condition can have at all, from the ranges of the features: interval arithmetic, so that a rule that is always or
 //! never true is found when it is written.
 
-use super::condition::{Arithmetic, Bool, Comparison, Double, Int, Read};
-use crate::engine::evidence::{FeatureSpec, Kind};
+use std::collections::BTreeSet;
+
+use super::condition::{Arithmetic, Bool, Comparison, Double, Int, Read, Text};
+use crate::engine::evidence::{Feature, FeatureSpec, Kind};
+use crate::engine::quote::ChannelKind;
 
 /// What a condition may come to. What is not possible here is impossible; what is possible may still never happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +91,65 @@ fn is_possible(terms: &[Bool], negated: bool) -> bool {
             }
         }
     }
-    ranges.iter().all(|(_, (least, most))| least <= most)
+    ranges.iter().all(|(_, (least, most))| least <= most) && is_text_possible(terms, negated)
+}
+
+/// The values that one text may still have.
+struct Texts<'a> {
+    feature: Feature,
+    /// `None` for any.
+    among: Option<BTreeSet<&'a str>>,
+    except: BTreeSet<&'a str>,
+}
+
+/// Is there a value for each text among all those that the terms ask for, or exclude?
+fn is_text_possible(terms: &[Bool], negated: bool) -> bool {
+    let mut all: Vec<Texts<'_>> = Vec::new();
+    for term in terms {
+        let Some((feature, values, is_not)) = asked_text(term) else { continue };
+        let at = all.iter().position(|texts| texts.feature == feature).unwrap_or_else(|| {
+            let among = (feature == Feature::Channel).then(|| ChannelKind::ALL.map(ChannelKind::name).into());
+            all.push(Texts { feature, among, except: BTreeSet::new() });
+            all.len() - 1
+        });
+        let texts = &mut all[at];
+        if is_not == negated {
+            texts.among = Some(match texts.among.take() {
+                Some(among) => among.intersection(&values).copied().collect(),
+                None => values,
+            });
+        } else {
+            texts.except.extend(values);
+        }
+    }
+    all.iter().all(|texts| texts.among.as_ref().is_none_or(|among| among.difference(&texts.except).next().is_some()))
+}
+
+/// Which text is asked for which values; `true` where it must be none of them.
+fn asked_text(term: &Bool) -> Option<(Feature, BTreeSet<&str>, bool)> {
+    match term {
+        Bool::Text(pair) => match &**pair {
+            (Text::Read(feature), Text::Const(value)) | (Text::Const(value), Text::Read(feature)) => {
+                Some((*feature, BTreeSet::from([&**value]), false))
+            }
+            _ => None,
+        },
+        Bool::Not(inner) => asked_text(inner).map(|(feature, values, is_not)| (feature, values, !is_not)),
+        // `channel in ["web", "app"]`
+        Bool::Any(terms) => {
+            let mut asked = terms.iter().map(asked_text);
+            let (feature, mut values, false) = asked.next()?? else { return None };
+            for next in asked {
+                let (other, more, false) = next? else { return None };
+                if other != feature {
+                    return None;
+                }
+                values.extend(more);
+            }
+            Some((feature, values, false))
+        }
+        _ => None,
+    }
 }
 
 fn opposite(comparison: Comparison) -> Comparison {

@@ -173,6 +173,13 @@ pub struct RuleSource {
     pub referred_pct_max: Option<f64>,
 }
 
+impl RuleSource {
+    /// Whether a live match can lead to a referral.
+    pub fn may_refer(&self) -> bool {
+        self.then == Verdict::Refer || self.score.is_some_and(|score| score > 0.0)
+    }
+}
+
 /// What the applicant is told. Never holds a count, a threshold or a placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicantText {

@@ -10,6 +10,7 @@ use crate::contract::quote::decode;
 use crate::contract::ruling::RulingV1;
 use crate::engine::time::{ArrivalTime, EventTime};
 use crate::pipeline::{Source, StoreError};
+use crate::telemetry::Span;
 
 /// The parts of a log that are read each at its own pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +47,8 @@ pub struct Page {
     pub rulings: Vec<RulingRecord>,
     /// Where the page begins and ends, for each part that it moves.
     pub moves: Vec<Move>,
+    /// Of traced quotes: until the page is on the desk.
+    pub spans: Vec<Span>,
 }
 
 impl Page {

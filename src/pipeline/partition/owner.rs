@@ -25,7 +25,8 @@ use crate::pipeline::checkpoint::Manifest;
 use crate::pipeline::partitioner::partition_of;
 use crate::pipeline::queue::Answered;
 use crate::pipeline::writer::WriterError;
-use crate::pipeline::{Segment, Source, StoreError, batch};
+use crate::pipeline::{Segment, Source, StoreError, batch, traced};
+use crate::telemetry::{self, Kind, Span};
 
 /// Bytes of a dead letter. Beyond: it is cut, and a header tells how long the record was; the whole is at its place in the log.
 const DEAD_LETTER_BYTES_MAX: usize = 1 << 20;
@@ -40,6 +41,8 @@ pub struct Outgoing {
     pub key: Option<Box<[u8]>>,
     pub value: Option<Box<[u8]>>,
     pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// Of a traced quote: until it is delivered.
+    pub span: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +231,13 @@ impl<E: Emit> Owner<E> {
         let prepared = quote.prepared.clone();
         let (tenant, quote_id) = (prepared.print.tenant(), prepared.print.quote_id());
         self.metrics.event_lag(quote.arrival.0.saturating_sub(prepared.submitted_at.0));
+        let position = quote.position;
+        let span = self.span(offset, token, raw.traceparent.as_deref());
+        let _logged = telemetry::logged(span.as_ref()).entered();
         let mut step = self.step(&Input::Quote(quote))?;
+        if let Some(span) = &span {
+            traced::decided(span, position, &step);
+        }
         fault::point("stepped");
         let source = if token.is_some() { Source::Http } else { Source::Stream };
         self.metrics.step(source, product, &step, !self.frontier.is_passed(offset));
@@ -236,11 +245,11 @@ impl<E: Emit> Owner<E> {
             self.manifest.begins_late = step.decisions.first().map(|decision| decision.event_time);
         }
         for (index, decision) in step.decisions.iter().enumerate() {
-            self.decision(decision, offset, index as u32, &[])?;
+            self.decision(decision, offset, index as u32, &[], span.as_ref().filter(|_| index == 0))?;
         }
         match &step.outcome {
-            Outcome::Duplicate(_) => self.again(tenant, quote_id, offset, None)?,
-            Outcome::IdReused(_) => self.again(tenant, quote_id, offset, Some("id_reused"))?,
+            Outcome::Duplicate(_) => self.again((tenant, quote_id), offset, None, span.as_ref())?,
+            Outcome::IdReused(_) => self.again((tenant, quote_id), offset, Some("id_reused"), span.as_ref())?,
             _ => {}
         }
         if let Some((error, reason, _)) = batch::refusal(&step.outcome) {
@@ -255,15 +264,33 @@ impl<E: Emit> Owner<E> {
         Ok(())
     }
 
+    /// Of a quote that is traced. What is decided again after a restart was traced when it was decided first; a quote of HTTP is traced
+    /// from there or not at all.
+    fn span(&self, offset: u64, token: Option<&[u8]>, traceparent: Option<&str>) -> Option<Span> {
+        if !telemetry::is_on() || !self.frontier.is_passed(offset) {
+            return None;
+        }
+        match token {
+            Some(_) => telemetry::follow("decide", Kind::Consumer, traceparent),
+            None => telemetry::begin("decide", Kind::Consumer, traceparent),
+        }
+    }
+
     /// A duplicate changes nothing; who reads decisions learns again what stands.
-    fn again(&mut self, tenant: &str, quote_id: &str, offset: u64, rejected: Option<&'static str>) -> Result<(), WriterError> {
+    fn again(
+        &mut self,
+        (tenant, quote_id): (&str, &str),
+        offset: u64,
+        rejected: Option<&'static str>,
+        span: Option<&Span>,
+    ) -> Result<(), WriterError> {
         let Some(decision) = restate(&self.state, &self.books, tenant, quote_id).map_err(StoreError::from)? else {
             return Ok(());
         };
         let partition = self.state.settings().partition;
         let mut more = vec![(headers::ANSWERS, format!("{partition}/{offset}").into_bytes())];
         more.extend(rejected.map(|reason| (headers::REJECTED, reason.as_bytes().to_vec())));
-        self.decision(&decision, offset, 0, &more)
+        self.decision(&decision, offset, 0, &more, span)
     }
 
     fn take_pointer(&mut self, position: Position, control: u64, raw: Fetched) -> Result<(), WriterError> {
@@ -326,6 +353,7 @@ impl<E: Emit> Owner<E> {
         cause: u64,
         index: u32,
         more: &[(&'static str, Vec<u8>)],
+        span: Option<&Span>,
     ) -> Result<(), WriterError> {
         let mut json = Vec::with_capacity(1024);
         write_decision(decision, &mut json);
@@ -349,8 +377,10 @@ impl<E: Emit> Owner<E> {
             (headers::EPOCH, number(self.manifest.epoch)),
         ];
         told.extend_from_slice(more);
+        let span = span.map(|span| span.child("emit decision", Kind::Producer));
+        told.extend(span.as_ref().map(|span| (headers::TRACEPARENT, span.traceparent().into_bytes())));
         let key = Some(decision.quote_id.as_bytes().into());
-        self.send(Outgoing { kind: OutgoingKind::Decision, key, value: Some(json.into()), headers: told })
+        self.send(Outgoing { kind: OutgoingKind::Decision, key, value: Some(json.into()), headers: told, span })
     }
 
     /// The bytes as they came, with what is wrong and where they came from.
@@ -375,7 +405,7 @@ impl<E: Emit> Owner<E> {
         if cut {
             told.push((headers::LENGTH, length.to_string().into_bytes()));
         }
-        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key, value, headers: told })
+        self.send(Outgoing { kind: OutgoingKind::DeadLetter, key, value, headers: told, span: None })
     }
 
     /// Every one is counted, the first ones and then one of a thousand are logged.

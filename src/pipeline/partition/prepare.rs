@@ -21,6 +21,8 @@ pub struct Fetched {
     pub value: Option<Box<[u8]>>,
     /// Set by the instance that appended the record for a submitter who waits.
     pub token: Option<Box<[u8]>>,
+    /// Of a quote whose trace goes on here.
+    pub traceparent: Option<Box<str>>,
     /// One of our own pointers into the control topic.
     pub is_pointer: bool,
 }

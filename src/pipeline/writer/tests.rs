@@ -75,7 +75,7 @@ fn job(queue: &Queue, id: &str, source: Source) -> (Job, oneshot::Receiver<Answe
     };
     let reply = (source == Source::Http).then_some(reply);
     let (clock, submitted) = (ArrivalClock::Log, Instant::now());
-    (Job { payload, clock, source, client: None, progress: None, reply, room: None, submitted }, answer.answer)
+    (Job { payload, clock, source, client: None, progress: None, reply, room: None, submitted, span: None }, answer.answer)
 }
 
 fn submit(queue: &Queue, id: &str) -> oneshot::Receiver<Answered> {

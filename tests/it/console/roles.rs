@@ -33,6 +33,9 @@ const TABLE: &[Line] = &[
     ("GET", "/console/accounts", ("", ""), [false, false, true, false]),
     ("POST", "/console/accounts", ("role", "nonsense"), [false, false, true, false]),
     ("POST", "/console/accounts/admin", ("do", "nonsense"), [false, false, true, false]),
+    ("GET", "/console/keys", ("", ""), [false, false, true, false]),
+    ("POST", "/console/keys", ("burst", "nonsense"), [false, false, true, false]),
+    ("POST", "/console/keys/000000000000", ("do", "nonsense"), [false, false, true, false]),
 ];
 
 #[tokio::test]

@@ -5,10 +5,11 @@ mod cases;
 mod faults;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka;
+mod keys;
 mod log;
 mod pages;
 #[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
-mod postgres;
+pub mod postgres;
 mod service;
 mod sink;
 mod sqlite;
@@ -43,6 +44,10 @@ async fn keeps_the_promises(databases: &impl Databases) {
     cases::two_people_never_hold_the_same_case(databases, &recorded).await;
     cases::comments_and_assignments_stay(databases, &recorded).await;
     cases::the_audit_chain_names_what_was_done_to_it(databases).await;
+    keys::keys_are_made_rotated_and_revoked_with_their_audit(databases).await;
+    keys::keys_are_listed_and_changed_by_tenant(databases).await;
+    keys::one_of_two_who_do_the_same_is_refused(databases).await;
+    keys::the_use_of_keys_is_noted_and_changes_nothing_else(databases).await;
 }
 
 /// Without a key, for rows are compared byte for byte; `privacy` looks for forms in a file that has one.
@@ -54,7 +59,7 @@ fn vault() -> Arc<Vault> {
 fn whole(recorded: &Recorded) -> Page {
     let (decisions, forms) = (recorded.decisions.clone(), recorded.forms.clone());
     let moves = vec![moved(Part::Quotes, 0, forms.len()), moved(Part::Decisions, 0, decisions.len())];
-    Page { decisions, forms, rulings: Vec::new(), moves }
+    Page { decisions, forms, moves, ..Page::default() }
 }
 
 fn moved(part: Part, from: usize, to: usize) -> Move {

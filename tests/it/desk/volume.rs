@@ -58,7 +58,7 @@ fn fill(projector: &mut Projector, recorded: &Recorded) -> (usize, Duration) {
             let (some, form) = (piece(&part.decisions, page, pages), piece(&part.forms, page, pages));
             let moves =
                 vec![moved(Part::Decisions, decisions, decisions + some.len()), moved(Part::Quotes, forms, forms + form.len())];
-            let page = Page { decisions: some.to_vec(), forms: form.to_vec(), rulings: Vec::new(), moves };
+            let page = Page { decisions: some.to_vec(), forms: form.to_vec(), moves, ..Page::default() };
             let began = Instant::now();
             assert!(projector.project(&page).expect("projects"));
             took += began.elapsed();

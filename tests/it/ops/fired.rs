@@ -9,11 +9,11 @@ use super::monitoring::Monitoring;
 use crate::app::{TestApp, eventually};
 use crate::kafka_service::Place;
 use crate::quotes::{quote, quote_at};
-use crate::rules_live::rule;
+use crate::rules_live::{banded, comes, rule};
 use crate::servers::{Kind, Private};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_bad_rules_a_picking_surge_and_a_dead_service_are_told() {
+async fn dead_letters_bad_rules_a_picking_surge_a_tripped_rule_and_a_dead_service_are_told() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for folder in ["in", "book"] {
         fs::create_dir(dir.path().join(folder)).expect("a folder");
@@ -23,7 +23,11 @@ async fn dead_letters_bad_rules_a_picking_surge_and_a_dead_service_are_told() {
         fs::create_dir_all(file.parent().expect("a folder")).expect("made");
         fs::write(file, text).expect("written");
     }
-    let app = TestApp::start_in(Arc::new(dir), "[watch]\ndir = 'in'\npoll_ms = 20\n[rules]\ndir = 'book'\n").await;
+    let app = TestApp::start_in(
+        Arc::new(dir),
+        "[watch]\ndir = 'in'\npoll_ms = 20\n[rules]\ndir = 'book'\nbreaker_window_secs = 60\nbreaker_applicants_min = 5\n",
+    )
+    .await;
     let at = |file: &str| app.dir.path().join(file);
     let instance = app.addr.to_string();
     let monitoring = Monitoring::start(&[app.addr]).await;
@@ -50,13 +54,25 @@ async fn dead_letters_bad_rules_a_picking_surge_and_a_dead_service_are_told() {
     let surge = monitoring.fires("fraud", "PickingSurge", &[("severity", "warning")]).await;
     assert_eq!(surge.labels["job"], "quoteguard");
 
+    // Everybody who comes twice is referred.
+    fs::write(at("book/wild.yaml"), banded("wild", 1, "")).expect("written");
+    let mut person = 1_000;
+    eventually("the breaker has acted", async || {
+        person += 1;
+        comes(&app, person, "osago", 1).await;
+        comes(&app, person, "osago", 2).await;
+        app.metric("quoteguard_rule_breaker_trips_total{rule=\"wild\"}").await == 1.0
+    })
+    .await;
+    monitoring.fires("fraud", "RuleTripped", &[("rule", "wild"), ("severity", "warning")]).await;
+
     app.kill().await;
     let down = monitoring.fires("ops", "Down", &[("instance", &instance), ("severity", "critical")]).await;
     assert_eq!(down.annotations["summary"], format!("{instance} does not answer"));
     let mut fired = monitoring.fired();
     // The disk of a busy machine may be slower than the service level.
     fired.remove("ErrorBudgetBurnFast");
-    let expected = ["DeadLetters", "Down", "PickingSurge", "RulesetReloadFailed"];
+    let expected = ["DeadLetters", "Down", "PickingSurge", "RuleTripped", "RulesetReloadFailed"];
     assert_eq!(fired, expected.map(str::to_owned).into(), "nothing else");
 }
 

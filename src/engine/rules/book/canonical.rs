@@ -1,5 +1,7 @@
 //! The content of a book as bytes in one agreed order, so that equal books hash alike.
 
+use std::collections::BTreeMap;
+
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::matching::Matching;
@@ -30,12 +32,7 @@ pub fn hash(source: &BookSource) -> u64 {
         optional(&mut hasher, "matching");
         matching(&mut hasher, numbers);
     }
-    if let Scoring::Sum(Bands { flag, refer }) = scoring {
-        optional(&mut hasher, "sum");
-        for bound in [flag, refer] {
-            hasher.update(&bound.to_bits().to_le_bytes());
-        }
-    }
+    sum(&mut hasher, *scoring);
     hasher.digest()
 }
 
@@ -44,6 +41,32 @@ pub fn rule_content(source: &RuleSource) -> u64 {
     let mut hasher = Xxh3::new();
     rule(&mut hasher, &RuleSource { mode: Mode::Live, ..source.clone() });
     hasher.digest()
+}
+
+/// Each part of a book by its name, with what it says: rules by their ids, lists, `matching.yaml`, `book.yaml`.
+pub fn parts(source: &BookSource) -> BTreeMap<Box<str>, u64> {
+    let BookSource { rules, lists, matching: numbers, scoring } = source;
+    let hashed = |name: String, write: &dyn Fn(&mut Xxh3)| {
+        let mut hasher = Xxh3::new();
+        write(&mut hasher);
+        (Box::from(name), hasher.digest())
+    };
+    let rules = rules.iter().map(|source| hashed(source.id.to_string(), &|hasher| rule(hasher, source)));
+    let lists = lists.iter().map(|(name, list)| hashed(format!("lists/{name}.csv"), &|hasher| texts(hasher, list.values())));
+    let others = [
+        hashed("matching.yaml".to_owned(), &|hasher| matching(hasher, numbers)),
+        hashed("book.yaml".to_owned(), &|hasher| sum(hasher, *scoring)),
+    ];
+    rules.chain(lists).chain(others).collect()
+}
+
+fn sum(hasher: &mut Xxh3, scoring: Scoring) {
+    if let Scoring::Sum(Bands { flag, refer }) = scoring {
+        optional(hasher, "sum");
+        for bound in [flag, refer] {
+            hasher.update(&bound.to_bits().to_le_bytes());
+        }
+    }
 }
 
 fn optional(hasher: &mut Xxh3, part: &str) {

@@ -278,6 +278,10 @@ fn keys_are_validated() {
             RuleSource { referred_pct_max: Some(f64::NAN), ..rule("a", &over("24h")) },
             "a share is above 0 and at most 100 per cent",
         ),
+        (
+            RuleSource { referred_pct_max: Some(0.5), then: Verdict::Flag, ..rule("a", &over("24h")) },
+            "this rule refers nobody, so there is no share to watch",
+        ),
         (with("attempts", int(1), None), "`attempts` already means something in conditions"),
         (with("9n", int(1), None), "`9n` is not a parameter's name"),
         (with("n", int(9), Some(int(8))), "a value of `n` lies beyond its `max`"),
@@ -295,6 +299,10 @@ fn a_score_is_a_number() {
         let found = RuleBook::build(1, summed(2.0, 4.0, vec![scored("a", score)])).expect_err("no score");
         assert_eq!(found[0].problem.message, "a score is a number from -1000 to 1000, and not 0", "{score}");
     }
+    let watched = |score| RuleSource { referred_pct_max: Some(0.5), ..scored("a", score) };
+    let takes_away = RuleBook::build(1, summed(2.0, 4.0, vec![watched(-5.0)])).expect_err("it cannot refer");
+    assert_eq!(takes_away[0].problem.part, Part::Key("expected"));
+    RuleBook::build(1, summed(2.0, 4.0, vec![watched(5.0)])).expect("it can refer");
     let both = RuleSource { then: Verdict::Flag, ..scored("a", 1.0) };
     let found = RuleBook::build(1, summed(2.0, 4.0, vec![both])).expect_err("both");
     assert_eq!(found[0].problem.part, Part::Key("then"));

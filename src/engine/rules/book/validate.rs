@@ -67,6 +67,10 @@ pub fn rule(source: &RuleSource) -> Vec<Problem> {
     require(names_fit(&source.products), "products", "at most 64 products of 1 to 64 bytes each");
     require(names_fit(&source.tenants), "tenants", "at most 64 tenants of 1 to 64 bytes each");
     require(source.params.len() <= 32, "params", "a rule has at most 32 parameters");
+    if source.referred_pct_max.is_some() && !source.may_refer() {
+        let help = Some("leave it out; `then: refer`, or a `score` above 0, is what can refer".into());
+        problems.push(Problem::new(Part::Key("expected"), "this rule refers nobody, so there is no share to watch").help(help));
+    }
     for text in source.applicant.iter().flat_map(|applicant| [&applicant.ru, &applicant.en]) {
         if !text_fits(text) {
             problems.push(Problem::new(Part::Applicant, "the applicant's text has 1 to 1024 bytes"));

@@ -58,11 +58,20 @@ fn explain(when: &str, start: usize, message: &str) -> Problem {
         return Problem::new(part, "the condition ends too early");
     }
     let unexpected = rest.split(char::is_whitespace).next().unwrap_or(rest);
+    let is_open = rest.starts_with(['"', '\'']) && !rest[1..].contains(&rest[..1]);
+    if is_open {
+        let help = "YAML ends a condition at ` #`: put the whole condition in quotes, or on a line of its own below `when: >-`";
+        return Problem::new(part, "the text that begins here does not end").help(Some(help.into()));
+    }
+    if rest.starts_with(|c: char| c.is_ascii_digit()) && unexpected.bytes().all(|b| b.is_ascii_digit()) {
+        return Problem::new(part, format!("`{unexpected}` is larger than the largest int, {}", i64::MAX));
+    }
     let help = match unexpected {
         _ if unexpected.starts_with('=') => Some("equality is `==`"),
         "and" | "AND" => Some("write `&&`"),
         "or" | "OR" => Some("write `||`"),
         "not" | "NOT" => Some("write `!`"),
+        _ if when[..start].trim_end().ends_with("has(") => Some("features are never absent: compare a text with `\"\"`"),
         _ => None,
     };
     Problem::new(part, format!("unexpected `{unexpected}`")).help(help.map(String::from))

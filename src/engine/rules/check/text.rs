@@ -13,7 +13,10 @@ impl<'a> Checker<'a> {
     pub(super) fn method(&mut self, at: &'a IdedExpr, target: &'a IdedExpr, call: &'a CallExpr) -> Maybe<Typed> {
         let name = call.func_name.as_str();
         if matches!(target.expr, Expr::List(_)) || !METHODS.contains(&name) {
-            let help = did_you_mean(name, METHODS).unwrap_or_else(|| "features are plain functions: `attempts(window)`".into());
+            let help = did_you_mean(name, METHODS).unwrap_or_else(|| {
+                let methods = METHODS.map(|method| format!("`.{method}()`")).join(", ");
+                format!("texts have {methods}; features are plain functions: `attempts(window)`")
+            });
             return self.problem(at, format!("`.{name}()` cannot be called on a value"), Some(help));
         }
         let text = self.text_feature(target, name)?;
