@@ -31,7 +31,7 @@ stack: ## The whole system without containers: Kafka, Redis, two instances, Prom
 
 test: ## Every test, with a real Kafka, Redis, PostgreSQL and Prometheus started for it, then schemathesis and a browser against a running service
 	@scripts/setup.sh compiler librdkafka python kafka redis postgres prometheus browser
-	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka
+	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka,parquet
 	scripts/schemathesis.sh
 	scripts/browser.sh
 
@@ -99,7 +99,7 @@ lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy 
 	shellcheck -x .ci/run scripts/*.sh
 	scripts/compose.sh
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --features loadtest/kafka -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features loadtest/kafka,parquet -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo test --locked --test it tidy::
 

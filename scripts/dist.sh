@@ -32,7 +32,7 @@ build() {
     export CFLAGS="-ffile-prefix-map=$PWD=quoteguard -ffile-prefix-map=$registry=registry -g0"
     export CXXFLAGS="$CFLAGS"
     export RUSTFLAGS="--remap-path-prefix=$PWD=quoteguard --remap-path-prefix=$registry=registry -L native=$PWD/$lib"
-    cargo build --release --locked --bin quoteguard --config 'profile.release.strip="symbols"' --target-dir target/dist/build
+    cargo build --release --locked --bin quoteguard --features parquet --config 'profile.release.strip="symbols"' --target-dir target/dist/build
     needs_glibc_only target/dist/build/release/quoteguard
 }
 

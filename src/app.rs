@@ -6,6 +6,8 @@ mod cli;
 mod commands;
 mod console;
 mod desk;
+#[cfg(feature = "parquet")]
+mod export;
 mod health;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -13,6 +15,7 @@ mod keys;
 mod logs;
 mod open_files;
 mod outputs;
+mod pipelines;
 mod rebuild;
 mod release;
 mod rules_breaker;
@@ -26,10 +29,13 @@ pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;
 pub use commands::{ConfigCommand, ReplayArgs, RulesCommand, config, finish, replay, rules, serve};
 pub use desk::{AuditCommand, MigrateArgs, audit, migrate};
+#[cfg(feature = "parquet")]
+pub use export::{ExportArgs, export};
 pub use health::{HealthArgs, health};
 #[cfg(feature = "kafka")]
 pub use kafka::{TopicsCommand, topics};
 pub use keys::{KeysCommand, keys};
+pub use pipelines::{PipelinesCommand, pipelines};
 pub use rebuild::{RebuildArgs, rebuild};
 pub use release::{CompletionsArgs, ManArgs, completions, man};
 pub use rules_remote::{EraseArgs, erase};

@@ -3,9 +3,11 @@
 
 mod console;
 mod desk;
+mod export;
 mod kafka;
 mod origin;
 mod privacy;
+mod sources;
 mod telemetry;
 mod webhooks;
 
@@ -15,10 +17,12 @@ use std::path::{Path, PathBuf};
 
 pub use console::Console;
 pub use desk::Desk;
+pub use export::Export;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
 pub use privacy::Privacy;
 pub use telemetry::Telemetry;
 
+pub use sources::{PostgresTable, Sources};
 pub use webhooks::Webhook;
 
 use figment::Figment;
@@ -49,11 +53,13 @@ pub struct Config {
     pub limits: Limits,
     pub rules: Rules,
     pub watch: Watch,
+    pub sources: Sources,
     pub log: Log,
     pub kafka: Kafka,
     pub redis: Redis,
     pub privacy: Privacy,
     pub desk: Desk,
+    pub export: Export,
     pub console: Console,
     pub telemetry: Telemetry,
     pub webhooks: Vec<Webhook>,
@@ -439,6 +445,8 @@ impl Config {
         self.kafka.check()?;
         self.privacy.check()?;
         self.desk.check()?;
+        self.sources.check()?;
+        self.export.check()?;
         self.console.check()?;
         self.telemetry.check()?;
         webhooks::check(&self.webhooks)?;
@@ -483,7 +491,7 @@ impl Config {
                 _ => return Err(wrong(at("key"), "give exactly one of key and key_sha256")),
             }
             if key.may.is_empty() {
-                return Err(wrong(at("may"), "must name what the key opens: checks, rules, or both"));
+                return Err(wrong(at("may"), "must name what the key opens: checks, rules, rulings, ops"));
             }
             for (field, rate) in [("rate_per_sec", key.rate_per_sec), ("burst", key.burst)] {
                 if rate.is_some_and(|rate| rate > RATE_MAX) {

@@ -96,6 +96,7 @@ pub struct Metrics {
     partition_up: IntGaugeVec,
     partition_stopped: IntGaugeVec,
     partition_position: IntGaugeVec,
+    pipeline_paused: IntGaugeVec,
     ready: IntGauge,
     degraded: IntCounterVec,
     desk_records: IntCounter,
@@ -104,6 +105,7 @@ pub struct Metrics {
     desk_lag_records: IntGauge,
     webhooks: IntCounterVec,
     desk_lag_seconds: Gauge,
+    exported: IntCounter,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
 }
@@ -128,6 +130,15 @@ struct Standing {
     arrival: Option<i64>,
     /// Offset after the newest record of the log.
     end: u64,
+}
+
+impl Standing {
+    /// Records that wait, and the age of the last one in seconds while others wait.
+    fn lag(&self, now: ArrivalTime) -> (u64, f64) {
+        let records = self.end.saturating_sub(self.next_offset);
+        let age = self.arrival.map_or(0.0, |at| (now.0 - at) as f64 / SECOND as f64);
+        (records, if records == 0 { 0.0 } else { age.max(0.0) })
+    }
 }
 
 impl Metrics {
@@ -193,6 +204,7 @@ impl Metrics {
             partition_up: int_gauges(&r, "partition_up", "1 decided here, 0 stopped by an error.", &["partition"])?,
             partition_stopped: int_gauges(&r, "partition_stopped", "1 while it waits for hands.", &["partition", "reason"])?,
             partition_position: int_gauges(&r, "partition_position", "Offset of the record to read next.", &["partition"])?,
+            pipeline_paused: int_gauges(&r, "pipeline_paused", "1 while an operator holds it.", &["pipeline"])?,
             ready: gauge(&r, "ready", "1 while quotes are taken, as /readyz tells.")?,
             degraded: counters(&r, "degraded_answers_total", "Checks answered without a decision.", &["decision"])?,
             desk_records: counter(&r, "desk_records_total", "Records of the log projected to the desk.")?,
@@ -201,6 +213,7 @@ impl Metrics {
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
             webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
             desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
+            exported: counter(&r, "exported_decisions_total", "Decisions written as Parquet.")?,
             partitions: Mutex::default(),
             registry: r,
         })
@@ -339,6 +352,22 @@ impl Metrics {
         }
     }
 
+    /// Whether an operator holds it; `None` when it is no longer here.
+    pub fn pipeline_held(&self, name: &str, is_held: Option<bool>) {
+        match is_held {
+            Some(is_held) => self.pipeline_paused.with_label_values(&[name]).set(i64::from(is_held)),
+            // An error says that it was not there.
+            None => drop(self.pipeline_paused.remove_label_values(&[name])),
+        }
+    }
+
+    /// Where a partition of this instance stands: next offset, records that wait, age of the last one in seconds while others wait.
+    pub fn partition_standing(&self, partition: u32) -> Option<(u64, u64, f64)> {
+        let standing = self.with_partitions(|partitions| partitions.get(&partition).copied())?;
+        let (lag, age) = standing.lag(SystemClock.now());
+        Some((standing.next_offset, lag, age))
+    }
+
     /// Of traced quotes: `sent` to the collector, `failed` by it, `dropped` for want of room.
     pub fn spans(&self, outcome: &str, count: u64) {
         self.spans.with_label_values(&[outcome]).inc_by(count);
@@ -439,11 +468,10 @@ impl Metrics {
         let now = SystemClock.now();
         for (partition, standing) in partitions {
             let label = partition.to_string();
-            let lag = standing.end.saturating_sub(standing.next_offset);
-            let age = standing.arrival.map_or(0.0, |at| (now.0 - at) as f64 / SECOND as f64);
+            let (lag, age) = standing.lag(now);
             self.partition_position.with_label_values(&[&label]).set(standing.next_offset.cast_signed());
             self.lag_messages.with_label_values(&[&label]).set(lag.cast_signed());
-            self.lag_seconds.with_label_values(&[&label]).set(if lag == 0 { 0.0 } else { age.max(0.0) });
+            self.lag_seconds.with_label_values(&[&label]).set(age);
         }
     }
 
@@ -508,6 +536,10 @@ impl Metrics {
     pub fn desk_lag(&self, records: u64, micros: i64) {
         self.desk_lag_records.set(records.cast_signed());
         self.desk_lag_seconds.set(micros.max(0) as f64 / SECOND as f64);
+    }
+
+    pub fn exported(&self, decisions: usize) {
+        self.exported.inc_by(decisions as u64);
     }
 
     /// Whether the last write to it succeeded.

@@ -4,7 +4,13 @@ pub mod desk;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod sqlite;
+#[cfg(feature = "postgres")]
+pub mod table;
+#[cfg(feature = "parquet")]
+pub mod warehouse;
 pub mod webhook;

@@ -92,6 +92,8 @@ enum May {
     Rules,
     /// Rulings on cases of its tenant, snoozes and erasures
     Rulings,
+    /// The pipelines of the instance: list, pause, resume, drain
+    Ops,
 }
 
 #[derive(Args)]
@@ -151,6 +153,7 @@ fn create(args: CreateArgs) -> Result<ExitCode> {
         May::Checks => Permission::Checks,
         May::Rules => Permission::Rules,
         May::Rulings => Permission::Rulings,
+        May::Ops => Permission::Ops,
     };
     let mut may: Vec<Permission> = may.iter().map(permission).collect();
     may.sort_unstable();

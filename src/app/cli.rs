@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
     ApiKeysCommand, AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, ManArgs,
-    MigrateArgs, RebuildArgs, ReplayArgs, RulesCommand,
+    MigrateArgs, PipelinesCommand, RebuildArgs, ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 
@@ -28,6 +28,9 @@ enum Command {
     Backtest(BacktestArgs),
     /// Compute a service's SQLite file from its own log again: after damage, or to change a fixed setting
     Rebuild(RebuildArgs),
+    /// Write decisions as Parquet files, partitioned by day and tenant, for a warehouse
+    #[cfg(feature = "parquet")]
+    Export(super::ExportArgs),
     /// Bring the tables of the underwriters' desk up to this version
     Migrate(MigrateArgs),
     /// Look at the record of what people did and saw
@@ -40,6 +43,9 @@ enum Command {
     /// Check and test rule files, and put them in force in a running service
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Look at the sources of a running service; pause, resume, drain them
+    #[command(subcommand)]
+    Pipelines(PipelinesCommand),
     /// Take quotes out of every later computation of a running service
     Erase(EraseArgs),
     /// Make, rotate and revoke the keys that clients of the API show (`keys` are for personal data)
@@ -66,11 +72,14 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => super::replay(args),
         Command::Backtest(args) => super::backtest(args),
         Command::Rebuild(args) => super::rebuild(args),
+        #[cfg(feature = "parquet")]
+        Command::Export(args) => super::export(args),
         Command::Migrate(args) => super::migrate(&args),
         Command::Audit(command) => super::audit(&command),
         #[cfg(feature = "kafka")]
         Command::Topics(command) => super::topics(&command),
         Command::Rules(command) => super::rules(&command),
+        Command::Pipelines(command) => super::pipelines(&command),
         Command::Erase(args) => super::erase(&args),
         Command::ApiKeys(command) => super::api_keys(command),
         Command::Keys(command) => super::keys(&command),

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::access::Lifetime;
 use crate::pipeline::books::Books;
 use crate::pipeline::health::{Health, Readiness};
+use crate::pipeline::pipelines::Pipelines;
 use crate::pipeline::rulings::Rulings;
 
 /// A start does not wait longer for a desk that is away, and asks again so often.
@@ -30,6 +31,7 @@ pub(super) struct Beside {
     pub books: Arc<Books>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
+    pub pipelines: Arc<Pipelines>,
 }
 
 /// The pages; none where they are switched off.
@@ -38,10 +40,11 @@ pub(super) async fn pages(config: &Config, desk: &DeskStore, keys: &Arc<Keys>, b
         return Ok(Router::new());
     }
     let tell = config.console.first_password_file.clone().map_or(FirstPassword::Stderr, FirstPassword::File);
-    let Beside { rulings, books, metrics, health } = beside;
+    let Beside { rulings, books, metrics, health, pipelines } = beside;
     make_first_account(desk.clone(), tell, health.clone()).await?;
     let (keys, store) = (keys.clone(), Arc::new(desk.clone()));
-    let parts = Parts { desk: store.clone(), access: store.clone(), api_keys: store, keys, rulings, books, metrics, health };
+    let parts =
+        Parts { desk: store.clone(), access: store.clone(), api_keys: store, keys, rulings, books, metrics, health, pipelines };
     Ok(router(Console::new(parts, settings(config))))
 }
 

@@ -6,6 +6,8 @@ mod elsewhere;
 #[cfg(feature = "redis")]
 mod emit;
 #[cfg(feature = "redis")]
+mod hands;
+#[cfg(feature = "redis")]
 mod intake;
 #[cfg(feature = "redis")]
 mod partitions;

@@ -235,7 +235,7 @@ fn status(remote: &Remote) -> Result<()> {
 }
 
 impl Remote {
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let mut request = agent().get(self.at(path));
         if let Some(key) = self.key()? {
             request = request.header("x-api-key", key);
@@ -243,7 +243,7 @@ impl Remote {
         self.read(request.call())
     }
 
-    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let mut request = agent().post(self.at(path)).header("content-type", "application/json");
         if let Some(key) = self.key()? {
             request = request.header("x-api-key", key);

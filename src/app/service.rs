@@ -15,12 +15,16 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::commands::Given;
+#[cfg(feature = "parquet")]
+use super::export;
 use super::open_files;
 use super::rules_folder::{RulesFolder, Watching};
-use super::{api_keys, console, desk, rules_breaker, webhooks};
+use super::{api_keys, console, desk, pipelines, rules_breaker, webhooks};
 use crate::adapters::desk::DeskStore;
 use crate::adapters::file::Watch;
 use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
+#[cfg(feature = "postgres")]
+use crate::adapters::table::Table;
 use crate::config::Config;
 use crate::engine::state::Settings;
 use crate::http::auth::Keys;
@@ -31,11 +35,12 @@ use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::{Health, Readiness};
+use crate::pipeline::pipelines::{Pipeline, Pipelines};
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Logged, Recovered, compile, recover};
 use crate::pipeline::rulings::Rulings;
 use crate::pipeline::writer::{self, Writer};
-use crate::pipeline::{Decisions, FilePosition, StoreError};
+use crate::pipeline::{Decisions, FilePosition, StoreError, TablePosition};
 use crate::telemetry;
 
 /// Of the time of a stop, one part in so many is kept for the writer after HTTP was cut off.
@@ -70,6 +75,9 @@ impl Service {
     /// # Errors
     /// A store that is refused, an address in use, a folder that is not there, a new log without rules.
     pub async fn start(config: &Config, rules: Given) -> Result<Service> {
+        if config.export.dir.is_some() && !cfg!(feature = "parquet") {
+            return Err(anyhow!("export.dir: this build writes no Parquet; build it with the feature parquet"));
+        }
         let path = &config.storage.path;
         if let (Err(reason), false) = (&rules, path.exists()) {
             return Err(no_rules(reason));
@@ -78,7 +86,7 @@ impl Service {
         let addr = listener.local_addr()?;
         let path = &config.storage.path;
         let vault = Arc::new(config.privacy.vault()?);
-        let Opened { store, reader, settings, files } =
+        let Opened { store, reader, settings, files, tables } =
             open(path, config.settings(), vault.clone()).await.map_err(|error| error.at(path))?;
         let metrics = Arc::new(Metrics::new()?);
         start_telemetry(config, &metrics)?;
@@ -88,18 +96,23 @@ impl Service {
         let (queue, jobs) = bounded(config.limits.queue_max);
         let (shelf, fates) = (Arc::new(Shelf::default()), queue.fates());
         let log = Arc::new(queue.clone());
+        let pipelines = pipelines::open(config, metrics.clone())?;
+        let door = pipelines::door(&pipelines, config, &queue);
         let books = Arc::new(Books { shelf: shelf.clone(), log, four_eyes: config.rules.four_eyes });
         let beside = console::Beside {
             rulings: Arc::new(queue.clone()),
             books: books.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
+            pipelines: pipelines.clone(),
         };
         let keys = api_keys::keys(config, &desk, health.clone()).await;
         let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
             keys,
             queue: queue.clone(),
+            pipelines: pipelines.clone(),
+            door,
             books: books.clone(),
             rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
@@ -112,7 +125,12 @@ impl Service {
         let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
         beside.extend(webhooks::start(config, &desk, &metrics)?);
         beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
-        let watch = config.watch.dir.clone().map(|dir| start_watch(config, dir, queue, files)).transpose()?;
+        let sources = Sources { config, queue, pipelines: &pipelines };
+        #[cfg(feature = "parquet")]
+        beside.extend(export::start(config, metrics.clone())?);
+        beside.extend(sources.start_tables(tables)?);
+        let watch = config.watch.dir.clone().map(|dir| sources.start_watch(dir, files)).transpose()?;
+        drop(sources);
         let shared = writer::Shared { shelf, metrics, health: health.clone(), fates };
         let writer = start_writer(Parts { store, settings, rules, four_eyes: config.rules.four_eyes, shared, jobs })?;
         let shutdown_timeout = Duration::from_millis(config.http.shutdown_timeout_ms);
@@ -184,6 +202,8 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
 pub(super) struct HttpParts {
     pub keys: Arc<Keys>,
     pub queue: Queue,
+    pub pipelines: Arc<Pipelines>,
+    pub door: Arc<Pipeline>,
     pub books: Arc<Books>,
     pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
@@ -212,9 +232,11 @@ pub(super) fn start_http(
         tls,
         metrics: parts.metrics.clone(),
     };
-    let HttpParts { keys, queue, books, rulings, decisions, desk, pages, metrics, health } = parts;
+    let HttpParts { keys, queue, pipelines, door, books, rulings, decisions, desk, pages, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
+        pipelines,
+        door,
         books,
         rulings,
         retention_secs: config.time.retention_secs,
@@ -235,20 +257,47 @@ pub(super) fn start_http(
     Ok((tokio::spawn(serve(listener, router(shared, pages), edge, stopping)), stop))
 }
 
-fn start_watch(
-    config: &Config,
-    dir: PathBuf,
+/// What else than HTTP feeds the log.
+struct Sources<'c> {
+    config: &'c Config,
     queue: Queue,
-    files: Vec<FilePosition>,
-) -> Result<(JoinHandle<()>, mpsc::Sender<()>)> {
-    if !dir.is_dir() {
-        return Err(anyhow!("watch.dir: {} is not a folder", dir.display()));
+    pipelines: &'c Pipelines,
+}
+
+impl Sources<'_> {
+    fn start_watch(&self, dir: PathBuf, files: Vec<FilePosition>) -> Result<Watching> {
+        if !dir.is_dir() {
+            return Err(anyhow!("watch.dir: {} is not a folder", dir.display()));
+        }
+        let (stop, stopped) = mpsc::channel();
+        let config = &self.config.watch;
+        let (poll, forget_after) = (Duration::from_millis(config.poll_ms), Duration::from_secs(config.forget_after_secs));
+        let source = format!("folder {}", dir.display());
+        let pipeline = pipelines::fed(self.pipelines, self.config, "watch".to_owned(), source, &self.queue);
+        let watch = Watch::new(dir, poll, forget_after, self.queue.clone(), pipeline, files);
+        let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || watch.run(&stopped))?;
+        Ok((thread, stop))
     }
-    let (stop, stopped) = mpsc::channel();
-    let (poll, forget_after) = (Duration::from_millis(config.watch.poll_ms), Duration::from_secs(config.watch.forget_after_secs));
-    let watch = Watch::new(dir, poll, forget_after, queue, files);
-    let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || watch.run(&stopped))?;
-    Ok((thread, stop))
+
+    #[cfg(feature = "postgres")]
+    fn start_tables(&self, positions: Vec<TablePosition>) -> Result<Vec<Watching>> {
+        let mut started = Vec::new();
+        for source in &self.config.sources.postgres {
+            let name = format!("postgres-{}", source.name);
+            let position = positions.iter().find(|position| *position.name == *name).cloned();
+            let pipeline = pipelines::fed(self.pipelines, self.config, name, source.shown(), &self.queue);
+            let table = Table::new(source.options(), self.queue.clone(), pipeline, position)?;
+            let (stop, stopped) = mpsc::channel();
+            let thread = thread::Builder::new().name("table".to_owned()).spawn(move || table.run(&stopped))?;
+            started.push((thread, stop));
+        }
+        Ok(started)
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn start_tables(&self, _: Vec<TablePosition>) -> Result<Vec<Watching>> {
+        Ok(Vec::new())
+    }
 }
 
 /// Watches the folder of the rules, if there is one, and what the rules do.

@@ -29,6 +29,12 @@ impl Default for Desk {
     }
 }
 
+/// Of a PostgreSQL URL.
+pub(super) fn holds_password(url: &str) -> bool {
+    let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':')) || url.contains("password=")
+}
+
 impl Desk {
     /// The SQLite file that the URL names.
     pub fn file(&self) -> Option<PathBuf> {
@@ -44,8 +50,7 @@ impl Desk {
         if !self.is_postgres() && self.file().is_none_or(|file| file.as_os_str().is_empty()) {
             return Err(wrong("desk.url", "must be postgres://user@host:port/database or sqlite:FILE"));
         }
-        let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| user);
-        if user.is_some_and(|user| user.contains(':')) || url.contains("password=") {
+        if holds_password(url) {
             return Err(wrong("desk.url", "must hold no password, for it is shown: give desk.password_file"));
         }
         if self.is_postgres() && !cfg!(feature = "postgres") {

@@ -136,6 +136,7 @@ fn opens(t: &Texts, permission: Permission) -> &'static str {
         Permission::Checks => t.key_checks,
         Permission::Rules => t.key_rules,
         Permission::Rulings => t.key_rulings,
+        Permission::Ops => t.key_ops,
     }
 }
 

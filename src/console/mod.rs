@@ -63,6 +63,7 @@ use crate::pipeline::books::Books;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::desk::{NewAudit, SharedDesk};
 use crate::pipeline::health::Health;
+use crate::pipeline::pipelines::Pipelines;
 use crate::pipeline::rulings::{NotRuled, Rulings};
 
 /// What the console is a window to.
@@ -75,6 +76,7 @@ pub struct Parts {
     pub books: Arc<Books>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
+    pub pipelines: Arc<Pipelines>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +97,7 @@ pub struct Console {
     books: Arc<Books>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    pipelines: Arc<Pipelines>,
     settings: Settings,
     live: Live,
     once: Once,
@@ -104,7 +107,7 @@ pub struct Console {
 impl Console {
     /// Must be called on the runtime: it begins to look for news.
     pub fn new(parts: Parts, settings: Settings) -> Arc<Console> {
-        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health } = parts;
+        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health, pipelines } = parts;
         let live = Live::start(desk.clone(), health.clone());
         Arc::new(Console {
             desk,
@@ -115,6 +118,7 @@ impl Console {
             books,
             metrics,
             health,
+            pipelines,
             settings,
             live,
             once: Once::default(),
@@ -185,6 +189,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/console/rules", needs(Right::Rules, get(rule_pages::current)))
         .route("/console/rules/{version}", needs(Right::Rules, get(rule_pages::version)))
         .route("/console/operations", needs(Right::Operations, get(operations::operations)))
+        .route("/console/operations/pipelines", needs(Right::Operate, post(operations::order)))
         .route("/console/audit", needs(Right::Audit, get(audit_page::list)))
         .route("/console/audit/verify", needs(Right::Audit, post(audit_page::verify)))
         .route("/console/accounts", needs(Right::Accounts, get(accounts::list).post(accounts::add)))

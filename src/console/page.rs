@@ -143,6 +143,7 @@ fn done_text(t: &Texts, done: &str) -> Option<&'static str> {
         "password" => t.password_changed,
         "no-next" => t.no_next,
         "sessions" => t.sessions_ended,
+        "pipeline" => t.done_pipeline,
         "key-revoked" => t.key_revoked,
         _ => return None,
     })

@@ -307,6 +307,20 @@ texts! {
     desk_lag: "The desk is behind the log by", "Отставание от журнала";
     records: "records", "записей";
     seconds: "s", "с";
+    pipelines: "Pipelines", "Потоки";
+    pipeline_way: "From → to", "Откуда → куда";
+    pipeline_position: "Position", "Позиция";
+    pipeline_lag: "Waiting", "Ожидает";
+    pipeline_rate: "Records/s", "Записей/с";
+    pipeline_running: "running", "работает";
+    pipeline_paused: "paused", "на паузе";
+    pipeline_draining: "draining", "завершается";
+    pipeline_stopped: "stopped", "остановлен";
+    pipeline_failed: "failed", "сбой";
+    pipeline_pause: "Pause", "Пауза";
+    pipeline_resume: "Resume", "Продолжить";
+    pipeline_drain: "Drain", "Завершить";
+    done_pipeline: "The order was given.", "Команда отдана.";
     one_log: "One log, one partition.", "Один журнал, один раздел.";
     well: "well", "исправен";
 
@@ -355,6 +369,7 @@ texts! {
     key_may: "Opens", "Что открывает";
     key_checks: "checks of quotes and their decisions", "проверка заявок и решения по ним";
     key_rules: "the rules of every tenant", "правила всех компаний";
+    key_ops: "pipelines: pause, resume, drain", "потоки: пауза, продолжение, завершение";
     key_rulings: "rulings, snoozes, erasures", "решения по делам, отсрочки, удаление данных";
     key_rate: "Rate, burst", "Частота, запас";
     key_no_limit: "no limit", "без предела";

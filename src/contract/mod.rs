@@ -6,6 +6,7 @@ pub mod decision;
 pub mod error;
 pub mod instant;
 pub mod kafka;
+pub mod pipelines;
 pub mod problem;
 pub mod quote;
 pub mod rule_books;

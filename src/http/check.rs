@@ -103,6 +103,10 @@ async fn answer(
     }
     let Decoded { quote, unknown_fields } = decode(&body, client.as_ref().map(|client| &*client.tenant))?;
     shared.metrics.unknown_fields(unknown_fields);
+    let Some(_passage) = shared.door.enter() else {
+        return Err(Problem::unavailable("an operator has paused the checks of this instance; nothing was accepted").into());
+    };
+    shared.door.took(1);
     let quote_id = quote.quote_id.clone();
     if let Some(span) = span {
         span.set("quoteguard.quote_id", &quote_id);
@@ -116,7 +120,7 @@ async fn answer(
         return Err(Problem::unavailable(reason).into());
     }
     if shared.health.is_stopped_for(&quote.tenant) {
-        return Err(Problem::unavailable("the partition of this tenant is stopped; /readyz tells why").into());
+        return Err(Problem::unavailable("the partition of this tenant is stopped or held; /readyz tells why").into());
     }
     let mut awaited = submit(shared, client, quote, body, span)?;
     let mut answered = timeout(shared.answer_timeout, &mut awaited.answer).await;

@@ -8,6 +8,7 @@ pub mod desk_keys;
 mod envelope;
 pub mod openapi;
 mod ops;
+mod pipelines;
 mod rate;
 mod referrals;
 mod reply;
@@ -32,6 +33,7 @@ use crate::pipeline::Decisions;
 use crate::pipeline::books::Books;
 use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::Health;
+use crate::pipeline::pipelines::{Pipeline, Pipelines};
 use crate::pipeline::queue::Queue;
 use crate::pipeline::rulings::Rulings;
 use auth::Keys;
@@ -40,6 +42,9 @@ use reply::problem;
 /// What the handlers share.
 pub struct Shared {
     pub queue: Queue,
+    pub pipelines: Arc<Pipelines>,
+    /// That of the checks.
+    pub door: Arc<Pipeline>,
     pub books: Arc<Books>,
     pub rulings: Arc<dyn Rulings>,
     /// How long quotes are kept: no rule may look back further. Seconds.
@@ -74,6 +79,8 @@ pub fn router(shared: Arc<Shared>, pages: Router) -> Router {
         .route("/v1/rules/versions", get(rules::versions))
         .route("/v1/rules/versions/{version}", get(rules::version))
         .route("/v1/rulings", post(rulings::rule))
+        .route("/v1/ops/pipelines", get(pipelines::list))
+        .route("/v1/ops/pipelines/{name}/{act}", post(pipelines::order))
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{check, decisions, ops, referrals, rules, rulings};
+use super::{check, decisions, ops, pipelines, referrals, rules, rulings};
 use crate::contract::check::CheckAnswer;
 use crate::contract::decision::DecisionV1;
 use crate::contract::problem::Problem;
@@ -29,6 +29,8 @@ use crate::contract::quote::QuoteV1;
         rules::approve,
         rulings::rule,
         rules::proposed,
+        pipelines::list,
+        pipelines::order,
         ops::livez,
         ops::readyz,
         ops::metrics,

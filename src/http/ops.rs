@@ -29,6 +29,11 @@ pub async fn livez() -> &'static str {
     ),
 )]
 pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    if !shared.door.is_open() && refusal(&shared.health).is_none() {
+        return problem(&Problem::unavailable(
+            "the pipeline http is held by an operator; `quoteguard pipelines resume http` ends that",
+        ));
+    }
     match refusal(&shared.health) {
         // Checks are answered all the same: the instance must not be taken out for what all of them lack.
         Some(reason) if shared.fallback.is_some() && shared.health.get() == Readiness::StoreDown => {
@@ -38,7 +43,9 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response<Body> {
         None => {
             let stopped = shared.health.stopped_partitions();
             let lines = stopped.iter().map(|(partition, reason)| format!("partition {partition} is stopped: {reason}\n"));
-            format!("ok\n{}", lines.collect::<String>()).into_response()
+            let held = shared.health.held_partitions();
+            let held = held.iter().map(|partition| format!("partition {partition} is held by an operator\n"));
+            format!("ok\n{}", lines.chain(held).collect::<String>()).into_response()
         }
     }
 }
@@ -57,7 +64,7 @@ pub fn refusal(health: &Health) -> Option<&'static str> {
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
     shared.metrics.queue(shared.queue.len());
-    shared.metrics.ready(refusal(&shared.health).is_none());
+    shared.metrics.ready(refusal(&shared.health).is_none() && shared.door.is_open());
     match shared.metrics.encode() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {

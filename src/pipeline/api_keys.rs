@@ -36,16 +36,19 @@ pub enum Permission {
     Rules,
     /// Rulings on cases of its tenant, snoozes and erasures.
     Rulings,
+    /// The pipelines of the instance: list, pause, resume, drain.
+    Ops,
 }
 
 impl Permission {
-    pub const ALL: [Permission; 3] = [Permission::Checks, Permission::Rules, Permission::Rulings];
+    pub const ALL: [Permission; 4] = [Permission::Checks, Permission::Rules, Permission::Rulings, Permission::Ops];
 
     pub fn name(self) -> &'static str {
         match self {
             Permission::Checks => "checks",
             Permission::Rules => "rules",
             Permission::Rulings => "rulings",
+            Permission::Ops => "ops",
         }
     }
 

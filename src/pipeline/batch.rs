@@ -19,6 +19,7 @@ pub fn open(state: &State) -> Batch {
         dead_letters: Vec::new(),
         segment: Segment::empty(from),
         files: Vec::new(),
+        tables: Vec::new(),
         forgotten: Vec::new(),
         erasures: Vec::new(),
         horizon: kept_from(state),

@@ -1,6 +1,6 @@
 //! Whether the service can take quotes, as `/readyz` tells it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -26,6 +26,8 @@ pub struct Health {
     partitions: OnceLock<NonZeroU32>,
     /// Partitions of this instance that an error has stopped, and why.
     stopped: Mutex<BTreeMap<u32, String>>,
+    /// Those that an operator holds.
+    held: Mutex<BTreeSet<u32>>,
 }
 
 impl Health {
@@ -66,11 +68,34 @@ impl Health {
         self.stopped().iter().map(|(partition, reason)| (*partition, reason.clone())).collect()
     }
 
-    /// Whether the partition that this tenant's quotes go to is stopped.
+    /// An operator holds a partition of this instance, or does so no longer.
+    pub fn partition_held(&self, partition: u32, is_held: bool) {
+        let mut held = self.held();
+        if is_held {
+            held.insert(partition)
+        } else {
+            held.remove(&partition)
+        };
+    }
+
+    /// The partitions that an operator holds.
+    pub fn held_partitions(&self) -> Vec<u32> {
+        self.held().iter().copied().collect()
+    }
+
+    /// Whether the partition that this tenant's quotes go to is stopped, or held by an operator.
     pub fn is_stopped_for(&self, tenant: &str) -> bool {
         let Some(partitions) = self.partitions.get() else { return false };
-        let stopped = self.stopped();
-        !stopped.is_empty() && stopped.contains_key(&partition_of(tenant.as_bytes(), *partitions))
+        let (stopped, held) = (self.stopped(), self.held());
+        if stopped.is_empty() && held.is_empty() {
+            return false;
+        }
+        let partition = partition_of(tenant.as_bytes(), *partitions);
+        stopped.contains_key(&partition) || held.contains(&partition)
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stopped(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {

@@ -18,6 +18,7 @@ pub mod health;
 pub mod partition;
 pub mod partitioner;
 pub mod patience;
+pub mod pipelines;
 pub mod queue;
 pub mod random;
 pub mod rebuild;
@@ -56,10 +57,12 @@ pub enum Source {
     Control = 2,
     /// A topic that others produce to.
     Stream = 3,
+    /// A table of a database.
+    Table = 4,
 }
 
 impl Source {
-    pub const ALL: [Source; 4] = [Source::Http, Source::File, Source::Control, Source::Stream];
+    pub const ALL: [Source; 5] = [Source::Http, Source::File, Source::Control, Source::Stream, Source::Table];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -67,6 +70,7 @@ impl Source {
             Source::File => "file",
             Source::Control => "control",
             Source::Stream => "kafka",
+            Source::Table => "postgres",
         }
     }
 
@@ -134,7 +138,7 @@ pub struct DeadLetter {
     pub error: String,
     /// JSON pointer of the first offending field, empty for the whole.
     pub pointer: String,
-    /// File name and line (from 1) for files.
+    /// File name and line (from 1) for files; name and key for a table.
     pub file: Option<(Box<str>, u64)>,
     /// The bytes as they came; empty where the log holds them at `offset`.
     pub raw: Vec<u8>,
@@ -149,6 +153,33 @@ pub struct FilePosition {
     pub byte_offset: u64,
     /// Lines before `byte_offset`.
     pub lines: u64,
+}
+
+/// How far a table has been read: the last row that was taken, in the order of transaction and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TablePosition {
+    /// Of the source.
+    pub name: Box<str>,
+    /// The transaction that wrote it (`xid8`).
+    pub xid: u64,
+    pub key: i64,
+}
+
+/// What is committed with a record: the position behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    File(FilePosition),
+    Table(TablePosition),
+}
+
+impl Progress {
+    /// Where a dead letter says it came from.
+    pub fn place(&self) -> (Box<str>, u64) {
+        match self {
+            Progress::File(position) => (position.name.clone(), position.lines),
+            Progress::Table(position) => (position.name.clone(), position.key.cast_unsigned()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,12 +227,29 @@ pub struct Batch {
     /// The checkpoint.
     pub segment: Segment,
     pub files: Vec<FilePosition>,
+    pub tables: Vec<TablePosition>,
     /// Names of watched files whose positions go; before `files`, should one have come back.
     pub forgotten: Vec<Box<str>>,
     /// Quotes whose copies are emptied, those of this batch included.
     pub erasures: Vec<Erasure>,
     /// Segments with nothing newer than this may be dropped, oldest first.
     pub horizon: EventTime,
+}
+
+impl Batch {
+    /// A source has come so far.
+    fn moved(&mut self, progress: Progress) {
+        match progress {
+            Progress::File(position) => {
+                self.files.retain(|file| file.name != position.name);
+                self.files.push(position);
+            }
+            Progress::Table(position) => {
+                self.tables.retain(|table| table.name != position.name);
+                self.tables.push(position);
+            }
+        }
+    }
 }
 
 /// Log, sink and checkpoint of one partition, as the writer sees them: one call that makes a batch durable.

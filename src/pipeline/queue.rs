@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::fate::{Fate, Fates, Mark};
 use super::patience::until;
 use super::rulings::NewRuling;
-use super::{DeadLetter, FilePosition, Source};
+use super::{DeadLetter, Progress, Source};
 use crate::engine::decide::Prepared;
 use crate::engine::decision::Decision;
 use crate::engine::rules::RuleBook;
@@ -63,6 +63,8 @@ pub enum Payload {
     Skipped(DeadLetter),
     /// No record: the position of a watched file that is gone is dropped.
     Forget(Box<str>),
+    /// No record: told once everything before it is durable.
+    Barrier(oneshot::Sender<()>),
     /// A rule book to put in force from here on.
     RuleBook(NumberedBook),
     /// What people decided about a case.
@@ -86,7 +88,7 @@ pub struct Job {
     pub source: Source,
     pub client: Option<Arc<str>>,
     /// Committed with the record.
-    pub progress: Option<FilePosition>,
+    pub progress: Option<Progress>,
     pub reply: Option<Reply>,
     /// Given back when the record is stepped: bounds what one source may have in the queue.
     pub room: Option<OwnedSemaphorePermit>,
@@ -159,6 +161,11 @@ impl Queue {
         self.sender.blocking_send(job).map_err(|_| NotTaken::Closed)
     }
 
+    /// For those who look at the queue and do not keep it open.
+    pub fn view(&self) -> QueueView {
+        QueueView { sender: self.sender.downgrade(), fates: self.fates.clone(), accepts: self.accepts }
+    }
+
     /// Jobs waiting now.
     pub fn len(&self) -> usize {
         self.sender.max_capacity() - self.sender.capacity()
@@ -183,6 +190,49 @@ impl Queue {
 
     pub fn fates(&self) -> Arc<Fates> {
         self.fates.clone()
+    }
+}
+
+/// A queue that ends without asking its views.
+#[derive(Clone)]
+pub struct QueueView {
+    sender: mpsc::WeakSender<Job>,
+    fates: Arc<Fates>,
+    accepts: bool,
+}
+
+impl QueueView {
+    fn queue(&self) -> Option<Queue> {
+        let sender = self.sender.upgrade()?;
+        Some(Queue { sender, fates: self.fates.clone(), accepts: self.accepts })
+    }
+
+    /// Jobs waiting now.
+    pub fn len(&self) -> usize {
+        self.queue().map_or(0, |queue| queue.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether everything that was submitted before is durable; waits so long for it, on a thread of its own.
+    pub fn settle(&self, patience: Duration) -> bool {
+        let Some(queue) = self.queue() else { return false };
+        let deadline = Instant::now() + patience;
+        let (reply, told) = oneshot::channel();
+        let barrier = Job {
+            payload: Payload::Barrier(reply),
+            clock: ArrivalClock::Log,
+            source: Source::Control,
+            client: None,
+            progress: None,
+            reply: None,
+            room: None,
+            submitted: Instant::now(),
+            span: None,
+        };
+        queue.submit_until(deadline, barrier).is_ok() && matches!(until(deadline, told), Some(Ok(())))
     }
 }
 

@@ -13,7 +13,7 @@ use super::queue::{Answered, Job, NumberedBook, Payload, Reply};
 use super::recover::Recovered;
 use super::rulings::{self, Erasure, NewRuling, NotRuled};
 use super::traced;
-use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, RecordKind, Source, Store, StoreError};
+use super::{BATCH_DECISIONS_MAX, BATCH_MAX, Batch, Clock, LogRecord, Progress, RecordKind, Source, Store, StoreError};
 use crate::contract::rule_file::canonical_source;
 use crate::engine::decide::Books;
 use crate::engine::quote::Position;
@@ -84,6 +84,7 @@ struct Open {
     books: Vec<Incoming>,
     /// Each with its offset; one that came before in the same batch has that one's.
     rulings: Vec<(oneshot::Sender<Result<u64, NotRuled>>, u64)>,
+    barriers: Vec<oneshot::Sender<()>>,
     /// Of traced quotes.
     spans: Vec<Span>,
 }
@@ -228,6 +229,10 @@ impl<S: Store, C: Clock> Writer<S, C> {
                 open.batch.forgotten.push(name);
                 return Ok(());
             }
+            Payload::Barrier(reply) => {
+                open.barriers.push(reply);
+                return Ok(());
+            }
             Payload::RuleBook(numbered) => match self.rule_book(open, RecordKind::RuleBook, numbered, client) {
                 Some(input) => input,
                 None => return Ok(()),
@@ -249,7 +254,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
         open.spans.extend(span);
         self.metrics.step(source, product, &step, false);
         if let Some(mut letter) = batch::dead_letter(position.offset, &step.outcome) {
-            letter.file = progress.as_ref().map(|p| (p.name.clone(), p.lines));
+            letter.file = progress.as_ref().map(Progress::place);
             self.metrics.dead_letter(letter.reason);
             open.batch.dead_letters.push(letter);
         }
@@ -263,8 +268,7 @@ impl<S: Store, C: Clock> Writer<S, C> {
             });
         }
         if let Some(progress) = progress {
-            open.batch.files.retain(|file| file.name != progress.name);
-            open.batch.files.push(progress);
+            open.batch.moved(progress);
         }
         Ok(())
     }
@@ -276,7 +280,14 @@ impl<S: Store, C: Clock> Writer<S, C> {
     }
 
     fn open(&self) -> Open {
-        Open { batch: batch::open(&self.state), waiting: Vec::new(), books: Vec::new(), rulings: Vec::new(), spans: Vec::new() }
+        Open {
+            batch: batch::open(&self.state),
+            waiting: Vec::new(),
+            books: Vec::new(),
+            rulings: Vec::new(),
+            barriers: Vec::new(),
+            spans: Vec::new(),
+        }
     }
 
     /// Commits until it succeeds: nothing is answered before, nothing is lost after.
@@ -306,6 +317,9 @@ impl<S: Store, C: Clock> Writer<S, C> {
         for Waiting { reply: Reply { sender, mark, .. }, answer, offset } in open.waiting {
             // A submitter past its deadline has gone: a decision is there for it to fetch, a refusal must be kept for it.
             mark.settle(offset, || sender.send(answer).map_err(|answer| answer.outcome));
+        }
+        for reply in open.barriers {
+            let _ = reply.send(());
         }
         self.fates.decided(open.batch.decisions.iter().map(|d| (&*d.tenant, &*d.quote_id, d.offset)));
         Ok(())

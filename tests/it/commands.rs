@@ -224,7 +224,7 @@ fn every_key_is_documented_with_its_default() {
              {password} = 'p'\n[http.tls]\ncert_file = 'c'\nkey_file = 'k'\n[redis]\nca_file = 'ca'\nusername = 'u'\n{password} = 'p'\n\
              [privacy]\n{keys}\n[desk]\nurl = 'sqlite:d'\nca_file = 'ca'\npassword_file = 'p'\n\
              [telemetry]\notlp_endpoint = 'http://c:4318'\n[console]\nfirst_password_file = 'p'\naddress_header = 'x-forwarded-for'\n\
-             [[webhooks]]\nname = 'w'\nurl = 'https://h/'\nsecret = '0123456789abcdef'",
+             [export]\ndir = 'e'\n[[webhooks]]\nname = 'w'\nurl = 'https://h/'\nsecret = '0123456789abcdef'",
             "0".repeat(64)
         )
     };

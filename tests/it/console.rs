@@ -7,5 +7,6 @@ mod explore;
 mod hostile;
 mod keys;
 mod live;
+mod operations;
 mod roles;
 mod webhooks;

@@ -14,6 +14,8 @@ mod desk;
 #[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
 mod drills;
 mod edge;
+#[cfg(feature = "parquet")]
+mod export;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod faults;
 mod full;
@@ -36,6 +38,7 @@ mod oracle;
 mod overload;
 #[cfg(feature = "redis")]
 mod partition;
+mod pipelines;
 mod privacy;
 mod properties;
 #[cfg(all(feature = "kafka", feature = "redis"))]
@@ -50,6 +53,8 @@ mod rulings;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod servers;
 mod stop;
+#[cfg(all(feature = "kafka", feature = "redis", feature = "postgres"))]
+mod table;
 mod tidy;
 #[cfg(feature = "otel")]
 mod traces;

@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The stores, which only `src/app` and they themselves may name.
-const STORES: &[&str] = &["desk", "kafka", "redis", "sqlite"];
+const STORES: &[&str] = &["desk", "kafka", "redis", "sqlite", "table"];
 
 /// Words that would let the world into the engine. Hash maps are banned whole: their order is not part of the input.
 const IMPURE: &[&str] = &[

@@ -1,15 +1,15 @@
 //! Connecting to PostgreSQL, its schema, and the lock of the one who fills it.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
 use super::db::Db;
 use super::postgres::fault;
+use crate::adapters::postgres::connect_options;
 use crate::pipeline::StoreError;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/desk-postgres");
@@ -43,23 +43,7 @@ impl ServerOptions {
     /// # Errors
     /// A URL or a file that cannot be read, with the setting named.
     fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
-        let refused = |text: String| StoreError::Refused(text);
-        let mut options = PgConnectOptions::from_str(&self.url)
-            .map_err(|error| refused(format!("desk.url: {error}")))?
-            .application_name("quoteguard");
-        if let Some(file) = &self.password_file {
-            let password = std::fs::read_to_string(file)
-                .map_err(|error| refused(format!("desk.password_file: {}: {error}", file.display())))?;
-            options = options.password(password.trim_end_matches(['\r', '\n']));
-        }
-        let is_near = options.get_host().starts_with('/') || ["localhost", "127.0.0.1", "::1"].contains(&options.get_host());
-        // Passwords and personal data go to other machines in the clear only where the URL says so.
-        if self.ca_file.is_some() || !(is_near || self.url.contains("sslmode=")) {
-            options = options.ssl_mode(PgSslMode::VerifyFull);
-        }
-        if let Some(file) = &self.ca_file {
-            options = options.ssl_root_cert(file);
-        }
+        let options = connect_options("desk", &self.url, self.password_file.as_deref(), self.ca_file.as_deref())?;
         Ok(options.options([
             ("statement_timeout", STATEMENT_MS),
             ("lock_timeout", LOCK_MS),

@@ -1,6 +1,7 @@
 //! One record of a file to a quote, or why it is none.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use crate::contract::csv::{CsvColumns, CsvMapping};
 use crate::contract::error::DecodeErrorKind;
@@ -58,6 +59,30 @@ impl Columns {
     pub fn parse(header: &[u8], mapping: &CsvMapping) -> Result<Columns, Refused> {
         let row = csv::StringRecord::from_byte_record(row(header)?).map_err(Refused::csv)?;
         CsvColumns::from_header(row.iter().map(str::trim), mapping).map(Columns).map_err(Refused::csv)
+    }
+
+    /// Of columns that have their names elsewhere.
+    ///
+    /// # Errors
+    /// A name that stands twice, more drivers or extras than a quote may have.
+    pub fn named<'h>(names: impl IntoIterator<Item = &'h str>) -> Result<Columns, Refused> {
+        static AS_NAMED: LazyLock<CsvMapping> = LazyLock::new(CsvMapping::default);
+        CsvColumns::from_header(names, &AS_NAMED).map(Columns).map_err(Refused::csv)
+    }
+
+    /// Names that are no field of a quote.
+    pub fn unknown(&self) -> u32 {
+        self.0.unknown()
+    }
+
+    /// The JSON of a row of cells; an empty one is "not given".
+    ///
+    /// # Errors
+    /// Another number of cells than of names.
+    pub fn row<'c>(&self, cells: impl IntoIterator<Item = &'c str>) -> Result<Vec<u8>, Refused> {
+        let mut json = Vec::with_capacity(1024);
+        self.0.write_json(&cells.into_iter().collect(), &mut json).map_err(Refused::csv)?;
+        Ok(json)
     }
 
     fn to_json(&self, record: &[u8]) -> Result<Vec<u8>, Refused> {

@@ -18,8 +18,9 @@ use crate::contract::csv::CsvMapping;
 use crate::engine::decide::Prepared;
 use crate::engine::step::ArrivalClock;
 use crate::metrics::product_label;
+use crate::pipeline::pipelines::{Pipeline, Standing};
 use crate::pipeline::queue::{Job, Payload, Queue};
-use crate::pipeline::{DeadLetter, FileIdent, FilePosition, Source};
+use crate::pipeline::{DeadLetter, FileIdent, FilePosition, Progress, Source};
 
 /// Records in the queue at once: files wait, so that interactive quotes always find room.
 const IN_FLIGHT_MAX: usize = 128;
@@ -34,6 +35,7 @@ pub struct Watch {
     folder: PathBuf,
     poll: Duration,
     queue: Queue,
+    pipeline: Arc<Pipeline>,
     runtime: Handle,
     room: Arc<Semaphore>,
     positions: BTreeMap<Box<str>, FilePosition>,
@@ -57,6 +59,8 @@ struct Rested {
 enum Stop {
     /// The service is shutting down.
     Asked,
+    /// An operator holds the pipeline.
+    Held,
     Io(io::Error),
 }
 
@@ -69,20 +73,29 @@ impl From<io::Error> for Stop {
 impl Watch {
     /// `positions` are those of the checkpoint. One is forgotten when its file has been gone for `forget_after`: under that name
     /// whatever comes then is a new file, read from its beginning.
-    pub fn new(folder: PathBuf, poll: Duration, forget_after: Duration, queue: Queue, positions: Vec<FilePosition>) -> Watch {
+    pub fn new(
+        folder: PathBuf,
+        poll: Duration,
+        forget_after: Duration,
+        queue: Queue,
+        pipeline: Arc<Pipeline>,
+        positions: Vec<FilePosition>,
+    ) -> Watch {
         let positions = positions.into_iter().map(|position| (position.name.clone(), position)).collect();
         let (room, runtime) = (Arc::new(Semaphore::new(IN_FLIGHT_MAX)), Handle::current());
         let (rested, gone) = (BTreeMap::new(), BTreeMap::new());
-        Watch { folder, poll, queue, runtime, room, positions, rested, gone, forget_after }
+        Watch { folder, poll, queue, pipeline, runtime, room, positions, rested, gone, forget_after }
     }
 
     /// Polls until the sender of `stop` is dropped. Blocks its thread.
     pub fn run(mut self, stop: &Receiver<()>) {
         loop {
             match self.scan(stop) {
-                Ok(()) => {}
+                Ok(()) => self.pipeline.fails(None),
+                Err(Stop::Held) => {}
                 Err(Stop::Asked) => return,
                 Err(Stop::Io(error)) => {
+                    self.pipeline.fails(Some(format!("the folder cannot be read: {error}")));
                     tracing::warn!(folder = %self.folder.display(), %error, "the watched folder cannot be read; trying again");
                 }
             }
@@ -93,6 +106,9 @@ impl Watch {
     }
 
     fn scan(&mut self, stop: &Receiver<()>) -> Result<(), Stop> {
+        if !self.pipeline.is_open() {
+            return Err(Stop::Held);
+        }
         let mut names = fs::read_dir(&self.folder)?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| is_source(name))
@@ -102,7 +118,7 @@ impl Watch {
         for name in names {
             match self.read_file(&name, stop) {
                 Ok(()) => {}
-                Err(Stop::Asked) => return Err(Stop::Asked),
+                Err(stop @ (Stop::Asked | Stop::Held)) => return Err(stop),
                 Err(Stop::Io(error)) => tracing::warn!(file = name, %error, "a watched file cannot be read; trying again"),
             }
         }
@@ -189,6 +205,7 @@ impl Watch {
             if stop.try_recv() == Err(TryRecvError::Disconnected) {
                 return Err(Stop::Asked);
             }
+            let Some(_passage) = self.pipeline.enter() else { return Err(Stop::Held) };
             record.clear();
             let next = reader.next(&mut record)?;
             match next {
@@ -208,12 +225,15 @@ impl Watch {
                 },
                 Err(refused) => Payload::Skipped(dead_letter(refused, &position, &record)),
             };
-            self.enqueue(payload, Some(position.clone()))?;
+            self.enqueue(payload, Some(Progress::File(position.clone())))?;
+            let standing = format!("{}:{}", position.name, position.lines);
+            self.pipeline.took(1);
+            self.pipeline.stands(Standing { position: standing, ..Standing::default() });
             self.positions.insert(position.name.clone(), position.clone());
         }
     }
 
-    fn enqueue(&self, payload: Payload, progress: Option<FilePosition>) -> Result<(), Stop> {
+    fn enqueue(&self, payload: Payload, progress: Option<Progress>) -> Result<(), Stop> {
         let permit = self.runtime.block_on(self.room.clone().acquire_owned()).map_err(|_| Stop::Asked)?;
         let job = Job {
             payload,

@@ -6,7 +6,7 @@
 //! half a second later. For the same reason every start is a plain number. Commands are carried out between polls, so that nothing is
 //! delivered past one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -72,6 +72,8 @@ pub enum Event {
     Lost(i32),
     /// In order of offset, which may have gaps.
     Records { partition: i32, records: Vec<Fetched> },
+    /// Nothing of it is delivered from here on, until [`Command::Unhold`].
+    Held(i32),
     /// The offset after the newest record of each partition of ours, every ten seconds.
     Ends(Vec<(i32, u64)>),
     /// The partition delivers nothing more until it is started again.
@@ -131,8 +133,12 @@ pub enum Command {
         partition: i32,
         assignment: Assignment,
     },
+    /// There is no room for more of it.
     Pause(i32),
     Resume(i32),
+    /// An operator wants no more of it, whichever assignment it has or gets; told by [`Event::Held`].
+    Hold(i32),
+    Unhold(i32),
     /// For lag tools: the next offset to read. Nothing starts from it.
     Commit {
         partition: i32,
@@ -209,7 +215,8 @@ pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -
     let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
     let (end, ended) = mpsc::channel();
     let run = move || {
-        Loop { consumer, received, starting: BTreeMap::new() }.run();
+        let (starting, full, held) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Loop { consumer, received, starting, full, held }.run();
         drop(end);
     };
     let thread = thread::Builder::new().name("kafka-consumer".to_owned()).spawn(run);
@@ -375,6 +382,10 @@ struct Loop {
     received: mpsc::Receiver<Command>,
     /// Partitions whose beginning the broker did not tell yet, and since when it is asked.
     starting: BTreeMap<i32, (Assignment, Instant)>,
+    /// Partitions without room.
+    full: BTreeSet<i32>,
+    /// Partitions that an operator holds, ours or not.
+    held: BTreeSet<i32>,
 }
 
 impl Loop {
@@ -403,10 +414,25 @@ impl Loop {
         let done = match command {
             Command::Start { partition, assignment, at } => return self.start(partition, assignment, at, Instant::now()),
             Command::Restart { partition, assignment } => self.restart(partition, assignment),
-            Command::Pause(partition) => self.consumer.pause(&members.one(partition)),
-            // A partition that was not started stays silent.
-            Command::Resume(partition) if members.is_running(partition) => self.consumer.resume(&members.one(partition)),
-            Command::Resume(_) => Ok(()),
+            Command::Pause(partition) => {
+                self.full.insert(partition);
+                self.consumer.pause(&members.one(partition))
+            }
+            Command::Resume(partition) => {
+                self.full.remove(&partition);
+                self.go_on(partition)
+            }
+            Command::Hold(partition) => {
+                self.held.insert(partition);
+                // One that was not started is silent, and stays so.
+                let done = if members.is_running(partition) { self.consumer.pause(&members.one(partition)) } else { Ok(()) };
+                members.tell(Event::Held(partition));
+                done
+            }
+            Command::Unhold(partition) => {
+                self.held.remove(&partition);
+                self.go_on(partition)
+            }
             Command::Commit { partition, offset } => self.commit(partition, offset),
             Command::Stop => Ok(()),
         };
@@ -414,6 +440,13 @@ impl Loop {
             // The partition has just been taken away; the rebalance tells.
             tracing::debug!(%error, ?command, "a command came too late");
         }
+    }
+
+    /// A partition that was not started stays silent.
+    fn go_on(&self, partition: i32) -> KafkaResult<()> {
+        let members = self.consumer.context();
+        let may = members.is_running(partition) && !self.full.contains(&partition) && !self.held.contains(&partition);
+        if may { self.consumer.resume(&members.one(partition)) } else { Ok(()) }
     }
 
     fn commit(&self, partition: i32, offset: u64) -> KafkaResult<()> {
@@ -453,16 +486,20 @@ impl Loop {
     }
 
     /// Whatever was fetched before is dropped by librdkafka.
-    fn fetch_from(&self, partition: i32, phase: Phase, offset: u64) -> KafkaResult<()> {
+    fn fetch_from(&mut self, partition: i32, phase: Phase, offset: u64) -> KafkaResult<()> {
         let members = self.consumer.context();
         if phase != Phase::Held {
             self.consumer.incremental_unassign(&members.one(partition))?;
         }
+        // A new start has all its room.
+        self.full.remove(&partition);
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&members.topic, partition, Offset::Offset(offset.cast_signed()))?;
         // A pause outlives the assignment it was made in.
         self.consumer.resume(&list)?;
-        self.consumer.incremental_assign(&list)
+        self.consumer.incremental_assign(&list)?;
+        // Between two polls: nothing was delivered yet.
+        if self.held.contains(&partition) { self.consumer.pause(&members.one(partition)) } else { Ok(()) }
     }
 
     fn fail(&self, partition: i32, phase: Phase, error: PartitionError) {

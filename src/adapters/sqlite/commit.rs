@@ -11,7 +11,9 @@ use super::fault::fault;
 use super::rows::Insert;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::engine::time::EventTime;
-use crate::pipeline::{Batch, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Store, StoreError};
+use crate::pipeline::{
+    Batch, DeadLetter, Emitted, FilePosition, LogRecord, RecordKind, Segment, Store, StoreError, TablePosition,
+};
 use crate::vault::{Place, Sealed, Vault, VaultError};
 
 /// Moves only from where the batch begins, so nothing is written twice and the rows below need no leniency: whatever they
@@ -32,6 +34,13 @@ static FILES: LazyLock<Insert> = LazyLock::new(|| {
         5,
         "ON CONFLICT (name) DO UPDATE SET prefix_bytes = excluded.prefix_bytes, prefix_hash = excluded.prefix_hash, \
          byte_offset = excluded.byte_offset, lines = excluded.lines",
+    )
+});
+static TABLES: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "INSERT INTO table_positions (name, xid, key) VALUES",
+        3,
+        "ON CONFLICT (name) DO UPDATE SET xid = excluded.xid, key = excluded.key",
     )
 });
 const FORGET: &str = "DELETE FROM file_positions WHERE name = ?";
@@ -190,6 +199,7 @@ async fn write_rows(
             query.bind(to_sql(f.byte_offset)).bind(to_sql(f.lines))
         })
         .await?;
+    TABLES.run(tx, &batch.tables, |query, t: &TablePosition| query.bind(t.name.clone()).bind(to_sql(t.xid)).bind(t.key)).await?;
     insert_segment(tx, &batch.segment, deltas).await?;
     if expire {
         sqlx::query(EXPIRE).bind(batch.horizon.0).execute(&mut *tx).await?;

@@ -9,7 +9,7 @@ use super::fault::fault;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::engine::time::{ArrivalTime, EventTime};
 use crate::pipeline::rulings::LoggedRuling;
-use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError};
+use crate::pipeline::{CheckpointStore, FileIdent, FilePosition, LoggedBook, Segment, StoreError, TablePosition};
 use crate::vault::{KeyId, Place, Sealed, Vault, VaultError};
 
 /// What to do about what the log can give back, and about what it cannot.
@@ -24,6 +24,7 @@ const POSITION: &str = "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM log), \
                         coalesce((SELECT next_offset FROM position WHERE id = 0), 0), \
                         coalesce((SELECT arrival FROM position WHERE id = 0), 0)";
 const FILES: &str = "SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM file_positions";
+const TABLES: &str = "SELECT name, xid, key FROM table_positions";
 
 impl SqliteStore {
     /// Every rule book of the log, in order.
@@ -112,6 +113,16 @@ pub(super) async fn file_positions(connection: &mut SqliteConnection) -> Result<
             byte_offset: from_sql(row.try_get(3)?),
             lines: from_sql(row.try_get(4)?),
         })
+    };
+    rows.iter().map(position).collect::<Result<_, sqlx::Error>>().map_err(fault)
+}
+
+/// How far each table has been read.
+pub(super) async fn table_positions(connection: &mut SqliteConnection) -> Result<Vec<TablePosition>, StoreError> {
+    let rows = sqlx::query(TABLES).fetch_all(connection).await.map_err(fault)?;
+    let position = |row: &SqliteRow| {
+        let name = row.try_get::<String, _>(0)?.into();
+        Ok(TablePosition { name, xid: from_sql(row.try_get(1)?), key: row.try_get(2)? })
     };
     rows.iter().map(position).collect::<Result<_, sqlx::Error>>().map_err(fault)
 }

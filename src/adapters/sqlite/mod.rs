@@ -11,6 +11,8 @@ mod feed;
 mod load;
 mod meta;
 mod open;
+#[cfg(feature = "parquet")]
+mod published;
 mod read;
 mod rebuild;
 mod recognise;
@@ -30,6 +32,8 @@ pub use feed::LogFeed;
 use open::Lock;
 pub(in crate::adapters) use open::make_private;
 pub use open::{Opened, open};
+#[cfg(feature = "parquet")]
+pub use published::Published;
 pub use read::{Reader, RecordedLog, recorded_log};
 pub use rebuild::{Rebuild, Replaced};
 pub use recognise::is_sqlite;

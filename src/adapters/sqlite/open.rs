@@ -15,7 +15,7 @@ use super::recognise::{Found, beside, recognise};
 use super::wal::{Checkpointer, PAGES_MAX};
 use super::{Reader, SqliteStore, load, meta};
 use crate::engine::state::Settings;
-use crate::pipeline::{FilePosition, StoreError};
+use crate::pipeline::{FilePosition, StoreError, TablePosition};
 use crate::vault::Vault;
 
 /// Connections of the read pool. Beyond: lookups wait for one.
@@ -30,6 +30,8 @@ pub struct Opened {
     pub settings: Settings,
     /// How far each watched file has been read.
     pub files: Vec<FilePosition>,
+    /// How far each table has been read.
+    pub tables: Vec<TablePosition>,
 }
 
 /// Opens or creates the file; `settings.log_id` is replaced by the file's. What is written is sealed with the vault's first key.
@@ -63,6 +65,7 @@ pub(super) async fn open_as(
     migrate(&mut connection, path).await?;
     settings.log_id = meta::identify(&mut connection, path, &settings, log_id).await?.into();
     let files = load::file_positions(&mut connection).await?;
+    let tables = load::table_positions(&mut connection).await?;
     let read_only = options.clone().read_only(true);
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(read_only).await.map_err(fault)?;
     let background = SqliteConnection::connect_with(&options).await.map_err(fault)?;
@@ -73,7 +76,7 @@ pub(super) async fn open_as(
     let committed = Arc::default();
     let store =
         SqliteStore { connection, options, is_suspect, runtime, path, vault, oldest, checkpointer, committed, _lock: lock };
-    Ok(Opened { store, reader: Reader::new(pool), settings, files })
+    Ok(Opened { store, reader: Reader::new(pool), settings, files, tables })
 }
 
 /// Brings the schema to this release.

@@ -22,12 +22,13 @@ use crate::pipeline::StoreError;
 use crate::vault::Vault;
 
 /// What only the old file knows: the bytes of records that were no quotes, where a file's records came from, and how far
-/// watched files have been read.
-const COPY: [&str; 3] = [
+/// watched files and tables have been read.
+const COPY: [&str; 4] = [
     "INSERT INTO rejects SELECT o.offset, o.reason, o.error, o.pointer, o.file, o.line, o.raw, o.key \
      FROM old.rejects o JOIN main.log l ON l.offset = o.offset WHERE l.kind = 2",
     "UPDATE rejects SET file = o.file, line = o.line FROM old.rejects o WHERE o.offset = rejects.offset",
     "INSERT INTO file_positions SELECT name, prefix_bytes, prefix_hash, byte_offset, lines FROM old.file_positions",
+    "INSERT INTO table_positions SELECT name, xid, key FROM old.table_positions",
 ];
 /// Of quotes that were erased since. Not where the table cannot be read: it is what a rebuild is for.
 const COPY_DECISIONS: &str = "INSERT INTO decisions SELECT o.tenant, o.quote_id, o.offset, o.revision, o.json \

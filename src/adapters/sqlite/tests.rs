@@ -10,7 +10,7 @@ use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 use crate::pipeline::{
     Batch, CheckpointStore, DeadLetter, Emitted, FileIdent, FilePosition, Log, LogRecord, RecordKind, Segment, Source, Store,
-    StoreError,
+    StoreError, TablePosition,
 };
 
 /// The store on a runtime of its own: its methods must be called from outside of one.
@@ -56,6 +56,7 @@ fn batch(from: u64, to: u64, event_time: i64, horizon: i64) -> Batch {
         dead_letters: vec![dead_letter],
         segment: Segment { from, to, max_event_time: EventTime(event_time), deltas: vec![1, 2, 3] },
         files: vec![FilePosition { name: "a.jsonl".into(), ident, byte_offset: to * 10, lines: to }],
+        tables: vec![TablePosition { name: "postgres-crm".into(), xid: to, key: -1 }],
         forgotten: Vec::new(),
         erasures: Vec::new(),
         horizon: EventTime(horizon),

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::elsewhere::Elsewhere;
 use super::emit::end;
@@ -69,7 +69,14 @@ impl Intake {
         let mut number = 0u64;
         while let Some(job) = jobs.blocking_recv() {
             let Job { payload, client, reply, span, .. } = job;
-            let Payload::Quote { tenant, prepared, body, .. } = payload else { continue };
+            let (tenant, prepared, body) = match payload {
+                Payload::Quote { tenant, prepared, body, .. } => (tenant, prepared, body),
+                Payload::Barrier(told) => {
+                    settle(&under_way, told);
+                    continue;
+                }
+                _ => continue,
+            };
             // Unknown to whoever cannot read the topic, and of use once.
             let mut token = [0u8; 16];
             if let Err(error) = getrandom::fill(&mut token) {
@@ -160,4 +167,15 @@ impl Intake {
             let _ = self.failed.send(error.into());
         }
     }
+}
+
+/// Tells when the log has all that was sent, unless who asked has gone.
+fn settle(under_way: &UnderWay, told: oneshot::Sender<()>) {
+    while !under_way.sent().is_empty() {
+        if told.is_closed() {
+            return;
+        }
+        thread::sleep(ROOM_POLL);
+    }
+    let _ = told.send(());
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::elsewhere::Elsewhere;
 use super::fetched;
+use super::hands::PartitionHands;
 use super::takeover::{Failure, Taken, claim, take_over};
 use crate::adapters::kafka::{
     Assignment, Command, Commands, Control, Event, Fetched as Raw, KafkaConfig, PartitionError, Producer, Release,
@@ -25,6 +26,7 @@ use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::prepare::{Place, prepare};
 use crate::pipeline::partition::run::{Keeping, Loop, Membership, Message};
 use crate::pipeline::partition::waiters::Waiters;
+use crate::pipeline::pipelines::{Pipeline, Pipelines};
 
 /// Records fetched and not yet prepared, and their bytes. Beyond: the partition is paused, until half of them are done.
 const FETCHED_MAX: usize = 8_192;
@@ -53,6 +55,7 @@ pub struct Shared {
     pub elsewhere: Arc<Elsewhere>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
+    pub pipelines: Arc<Pipelines>,
     /// Set right after the consumer has started.
     pub commands: OnceLock<Commands>,
     /// Told when the instance cannot go on.
@@ -60,7 +63,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn command(&self, command: Command) {
+    pub(super) fn command(&self, command: Command) {
         if let Some(commands) = self.commands.get() {
             commands.send(command);
         }
@@ -123,6 +126,7 @@ struct Running {
     assignment: Assignment,
     raw: Sender<Vec<Raw>>,
     fetched: Arc<Waterline>,
+    hands: PartitionHands,
     end: Arc<End>,
 }
 
@@ -187,6 +191,11 @@ impl Partitions {
             Event::Records { partition, records } => self.records(partition, records),
             Event::Revoked { partition, release } => self.gone(partition, |end| *end.release() = Some(release)),
             Event::Lost(partition) => self.gone(partition, |end| end.is_lost.store(true, Ordering::Release)),
+            Event::Held(partition) => {
+                if let Some(running) = self.running.get(&partition) {
+                    running.hands.held();
+                }
+            }
             Event::Ends(ends) => {
                 for (partition, end) in ends {
                     self.shared.metrics.partition_end(partition.unsigned_abs(), end);
@@ -216,9 +225,12 @@ impl Partitions {
     fn assigned(&mut self, partition: i32, assignment: Assignment) {
         fault::point("assigned");
         let (raw, fetched_records) = channel();
-        let running = Running { assignment, raw, fetched: Arc::default(), end: Arc::default() };
+        let hands = PartitionHands::new(self.shared.clone(), partition);
+        let running = Running { assignment, raw, fetched: Arc::default(), hands: hands.clone(), end: Arc::default() };
         let (waterline, end) = (running.fetched.clone(), running.end.clone());
-        let actor = Partition { shared: self.shared.clone(), partition, assignment, waterline, end };
+        // Under an order of before it is held from its first record on.
+        let pipeline = self.shared.pipelines.add(hands.clone().pipeline());
+        let actor = Partition { shared: self.shared.clone(), partition, assignment, waterline, end, hands, pipeline };
         self.shared.ours.starts(partition, assignment);
         self.shared.metrics.partition_up(partition.unsigned_abs(), false);
         self.running.insert(partition, running);
@@ -237,12 +249,15 @@ impl Partitions {
         self.shared.ours.ends(partition);
         self.shared.elsewhere.take_up(partition);
         self.shared.health.partition_well(partition.unsigned_abs());
+        self.shared.health.partition_held(partition.unsigned_abs(), false);
+        self.shared.pipelines.remove(&PartitionHands::name(partition));
         self.shared.metrics.partition_gone(partition.unsigned_abs());
         self.shared.settled();
     }
 
     fn records(&mut self, partition: i32, records: Vec<Raw>) {
         let Some(running) = self.running.get(&partition) else { return };
+        running.hands.fetched(&records);
         if running.fetched.rise(&records) && !running.fetched.is_paused.swap(true, Ordering::AcqRel) {
             self.shared.command(Command::Pause(partition));
         }
@@ -275,6 +290,9 @@ fn stopped(shared: &Shared, partition: i32, reason: &str) {
     tracing::error!(partition, reason, "the partition is stopped");
     shared.ours.ends(partition);
     shared.health.partition_stopped(partition.unsigned_abs(), reason.to_owned());
+    if let Some(pipeline) = shared.pipelines.get(&PartitionHands::name(partition)) {
+        pipeline.fails(Some(reason.to_owned()));
+    }
     shared.metrics.partition_stopped(partition.unsigned_abs(), reason);
     shared.settled();
 }
@@ -285,6 +303,8 @@ struct Partition {
     assignment: Assignment,
     waterline: Arc<Waterline>,
     end: Arc<End>,
+    hands: PartitionHands,
+    pipeline: Arc<Pipeline>,
 }
 
 /// The partition's place in the group, as its loop sees it.
@@ -292,6 +312,7 @@ struct Seat {
     shared: Arc<Shared>,
     partition: i32,
     end: Arc<End>,
+    hands: PartitionHands,
 }
 
 impl Membership for Seat {
@@ -300,6 +321,7 @@ impl Membership for Seat {
     }
 
     fn kept(&self, next_offset: u64) {
+        self.hands.kept(next_offset);
         self.shared.command(Command::Commit { partition: self.partition, offset: next_offset });
     }
 }
@@ -342,12 +364,14 @@ impl Partition {
         shared.health.partition_well(partition.unsigned_abs());
         shared.metrics.partition_up(partition.unsigned_abs(), true);
         shared.settled();
+        self.pipeline.fails(None);
         tracing::info!(partition, ?start, live = owner.state().live_attempts(), "the partition is taken over");
         let (messages, received) = sync_channel(PREPARED_MAX);
+        let hands = self.hands.clone();
         let prepare = thread::Builder::new().name(format!("prepare-{partition}"));
         prepare.spawn(move || self.prepare(&raw, &messages)).map_err(|error| Failure::Passing(error.to_string()))?;
         let keeping = Keeping { interval: shared.checkpoint_every, debt_max: shared.checkpoint_debt_max, needs_whole };
-        Ok(Loop::new(owner, saver, keeping, Box::new(Seat { shared, partition, end })).run(&received)?)
+        Ok(Loop::new(owner, saver, keeping, Box::new(Seat { shared, partition, end, hands })).run(&received)?)
     }
 
     /// Tries until it succeeds, or the partition is taken away: `None`.
@@ -390,6 +414,7 @@ impl Partition {
             if messages.send(Message::Records(ready)).is_err() {
                 return;
             }
+            self.pipeline.took(count);
             if self.waterline.fall(count, bytes) && self.waterline.is_paused.swap(false, Ordering::AcqRel) {
                 self.shared.command(Command::Resume(self.partition));
             }

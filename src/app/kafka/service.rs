@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::books::{Books, Shelf};
 use crate::pipeline::health::{Health, Readiness};
 use crate::pipeline::partition::waiters::Waiters;
+use crate::pipeline::pipelines::Pipelines;
 use crate::pipeline::queue::{Job, bounded_before_log};
 use crate::pipeline::{Decisions, Reading, StoreError, fixed};
 use crate::vault::Vault;
@@ -39,7 +40,7 @@ use crate::vault::Vault;
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules, start_telemetry};
-use super::super::{api_keys, console, desk, webhooks};
+use super::super::{api_keys, console, desk, pipelines, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,9 +75,7 @@ impl KafkaService {
     /// An address that cannot be listened on, and settings that do not fit. What only the servers can tell comes by
     /// [`KafkaService::failed`].
     pub async fn start(config: &Config, rules: Given) -> Result<KafkaService> {
-        if config.watch.dir.is_some() {
-            return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
-        }
+        refuse_embedded(config)?;
         let kafka = adapter(config)?;
         let listener = listen(config).await?;
         let addr = listener.local_addr()?;
@@ -90,13 +89,22 @@ impl KafkaService {
         let decisions = Arc::new(LateDecisions::default());
         let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
-        let beside =
-            console::Beside { rulings: log.clone(), books: books.clone(), metrics: metrics.clone(), health: health.clone() };
+        let pipelines = pipelines::open(config, metrics.clone())?;
+        let door = pipelines::door(&pipelines, config, &queue);
+        let beside = console::Beside {
+            rulings: log.clone(),
+            books: books.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            pipelines: pipelines.clone(),
+        };
         let keys = api_keys::keys(config, &desk, health.clone()).await;
         let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
             keys,
             queue,
+            pipelines: pipelines.clone(),
+            door,
             books: books.clone(),
             rulings: log.clone(),
             decisions: decisions.clone(),
@@ -120,6 +128,7 @@ impl KafkaService {
             shelf,
             log,
             desk: desk.clone(),
+            pipelines,
             runtime: Handle::current(),
             failed: tell_failed.clone(),
         };
@@ -178,6 +187,22 @@ impl KafkaService {
     }
 }
 
+/// What only the embedded log can do.
+fn refuse_embedded(config: &Config) -> Result<()> {
+    if config.export.dir.is_some() {
+        return Err(anyhow!("export.dir: a topic is not exported; let the warehouse read that of the decisions"));
+    }
+    if !config.sources.postgres.is_empty() {
+        return Err(anyhow!(
+            "sources.postgres: a table is not read into a topic; produce its records, or leave kafka.brokers out"
+        ));
+    }
+    if config.watch.dir.is_some() {
+        return Err(anyhow!("watch.dir: a folder is not read into a topic; produce its records, or leave kafka.brokers out"));
+    }
+    Ok(())
+}
+
 fn lock(clients: &Mutex<Option<Clients>>) -> std::sync::MutexGuard<'_, Option<Clients>> {
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -207,6 +232,7 @@ struct Starting {
     shelf: Arc<Shelf>,
     log: Arc<ControlLog>,
     desk: DeskStore,
+    pipelines: Arc<Pipelines>,
     runtime: Handle,
     failed: Sender<anyhow::Error>,
 }
@@ -248,6 +274,7 @@ impl Starting {
             elsewhere: elsewhere.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+            pipelines: self.pipelines.clone(),
             commands: OnceLock::new(),
             failed: self.failed.clone(),
         });

@@ -20,13 +20,15 @@ pub enum Right {
     Export,
     Rules,
     Operations,
+    /// Pause, resume and drain pipelines.
+    Operate,
     Audit,
     Accounts,
     ApiKeys,
 }
 
 impl Right {
-    pub const ALL: [Right; 14] = [
+    pub const ALL: [Right; 15] = [
         Right::Own,
         Right::Overview,
         Right::Cases,
@@ -38,6 +40,7 @@ impl Right {
         Right::Export,
         Right::Rules,
         Right::Operations,
+        Right::Operate,
         Right::Audit,
         Right::Accounts,
         Right::ApiKeys,
@@ -45,7 +48,7 @@ impl Right {
 }
 
 /// The first column is the right, then underwriter, analyst, administrator, auditor.
-const TABLE: [(Right, [bool; 4]); 14] = [
+const TABLE: [(Right, [bool; 4]); 15] = [
     (Right::Own, [true, true, true, true]),
     (Right::Overview, [true, true, true, true]),
     (Right::Cases, [true, true, true, true]),
@@ -57,6 +60,7 @@ const TABLE: [(Right, [bool; 4]); 14] = [
     (Right::Export, [false, true, true, true]),
     (Right::Rules, [true, true, true, true]),
     (Right::Operations, [false, true, true, true]),
+    (Right::Operate, [false, false, true, false]),
     (Right::Audit, [false, false, true, true]),
     (Right::Accounts, [false, false, true, false]),
     (Right::ApiKeys, [false, false, true, false]),

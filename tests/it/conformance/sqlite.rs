@@ -68,6 +68,7 @@ impl Subject for Sqlite {
             dead_letters: Vec::new(),
             segment: segment.clone(),
             files: Vec::new(),
+            tables: Vec::new(),
             forgotten: Vec::new(),
             erasures: Vec::new(),
             horizon: EventTime(horizon),

@@ -27,6 +27,7 @@ const TABLE: &[Line] = &[
     ("GET", "/console/rules", ("", ""), [true, true, true, true]),
     ("GET", "/console/rules/1", ("", ""), [true, true, true, true]),
     ("GET", "/console/operations", ("", ""), [false, true, true, true]),
+    ("POST", "/console/operations/pipelines", ("do", "nonsense"), [false, false, true, false]),
     ("GET", "/console/audit", ("", ""), [false, false, true, true]),
     ("POST", "/console/audit/verify", ("", ""), [false, false, true, true]),
     ("GET", "/console/accounts", ("", ""), [false, false, true, false]),
