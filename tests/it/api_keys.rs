@@ -198,7 +198,7 @@ async fn the_command_says_what_there_is_and_what_is_wrong() {
         (&["create", "--name", "chief"][..], "a key of this name is in force"),
         (&["create", "--name", "Chief!"], "a name has 2 to 64 of a-z"),
         (&["create", "--name", "anyone"], "is not start, folder, breaker or anyone"),
-        (&["create", "--name", "x1", "--may", "everything"], "[possible values: checks, rules, rulings]"),
+        (&["create", "--name", "x1", "--may", "everything"], "possible values: checks, rules, rulings"),
         (&["create", "--name", "x1", "--tenant", ""], "a tenant has 1 to 64 characters"),
         (&["create", "--name", "x1", "--expires-days", "0"], "a key lives for 1 to 3650 days"),
         (&["create", "--name", "x1", "--burst", "5"], "--rate-per-sec"),

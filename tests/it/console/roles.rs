@@ -84,6 +84,8 @@ async fn an_account_of_one_tenant_meets_no_other() {
     for path in ["/console/audit", "/console/operations"] {
         assert_eq!(olga.get(path).await.status, 403, "{path}");
     }
+    let pause = [("name", "http"), ("do", "pause")];
+    assert_eq!(olga.post("/console/operations/pipelines", &pause).await.status, 403);
     Browser::person(&mut admin, "boris", "underwriter", "theirs").await;
     let accounts = olga.page("/console/accounts").await;
     assert!(accounts.contains("olga") && !accounts.contains("boris"), "{accounts}");
