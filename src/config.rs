@@ -5,6 +5,7 @@ mod console;
 mod desk;
 mod export;
 mod kafka;
+mod oidc;
 mod origin;
 mod privacy;
 mod sources;
@@ -19,6 +20,7 @@ pub use console::Console;
 pub use desk::Desk;
 pub use export::Export;
 pub use kafka::{Kafka, Security, Topics, WhenDown};
+pub use oidc::Oidc;
 pub use privacy::Privacy;
 pub use telemetry::Telemetry;
 
@@ -699,6 +701,24 @@ mod tests {
         assert!(load(desk, &[], Flags::default()).is_ok());
         let suggested = load("[http]\nlisen = '127.0.0.1:1'", &[], Flags::default()).expect_err("refused");
         assert!(suggested.contains("listen"), "{suggested}");
+    }
+
+    #[test]
+    fn half_a_provider_is_refused_and_so_is_a_console_without_a_way_in() {
+        let whole = "[console.oidc]\nissuer = 'https://i'\nclient_id = 'c'\nclient_secret = 'a-very-secret-secret'\npublic_url = 'https://h'\n";
+        for (toml, expected) in [
+            ("[console.oidc]\nclient_id = 'c'".to_owned(), "console.oidc.issuer: must be given"),
+            (whole.to_owned(), "console.oidc.roles: must map"),
+            (format!("{whole}roles = {{ desk = 'boss' }}"), "console.oidc.roles"),
+            ("[console]\nlocal_accounts = false".to_owned(), "console.local_accounts: without local accounts"),
+            (format!("[console]\nlocal_accounts = false\n{whole}roles = {{ desk = 'underwriter' }}"), "console.local_accounts: "),
+        ] {
+            let error = load(&toml, &[], Flags::default()).expect_err(&toml);
+            assert!(error.contains(expected), "{toml}: {error}");
+        }
+        let toml = format!("[console]\nlocal_accounts = false\n{whole}roles = {{ desk = 'admin' }}");
+        let printed = load(&toml, &[], Flags::default()).expect("valid").print().expect("prints");
+        assert!(!printed.contains("very-secret"), "{printed}");
     }
 
     #[test]

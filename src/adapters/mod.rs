@@ -4,6 +4,7 @@ pub mod desk;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod oidc;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

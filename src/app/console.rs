@@ -9,10 +9,11 @@ use time::UtcOffset;
 use tokio::time::{sleep, timeout};
 
 use crate::adapters::desk::DeskStore;
+use crate::adapters::oidc::{self, Provider};
 use crate::config::Config;
 use crate::console::access::cookies::Cookies;
 use crate::console::show::Zone;
-use crate::console::{Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
+use crate::console::{Company, Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
 use crate::http::auth::Keys;
 use crate::metrics::Metrics;
 use crate::pipeline::access::Lifetime;
@@ -43,8 +44,19 @@ pub(super) async fn pages(config: &Config, desk: &DeskStore, keys: &Arc<Keys>, b
     let Beside { rulings, books, metrics, health, pipelines } = beside;
     make_first_account(desk.clone(), tell, health.clone()).await?;
     let (keys, store) = (keys.clone(), Arc::new(desk.clone()));
-    let parts =
-        Parts { desk: store.clone(), access: store.clone(), api_keys: store, keys, rulings, books, metrics, health, pipelines };
+    let company = company(config)?;
+    let parts = Parts {
+        desk: store.clone(),
+        access: store.clone(),
+        api_keys: store,
+        keys,
+        rulings,
+        books,
+        metrics,
+        health,
+        pipelines,
+        company,
+    };
     Ok(router(Console::new(parts, settings(config))))
 }
 
@@ -69,6 +81,31 @@ async fn make_first_account(desk: DeskStore, tell: FirstPassword, health: Arc<He
     Ok(())
 }
 
+/// The provider whose people log in, if there is one. It is not asked for anything before the first of them comes.
+fn company(config: &Config) -> Result<Option<Company>> {
+    let oidc = &config.console.oidc;
+    let (Some(issuer), Some(public)) = (oidc.issuer.clone(), &oidc.public_url) else { return Ok(None) };
+    let at = |path: &str| format!("{}{path}", public.trim_end_matches('/'));
+    let roots = oidc
+        .ca_file
+        .as_ref()
+        .map(|path| std::fs::read(path).with_context(|| format!("console.oidc.ca_file: {}", path.display())));
+    let provider = Provider::new(oidc::Settings {
+        issuer,
+        client_id: oidc.client_id.clone().unwrap_or_default(),
+        client_secret: oidc.secret()?,
+        redirect_url: at("/console/login/company/back"),
+        logged_out_url: at("/console/login"),
+        scopes: oidc.scopes.clone(),
+        name_claim: oidc.name_claim.clone(),
+        role_claim: oidc.role_claim.clone(),
+        tenant_claim: oidc.tenant_claim.clone(),
+        roots: roots.transpose()?,
+    });
+    let provider = Arc::new(provider.context("console.oidc")?);
+    Ok(Some(Company::new(provider, oidc.mapping(), oidc.label.clone())))
+}
+
 fn settings(config: &Config) -> Settings {
     let console = &config.console;
     Settings {
@@ -79,5 +116,6 @@ fn settings(config: &Config) -> Settings {
             absolute: Duration::from_secs(console.session_max_secs),
         },
         address_header: console.address_header.as_deref().and_then(|name| name.parse().ok()),
+        local_accounts: console.local_accounts,
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use time::UtcOffset;
 
+use super::oidc::Oidc;
 use super::{ConfigError, wrong};
+use crate::pipeline::access::Role;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +27,9 @@ pub struct Console {
     /// Header in which a proxy in front names the client, such as `x-forwarded-for`; only where every request comes through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_header: Option<String>,
+    /// Log in with a name and a password of this console. When false only until an administrator has come in through `oidc`.
+    pub local_accounts: bool,
+    pub oidc: Oidc,
 }
 
 impl Default for Console {
@@ -37,6 +42,8 @@ impl Default for Console {
             session_max_secs: 12 * 3_600,
             first_password_file: None,
             address_header: None,
+            local_accounts: true,
+            oidc: Oidc::default(),
         }
     }
 }
@@ -56,6 +63,12 @@ impl Console {
         let header = self.address_header.as_deref().map(axum::http::HeaderName::try_from);
         if header.is_some_and(|header| header.is_err()) {
             return Err(wrong("console.address_header", "must be the name of a header, like x-forwarded-for"));
+        }
+        self.oidc.check(self.insecure_cookies)?;
+        let has_admin = self.oidc.roles.values().any(|role| *role == Role::Admin);
+        if !self.local_accounts && !(self.oidc.is_on() && has_admin) {
+            let problem = "without local accounts console.oidc must be given, and its roles must map a value to admin";
+            return Err(wrong("console.local_accounts", problem));
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ struct AccountsView {
     roles: Vec<(&'static str, &'static str)>,
     /// Name and password, shown this once.
     fresh: Option<(String, String)>,
+    /// Accounts with a password can be used.
+    has_local: bool,
 }
 
 struct Line {
@@ -33,6 +35,9 @@ struct Line {
     tenant: String,
     is_disabled: bool,
     has_password: bool,
+    /// Its role and tenant are the provider's to say.
+    is_company: bool,
+    role_text: &'static str,
     last_login: String,
     is_self: bool,
 }
@@ -61,6 +66,8 @@ async fn page(
         tenant: account.tenant.clone().unwrap_or_default(),
         is_disabled: account.is_disabled,
         has_password: account.password_hash.is_some(),
+        is_company: account.identity.is_some(),
+        role_text: role(t, account.role),
         last_login: account.last_login_at.map_or_else(|| t.never.to_owned(), |at| console.settings.zone.moment(t, at)),
         is_self: account.name == ctx.who.name,
     };
@@ -68,6 +75,7 @@ async fn page(
         accounts: accounts.iter().filter(|account| ctx.manages(account)).map(line).collect(),
         roles: Role::ALL.iter().map(|of| (of.name(), role(t, *of))).collect(),
         fresh,
+        has_local: console.has_local_log_in().await?,
         frame,
     };
     let mut response = html(&view, t)?;
@@ -96,6 +104,9 @@ pub async fn add(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> R
     let name = form.0.given("name").unwrap_or_default().to_lowercase();
     let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
     let tenant = tenant(&ctx, &form.0)?;
+    if !console.has_local_log_in().await? {
+        return page(&console, &ctx, &Fields::default(), Some(t.log_in_local_off), None).await;
+    }
     if !is_name(&name) {
         return page(&console, &ctx, &Fields::default(), Some(t.account_bad_name), None).await;
     }
@@ -126,6 +137,8 @@ pub async fn change(
     let before = console.access.account(&name).await?.filter(|account| ctx.manages(account)).ok_or(Failure::NotFound)?;
     let mut fresh = None;
     let is_done = match form.0.given("do") {
+        // The provider would say otherwise at the next log-in, and no password opens what is the company's.
+        Some("role" | "password") if before.identity.is_some() => return Err(Failure::BadForm),
         Some("role") => {
             let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
             let tenant = tenant(&ctx, &form.0)?;

@@ -7,8 +7,10 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
+use form_urlencoded::Serializer;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -41,23 +43,27 @@ struct LoginPage {
     frame: Frame,
     back: String,
     name: String,
+    has_form: bool,
+    /// What the button of the company says, and where it leads.
+    company: Option<String>,
+    company_path: String,
+}
+
+/// What a log-in page is shown for.
+pub struct Shown<'t> {
+    pub text: Option<&'t str>,
+    pub status: StatusCode,
 }
 
 pub async fn form(State(console): State<Arc<Console>>, query: Fields, headers: HeaderMap) -> Response<Body> {
     let look = Look::of(&console, &headers);
     let text = query.has("ended").then_some(look.t.log_in_expired);
-    shown(&console, look, &headers, &query, text, StatusCode::OK)
+    shown(&console, look, &headers, &query, Shown { text, status: StatusCode::OK }).await
 }
 
 /// The log-in form, bound to a cookie of the browser that asks for it.
-fn shown(
-    console: &Console,
-    look: Look,
-    headers: &HeaderMap,
-    fields: &Fields,
-    text: Option<&str>,
-    status: StatusCode,
-) -> Response<Body> {
+pub async fn shown(console: &Console, look: Look, headers: &HeaderMap, fields: &Fields, shown: Shown<'_>) -> Response<Body> {
+    let Shown { text, status } = shown;
     let cookies = console.settings.cookies;
     let known = cookies.get(headers, Cookie::Visitor).and_then(Token::parse);
     let is_new = known.is_none();
@@ -67,7 +73,11 @@ fn shown(
     frame.flash = text.map(|text| Flash { is_bad: true, text: text.to_owned() });
     let back = own_path(fields.get("back")).to_owned();
     let name = fields.given("name").unwrap_or_default().chars().take(64).collect();
-    let page = LoginPage { frame, back, name };
+    // While the desk is away the form tells so when it is sent.
+    let has_form = console.has_local_log_in().await.unwrap_or(true);
+    let company = console.company.as_ref().map(|company| company.label(look));
+    let company_path = format!("/console/login/company?{}", Serializer::new(String::new()).append_pair("back", &back).finish());
+    let page = LoginPage { frame, back, name, has_form, company, company_path };
     let mut response = html(&page, look.t).unwrap_or_else(|failure| page::failure(console, look, None, &failure));
     if status != StatusCode::OK {
         *response.status_mut() = status;
@@ -89,7 +99,7 @@ pub async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Re
     // A page elsewhere must not log somebody in as another person either.
     let is_ours = visitor.is_some_and(|visitor| visitor.is_csrf(fields.get("csrf").unwrap_or_default()));
     if !is_ours || !origin::is_own(&parts.headers) {
-        return shown(&console, look, &parts.headers, &fields, Some(look.t.log_in_form_expired), StatusCode::FORBIDDEN);
+        return again(&console, look, &parts, &fields, look.t.log_in_form_expired, StatusCode::FORBIDDEN).await;
     }
     let address = console.address(&parts.headers, parts.extensions.get::<Peer>());
     match enter(&console, &fields, &address).await {
@@ -97,18 +107,32 @@ pub async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Re
             Ok(token) => welcome(&console, &account, &token, own_path(fields.get("back"))),
             Err(failure) => page::failure(&console, look, None, &failure),
         },
-        Ok(Entered::Wrong) => {
-            shown(&console, look, &parts.headers, &fields, Some(look.t.log_in_failed), StatusCode::UNAUTHORIZED)
-        }
+        Ok(Entered::Off) => again(&console, look, &parts, &fields, look.t.log_in_local_off, StatusCode::FORBIDDEN).await,
+        Ok(Entered::Wrong) => again(&console, look, &parts, &fields, look.t.log_in_failed, StatusCode::UNAUTHORIZED).await,
         Ok(Entered::Locked(wait)) => {
-            let text = Some(look.t.log_in_failed);
-            let mut response = shown(&console, look, &parts.headers, &fields, text, StatusCode::TOO_MANY_REQUESTS);
+            let (text, status) = (look.t.log_in_failed, StatusCode::TOO_MANY_REQUESTS);
+            let mut response = again(&console, look, &parts, &fields, text, status).await;
             let secs = HeaderValue::from(wait.as_secs().max(1));
             response.headers_mut().insert(RETRY_AFTER, secs);
             response
         }
         Err(failure) => page::failure(&console, look, None, &failure),
     }
+}
+
+/// The form once more, with what is wrong.
+async fn again(console: &Console, look: Look, parts: &Parts, fields: &Fields, text: &str, status: StatusCode) -> Response<Body> {
+    shown(console, look, &parts.headers, fields, Shown { text: Some(text), status }).await
+}
+
+/// What failed log-ins of an address are counted by.
+pub fn address_key(address: &str) -> String {
+    format!("address:{address}")
+}
+
+/// Counts a failure of this address.
+pub async fn count_address(console: &Console, address: &str) -> Result<(), Failure> {
+    Ok(console.access.failed(&address_key(address), ADDRESS_FREE, ADDRESS_LONGEST).await?)
 }
 
 /// What was typed may be a password in the wrong box: it is not kept.
@@ -120,13 +144,18 @@ enum Entered {
     In(Account),
     Wrong,
     Locked(Duration),
+    /// Local accounts do not open the console.
+    Off,
 }
 
 /// The same for a name that there is and one that there is not: the same answer after the same work, locked after the same failures.
 async fn enter(console: &Console, fields: &Fields, address: &str) -> Result<Entered, Failure> {
+    if !console.has_local_log_in().await? {
+        return Ok(Entered::Off);
+    }
     let name = fields.given("name").unwrap_or_default().to_lowercase();
     let given = fields.get("password").unwrap_or_default().to_owned();
-    let keys = [format!("name:{}", hashed(&name)), format!("address:{address}")];
+    let keys = [format!("name:{}", hashed(&name)), address_key(address)];
     // Guesses at one name come one after another: many at once would all pass the count before the first has failed.
     let _turn = console.doors.enter(&keys[0]).await;
     if let Some(wait) = console.access.locked(&keys).await? {
@@ -139,7 +168,7 @@ async fn enter(console: &Console, fields: &Fields, address: &str) -> Result<Ente
         return Ok(Entered::In(account));
     }
     console.access.failed(&keys[0], NAME_FREE, NAME_LONGEST).await?;
-    console.access.failed(&keys[1], ADDRESS_FREE, ADDRESS_LONGEST).await?;
+    count_address(console, address).await?;
     // What was typed may be a password in the wrong box: only names of accounts are written down.
     let is_known = console.access.account(&name).await?.is_some();
     let subject = if is_known { name.as_str() } else { "unknown" };
@@ -172,7 +201,9 @@ pub async fn log_out(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) 
         console.access.close_session(ctx.token.hash()).await?;
     }
     console.record(&ctx.who.name, "session.close", &ctx.who.name, json!({"everywhere": is_everywhere})).await?;
-    let mut response = see_other("/console/login");
+    // The provider's session goes on: that page says so.
+    let is_company = ctx.who.identity.is_some() && console.company.is_some();
+    let mut response = see_other(if is_company { "/console/logout/company" } else { "/console/login" });
     let forget = console.settings.cookies.forget(Cookie::Session);
     response.headers_mut().append(SET_COOKIE, forget);
     Ok(response)

@@ -8,6 +8,7 @@ mod api_keys;
 mod assets;
 mod audit_page;
 mod case;
+mod company;
 mod explore;
 mod failure;
 mod first;
@@ -45,6 +46,7 @@ use access::cookies::Cookies;
 use access::doors::Doors;
 use access::guard::guard;
 use access::roles::Right;
+pub use company::Company;
 use failure::Failure;
 pub use first::{FirstPassword, NotMade, first_account};
 use live::Live;
@@ -77,6 +79,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub pipelines: Arc<Pipelines>,
+    /// The provider whose people log in.
+    pub company: Option<Company>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +90,8 @@ pub struct Settings {
     pub lifetime: Lifetime,
     /// Header in which a proxy of ours names the client's address.
     pub address_header: Option<HeaderName>,
+    /// Log in with a name and a password; when not, only until an administrator has come in through the company.
+    pub local_accounts: bool,
 }
 
 pub struct Console {
@@ -98,6 +104,7 @@ pub struct Console {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     pipelines: Arc<Pipelines>,
+    company: Option<Company>,
     settings: Settings,
     live: Live,
     once: Once,
@@ -107,7 +114,7 @@ pub struct Console {
 impl Console {
     /// Must be called on the runtime: it begins to look for news.
     pub fn new(parts: Parts, settings: Settings) -> Arc<Console> {
-        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health, pipelines } = parts;
+        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health, pipelines, company } = parts;
         let live = Live::start(desk.clone(), health.clone());
         Arc::new(Console {
             desk,
@@ -119,6 +126,7 @@ impl Console {
             metrics,
             health,
             pipelines,
+            company,
             settings,
             live,
             once: Once::default(),
@@ -128,6 +136,11 @@ impl Console {
 
     fn now(&self) -> EventTime {
         EventTime(SystemClock.now().0)
+    }
+
+    /// Whether a name and a password open the console.
+    async fn has_local_log_in(&self) -> Result<bool, Failure> {
+        Ok(self.settings.local_accounts || !self.access.has_company_admin().await?)
     }
 
     /// Writes down who did what. What cannot be written down is not done, where the order allows it.
@@ -167,6 +180,9 @@ pub fn router(console: Arc<Console>) -> Router {
     let own = |route| needs(Right::Own, route);
     Router::new()
         .route("/console/login", get(login::form).post(login::log_in))
+        .route("/console/login/company", get(company::begin))
+        .route("/console/login/company/back", get(company::back))
+        .route("/console/logout/company", get(company::out))
         .route("/console/switch", get(login::switches))
         .route("/console/assets/{hash}/{name}", get(assets::asset))
         .route("/console", needs(Right::Overview, get(overview::overview)))

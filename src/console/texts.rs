@@ -66,8 +66,24 @@ texts! {
     log_in_form_expired: "The form was too old. Try again.", "Форма устарела. Попробуйте ещё раз.";
     sso_failed: "The company's log-in did not work. Try again, or ask an administrator.",
         "Вход через компанию не удался. Повторите или обратитесь к администратору.";
-    sso_no_role: "You are known, but have no role here. Ask an administrator.",
-        "Вы известны системе, но роль вам не назначена. Обратитесь к администратору.";
+    sso_no_role: "Your company knows you, but has given you no role here. Ask an administrator of your company's accounts for one.",
+        "Компания вас знает, но роль здесь вам не назначена. Обратитесь к администратору учётных записей компании.";
+    sso_no_tenant: "Your company's account does not say which tenant you work for. Ask an administrator of your company's accounts.",
+        "В учётной записи компании не указано, на кого вы работаете. Обратитесь к администратору учётных записей компании.";
+    sso_no_place: "No access", "Нет доступа";
+    sso_away: "Your company's log-in does not answer. Try again in a moment.", "Вход через компанию сейчас не отвечает. Повторите через минуту.";
+    sso_state: "This log-in was not begun in this browser, or took more than ten minutes. Try again.",
+        "Этот вход начат не в этом браузере или занял больше десяти минут. Попробуйте ещё раз.";
+    sso_declined: "The log-in was broken off at your company. Try again.", "Вход прерван на стороне компании. Попробуйте ещё раз.";
+    sso_disabled: "This account is disabled. Ask an administrator.", "Эта учётная запись отключена. Обратитесь к администратору.";
+    sso_out: "You are logged out", "Вы вышли";
+    sso_out_text: "Your session with your company goes on. On a machine that others use, end it as well.",
+        "Сеанс в учётной записи компании продолжается. Если за этим компьютером работают и другие, завершите и его.";
+    sso_end: "Log out at the company", "Выйти из учётной записи компании";
+    log_in_again: "Log in again", "Войти снова";
+    log_in_local: "With an account of this console", "С учётной записью этой консоли";
+    log_in_local_off: "Accounts of this console are switched off. Log in through your company.",
+        "Учётные записи этой консоли отключены. Войдите через компанию.";
     change_password: "Change the password", "Сменить пароль";
     change_password_first: "Choose a password of your own before you go on.", "Прежде чем продолжить, задайте собственный пароль.";
     password_now: "Present password", "Текущий пароль";
@@ -362,6 +378,8 @@ texts! {
         "Первый пароль, показывается один раз. При первом входе его нужно сменить:";
     sessions_ended: "The sessions of this account have ended.", "Сеансы этой учётной записи завершены.";
     by_company: "through the company", "через компанию";
+    by_company_place: "The company's provider says what this account may; a change there counts from the next log-in.",
+        "Права этой учётной записи задаёт компания; изменение там действует со следующего входа.";
 
     // Keys of the API.
     api_keys: "API keys", "Ключи API";

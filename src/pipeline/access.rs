@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::desk::Answer;
+use super::sign_on::{Identity, PlaceHere};
 use crate::engine::time::EventTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -40,6 +41,8 @@ pub struct Account {
     pub tenant: Option<String>,
     /// In the PHC format; absent for accounts that log in elsewhere.
     pub password_hash: Option<String>,
+    /// Who that is at the company's provider; absent for local accounts.
+    pub identity: Option<Identity>,
     /// The password is one that somebody else knows.
     pub must_change: bool,
     pub is_disabled: bool,
@@ -54,6 +57,22 @@ pub struct NewAccount {
     pub tenant: Option<String>,
     pub password_hash: Option<String>,
     pub must_change: bool,
+}
+
+/// Somebody whom the company's provider has named.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    pub identity: Identity,
+    /// What its account is called if it has none yet: the first that nobody else is called.
+    pub names: Vec<String>,
+    pub place: PlaceHere,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    pub account: Account,
+    /// What it was before; `None` when it is new.
+    pub before: Option<PlaceHere>,
 }
 
 /// Of a session's secret id: all that is stored of it.
@@ -90,6 +109,16 @@ pub trait Access: Send + Sync {
 
     /// Gives whether it was done: the last active administrator stays active.
     fn set_disabled(&self, name: &str, is_disabled: bool) -> Answer<bool>;
+
+    /// The account of this identity with its present role and tenant, made where there is none; `None` when every name is taken. One
+    /// that is disabled stays as it is. The last administrator may lose the role: the provider has said so.
+    fn admit(&self, newcomer: Newcomer) -> Answer<Option<Admitted>>;
+
+    /// The account of this identity.
+    fn account_of(&self, identity: &Identity) -> Answer<Option<Account>>;
+
+    /// Whether an active administrator of every tenant has come in through the company.
+    fn has_company_admin(&self) -> Answer<bool>;
 
     /// Opens a session of an account, notes its log-in, and drops what has expired.
     fn open_session(&self, hash: SessionHash, account: &str, lifetime: Lifetime) -> Answer<()>;

@@ -24,6 +24,7 @@ pub mod random;
 pub mod rebuild;
 pub mod recover;
 pub mod rulings;
+pub mod sign_on;
 pub mod traced;
 pub mod webhooks;
 pub mod writer;

@@ -6,7 +6,9 @@ import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createServer } from "node:net";
 import { chromium } from "playwright-core";
+import * as company from "./company.mjs";
 
 const [programs, rest] = [process.argv.slice(2, 4).map((path) => resolve(path)), process.argv.slice(4)];
 const [service, loadtest] = programs;
@@ -17,10 +19,13 @@ const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/operations"
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const folder = await mkdtemp(join(tmpdir(), "quoteguard-browser-"));
-await writeFile(join(folder, "quoteguard.toml"), "[console]\nfirst_password_file = 'first-password'\nutc_offset = '+03:00'\n");
-const server = spawn(service, ["serve", "--listen", "127.0.0.1:0", "--data", "quoteguard.db"], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
-const address = await listening(server);
-const base = `http://${address}`;
+// The provider has to know where the console will be.
+const base = `http://127.0.0.1:${await freePort()}`;
+const provider = await company.start(base);
+const settings = "[console]\nfirst_password_file = 'first-password'\nutc_offset = '+03:00'\n";
+await writeFile(join(folder, "quoteguard.toml"), settings + company.config(base, provider.issuer));
+const server = spawn(service, ["serve", "--listen", new URL(base).host, "--data", "quoteguard.db"], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+await listening(server);
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 const faults = [];
 // Of the API, once an administrator has made one: from then on it asks for it.
@@ -40,11 +45,16 @@ try {
     ["an administrator makes and rotates an API key", apiKey],
     ["at 390 pixels nothing is wider than the screen", narrow],
     ["axe finds nothing serious", accessible],
+    ["the company's button, in both languages and colours", () => company.button(browser, base, axe)],
+    ["through the company's provider and out again", () => company.wholePath(browser, base, provider.issuer, axe)],
+    ["somebody of the company without a role", () => company.noRole(browser, base, provider.issuer, axe)],
+    ["through the company without scripts", () => company.withoutScripts(browser, base, provider.issuer)],
   ]) await step(name, () => work(admin));
   if (screens) await step("screenshots", () => shoot(admin));
   await step("no page has complained", () => assert.deepEqual(faults, []));
 } finally {
   await browser.close();
+  provider.child.kill("SIGTERM");
   server.kill("SIGTERM");
   await new Promise((done) => server.once("exit", done));
   await rm(folder, { recursive: true, force: true });
@@ -60,6 +70,15 @@ async function step(name, work) {
     failed += 1;
     console.log(`FAILED ${name}\n${error.stack}`);
   }
+}
+
+/** A port that nobody has now. */
+function freePort() {
+  const probe = createServer();
+  return new Promise((resolve) => probe.listen(0, "127.0.0.1", () => {
+    const { port } = probe.address();
+    probe.close(() => resolve(port));
+  }));
 }
 
 /** The address of the service, once it listens. */

@@ -3,8 +3,11 @@
 mod access;
 pub mod browser;
 mod cases;
+mod company;
+mod company_bad;
 mod explore;
 mod hostile;
+pub mod issuer;
 mod keys;
 mod live;
 mod operations;

@@ -2,23 +2,28 @@
 
 use std::time::Duration;
 
-use super::{Db, DeskStore, Row, Value};
+use super::{Db, DeskStore, Row, Tx, Value};
 use crate::engine::time::{DAY, SECOND};
 use crate::pipeline::StoreError;
-use crate::pipeline::access::{Access, Account, Lifetime, NewAccount, Role, Session, SessionHash};
+use crate::pipeline::access::{Access, Account, Admitted, Lifetime, NewAccount, Newcomer, Role, Session, SessionHash};
 use crate::pipeline::desk::{Answer, DeskError};
+use crate::pipeline::sign_on::{Identity, PlaceHere};
 
-const ACCOUNT: &str =
-    "SELECT name, role, tenant, password_hash, must_change, is_disabled, created_at, last_login_at FROM accounts";
+const ACCOUNT: &str = "SELECT name, role, tenant, password_hash, must_change, is_disabled, created_at, last_login_at, issuer, subject FROM accounts";
 const CREATE: &str = "INSERT INTO accounts (name, role, tenant, password_hash, must_change, is_disabled, created_at) \
     VALUES ($1, $2, $3, $4, $5, 0, {now}) ON CONFLICT (name) DO NOTHING";
+/// Nothing where the name is taken, or the identity by another log-in at the same time.
+const ADMIT: &str = "INSERT INTO accounts (name, role, tenant, must_change, is_disabled, created_at, issuer, subject) \
+    VALUES ($1, $2, $3, 0, 0, {now}, $4, $5) ON CONFLICT DO NOTHING";
+const COMPANY_ADMIN: &str = "SELECT 1 FROM accounts \
+    WHERE issuer IS NOT NULL AND role = 'admin' AND tenant IS NULL AND is_disabled = 0 AND last_login_at IS NOT NULL LIMIT 1";
 const PASSWORD: &str = "UPDATE accounts SET password_hash = $1, must_change = $2 WHERE name = $3";
 /// Another active administrator, besides the account `$1`.
 const OTHER_ADMIN: &str = "EXISTS (SELECT 1 FROM accounts o WHERE o.role = 'admin' AND o.is_disabled = 0 AND o.name <> $1)";
 const OPEN: &str =
     "INSERT INTO sessions (hash, account, created_at, seen_at, expires_at) VALUES ($1, $2, {now}, {now}, {now} + $3)";
 const SESSION: &str = "SELECT a.name, a.role, a.tenant, a.password_hash, a.must_change, a.is_disabled, a.created_at, a.last_login_at, \
-        s.expires_at, {now} - s.seen_at \
+        a.issuer, a.subject, s.expires_at, {now} - s.seen_at \
     FROM sessions s JOIN accounts a ON a.name = s.account \
     WHERE s.hash = $1 AND s.expires_at > {now} AND s.seen_at > {now} - $2 AND a.is_disabled = 0";
 const FAILED: &str = "INSERT INTO login_failures (key, failures, last_at, locked_until) VALUES ($1, 1, {now}, 0) \
@@ -72,6 +77,27 @@ impl Access for DeskStore {
         self.spawned(async move |desk| Ok(desk.db.run(&sql, values).await? > 0))
     }
 
+    fn admit(&self, newcomer: Newcomer) -> Answer<Option<Admitted>> {
+        self.spawned(async move |desk| {
+            let mut tx = desk.db.begin().await?;
+            let admitted = admit(&mut tx, newcomer).await?;
+            tx.commit().await?;
+            Ok(admitted)
+        })
+    }
+
+    fn account_of(&self, identity: &Identity) -> Answer<Option<Account>> {
+        let values = vec![identity.issuer.as_str().into(), identity.subject.as_str().into()];
+        self.spawned(async move |desk| {
+            let row = desk.db.first(&format!("{ACCOUNT} WHERE issuer = $1 AND subject = $2"), values).await?;
+            Ok(row.as_ref().map(account).transpose()?)
+        })
+    }
+
+    fn has_company_admin(&self) -> Answer<bool> {
+        self.spawned(async move |desk| Ok(desk.db.first(COMPANY_ADMIN, vec![]).await?.is_some()))
+    }
+
     fn open_session(&self, hash: SessionHash, account: &str, lifetime: Lifetime) -> Answer<()> {
         let account = account.to_owned();
         self.spawned(async move |desk| {
@@ -88,11 +114,11 @@ impl Access for DeskStore {
         self.spawned(async move |desk| {
             let values = vec![hash.to_vec().into(), micros(idle).into()];
             let Some(row) = desk.db.first(SESSION, values).await? else { return Ok(None) };
-            let at_rest: i64 = row.get(9)?;
+            let at_rest: i64 = row.get(11)?;
             if is_used && at_rest > NOTE_EVERY {
                 desk.db.run("UPDATE sessions SET seen_at = {now} WHERE hash = $1", vec![hash.to_vec().into()]).await?;
             }
-            Ok(Some(Session { account: account(&row)?, expires_at: row.get(8)? }))
+            Ok(Some(Session { account: account(&row)?, expires_at: row.get(10)? }))
         })
     }
 
@@ -142,6 +168,48 @@ impl Access for DeskStore {
     }
 }
 
+async fn admit(tx: &mut Tx, newcomer: Newcomer) -> Result<Option<Admitted>, StoreError> {
+    let Newcomer { identity, names, place } = newcomer;
+    let (role, tenant) = (place.role.name(), place.tenant);
+    if let Some(before) = of_identity(tx, &identity).await? {
+        return readmit(tx, before, role, tenant).await.map(Some);
+    }
+    for name in names {
+        let values = vec![
+            name.into(),
+            role.into(),
+            tenant.clone().into(),
+            identity.issuer.as_str().into(),
+            identity.subject.as_str().into(),
+        ];
+        let is_made = tx.run(ADMIT, values).await? > 0;
+        match of_identity(tx, &identity).await? {
+            Some(account) if is_made => return Ok(Some(Admitted { account, before: None })),
+            Some(before) => return readmit(tx, before, role, tenant).await.map(Some),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
+async fn readmit(tx: &mut Tx, before: Account, role: &str, tenant: Option<String>) -> Result<Admitted, StoreError> {
+    let was = PlaceHere { role: before.role, tenant: before.tenant.clone() };
+    if before.is_disabled {
+        return Ok(Admitted { account: before, before: Some(was) });
+    }
+    let values = vec![before.name.as_str().into(), role.into(), tenant.into()];
+    tx.run("UPDATE accounts SET role = $2, tenant = $3 WHERE name = $1", values).await?;
+    let row = tx.first(&format!("{ACCOUNT} WHERE name = $1"), vec![before.name.into()]).await?;
+    let account = row.as_ref().map(account).transpose()?.ok_or_else(|| StoreError::Damaged("an account went away".into()))?;
+    Ok(Admitted { account, before: Some(was) })
+}
+
+async fn of_identity(tx: &mut Tx, identity: &Identity) -> Result<Option<Account>, StoreError> {
+    let values = vec![identity.issuer.as_str().into(), identity.subject.as_str().into()];
+    let row = tx.first(&format!("{ACCOUNT} WHERE issuer = $1 AND subject = $2"), values).await?;
+    row.as_ref().map(account).transpose()
+}
+
 async fn done(db: &Db, sql: &str, values: Vec<Value>) -> Result<(), DeskError> {
     db.run(sql, values).await?;
     Ok(())
@@ -151,11 +219,13 @@ fn account(row: &Row) -> Result<Account, StoreError> {
     let role: String = row.get(1)?;
     let role =
         Role::parse(&role).ok_or_else(|| StoreError::Refused(format!("the desk was written by a later version: role {role}")))?;
+    let identity: (Option<String>, Option<String>) = (row.get(8)?, row.get(9)?);
     Ok(Account {
         name: row.get(0)?,
         role,
         tenant: row.get(2)?,
         password_hash: row.get(3)?,
+        identity: identity.0.zip(identity.1).map(|(issuer, subject)| Identity { issuer, subject }),
         must_change: row.get(4)?,
         is_disabled: row.get(5)?,
         created_at: row.get(6)?,

@@ -95,7 +95,11 @@ async fn session(console: &Console, headers: &HeaderMap, look: Look, path: Arc<s
     let Some(token) = cookie.and_then(Token::parse) else { return Ok(None) };
     let is_used = !BY_ITSELF.iter().any(|prefix| path.starts_with(prefix));
     let session = console.access.session(token.hash(), console.settings.lifetime.idle, is_used).await?;
-    Ok(session.map(|session| Ctx { who: Arc::new(session.account), token, look, path }))
+    let Some(session) = session else { return Ok(None) };
+    if session.account.identity.is_none() && !console.has_local_log_in().await? {
+        return Ok(None);
+    }
+    Ok(Some(Ctx { who: Arc::new(session.account), token, look, path }))
 }
 
 /// A page leads to the log-in; what a script asks for is told so.

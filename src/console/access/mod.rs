@@ -6,5 +6,6 @@ pub mod form;
 pub mod guard;
 pub mod origin;
 pub mod password;
+pub mod pending;
 pub mod roles;
 pub mod token;

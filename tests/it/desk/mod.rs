@@ -1,5 +1,6 @@
 //! The underwriters' desk: what it promises, asked of every database with the same cases, and of a running service.
 
+mod accounts;
 mod cases;
 #[cfg(all(feature = "postgres", feature = "kafka", feature = "redis"))]
 mod faults;
@@ -44,6 +45,8 @@ async fn keeps_the_promises(databases: &impl Databases) {
     cases::two_people_never_hold_the_same_case(databases, &recorded).await;
     cases::comments_and_assignments_stay(databases, &recorded).await;
     cases::the_audit_chain_names_what_was_done_to_it(databases).await;
+    accounts::an_identity_is_one_account_whatever_it_is_called(databases).await;
+    accounts::only_an_administrator_who_came_in_closes_the_local_way(databases).await;
     keys::keys_are_made_rotated_and_revoked_with_their_audit(databases).await;
     keys::keys_are_listed_and_changed_by_tenant(databases).await;
     keys::one_of_two_who_do_the_same_is_refused(databases).await;
