@@ -99,18 +99,29 @@ pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Refused`] for an older one, with the command.
 pub(super) async fn prepare(db: &Db) -> Result<(), StoreError> {
-    match schema(db).await? {
-        Schema::Current => Ok(()),
-        Schema::Later => {
-            tracing::info!("the desk's tables are of a later version, which this one can work on");
-            Ok(())
+    let began = Instant::now();
+    loop {
+        match schema(db).await? {
+            Schema::Current => return Ok(()),
+            Schema::Later => {
+                tracing::info!("the desk's tables are of a later version, which this one can work on");
+                return Ok(());
+            }
+            Schema::Empty => return migrate(db).await,
+            // Another instance that starts as well may be making them, one migration after the other.
+            Schema::Older(_) if began.elapsed() < MADE_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
+            Schema::Older(missing) => {
+                return Err(StoreError::Refused(format!(
+                    "desk.url: the desk's tables are of an older version, {missing} migrations behind; run `quoteguard migrate`"
+                )));
+            }
         }
-        Schema::Empty => migrate(db).await,
-        Schema::Older(missing) => Err(StoreError::Refused(format!(
-            "desk.url: the desk's tables are of an older version, {missing} migrations behind; run `quoteguard migrate`"
-        ))),
     }
 }
+
+/// How long a schema that is older is looked at again, and how often.
+const MADE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Held by a session: it ends with the process, whatever happens to it.
 pub(super) struct SinkLock {
