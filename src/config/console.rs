@@ -66,7 +66,7 @@ impl Console {
         }
         self.oidc.check(self.insecure_cookies)?;
         let has_admin = self.oidc.roles.values().any(|role| *role == Role::Admin);
-        if !self.local_accounts && !(self.oidc.is_on() && has_admin) {
+        if !(self.local_accounts || self.oidc.is_on() && has_admin) {
             let problem = "without local accounts console.oidc must be given, and its roles must map a value to admin";
             return Err(wrong("console.local_accounts", problem));
         }

@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn half_a_provider_is_refused_with_the_key_that_is_missing() {
         assert!(Oidc::default().check(false).is_ok() && whole().check(false).is_ok());
-        let cases: [(&str, fn(&mut Oidc)); 17] = [
+        type Change = fn(&mut Oidc);
+        let cases: [(&str, Change); 17] = [
             ("issuer", |of| of.issuer = None),
             ("issuer", |of| of.issuer = Some("http://login.example".into())),
             ("issuer", |of| of.issuer = Some("https://u:p@login.example".into())),
