@@ -578,6 +578,17 @@ fn flag<T: Serialize>(figment: Figment, key: &str, value: Option<&T>) -> Figment
     }
 }
 
+/// A name that goes into metrics, positions and commands.
+fn is_name(text: &str, chars_max: usize) -> bool {
+    (1..=chars_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// What a file holds that was written for one secret.
+fn read_secret(key: &str, path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(key, format!("{}: {error}", path.display())))?;
+    Ok(text.trim().to_owned())
+}
+
 fn wrong(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
     ConfigError::Value { key: key.into(), problem: problem.into() }
 }

@@ -114,14 +114,7 @@ impl DeskArgs {
     /// Does something on the desk that the configuration names.
     fn with<T>(&self, act: impl AsyncFnOnce(&Config, &DeskStore) -> Result<T>) -> Result<T> {
         let config = Config::load(&Flags { data: self.data.clone(), config: self.config.clone(), ..Flags::default() })?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let vault = Arc::new(config.privacy.vault()?);
-        runtime.block_on(async {
-            let desk = desk::open(&config, vault).await?;
-            let done = act(&config, &desk).await;
-            desk.close().await;
-            done
-        })
+        desk::with(&config, async |desk| act(&config, desk).await)
     }
 }
 

@@ -8,6 +8,7 @@ use axum::Router;
 use time::UtcOffset;
 use tokio::time::{sleep, timeout};
 
+use super::service::HttpParts;
 use crate::adapters::desk::DeskStore;
 use crate::adapters::oidc::{self, Provider};
 use crate::config::Config;
@@ -15,47 +16,32 @@ use crate::console::access::cookies::Cookies;
 use crate::console::show::Zone;
 use crate::console::{Company, Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
 use crate::http::auth::Keys;
-use crate::metrics::Metrics;
 use crate::pipeline::access::Lifetime;
-use crate::pipeline::books::Books;
 use crate::pipeline::health::{Health, Readiness};
-use crate::pipeline::pipelines::Pipelines;
-use crate::pipeline::rulings::Rulings;
 
 /// A start does not wait longer for a desk that is away, and asks again so often.
 const FIRST_ACCOUNT_WITHIN: Duration = Duration::from_secs(3);
 const FIRST_ACCOUNT_RETRY: Duration = Duration::from_secs(1);
 
-/// What the pages show besides the desk.
-pub(super) struct Beside {
-    pub rulings: Arc<dyn Rulings>,
-    pub books: Arc<Books>,
-    pub metrics: Arc<Metrics>,
-    pub health: Arc<Health>,
-    pub pipelines: Arc<Pipelines>,
-}
-
 /// The pages; none where they are switched off.
-pub(super) async fn pages(config: &Config, desk: &DeskStore, keys: &Arc<Keys>, beside: Beside) -> Result<Router> {
+pub(super) async fn pages(config: &Config, desk: &DeskStore, keys: &Arc<Keys>, behind: &HttpParts) -> Result<Router> {
     if !config.console.enabled {
         return Ok(Router::new());
     }
     let tell = config.console.first_password_file.clone().map_or(FirstPassword::Stderr, FirstPassword::File);
-    let Beside { rulings, books, metrics, health, pipelines } = beside;
-    make_first_account(desk.clone(), tell, health.clone()).await?;
-    let (keys, store) = (keys.clone(), Arc::new(desk.clone()));
-    let company = company(config)?;
+    make_first_account(desk.clone(), tell, behind.health.clone()).await?;
+    let store = Arc::new(desk.clone());
     let parts = Parts {
         desk: store.clone(),
         access: store.clone(),
         api_keys: store,
-        keys,
-        rulings,
-        books,
-        metrics,
-        health,
-        pipelines,
-        company,
+        keys: keys.clone(),
+        rulings: behind.rulings.clone(),
+        books: behind.books.clone(),
+        metrics: behind.metrics.clone(),
+        health: behind.health.clone(),
+        pipelines: behind.pipelines.clone(),
+        company: company(config)?,
     };
     Ok(router(Console::new(parts, settings(config))))
 }

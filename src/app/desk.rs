@@ -65,6 +65,18 @@ fn file(config: &Config) -> PathBuf {
     }
 }
 
+/// For a command: does something on the desk that the configuration names.
+pub(super) fn with<T>(config: &Config, act: impl AsyncFnOnce(&DeskStore) -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let vault = Arc::new(config.privacy.vault()?);
+    runtime.block_on(async {
+        let desk = open(config, vault).await?;
+        let done = act(&desk).await;
+        desk.close().await;
+        done
+    })
+}
+
 /// Starts the sink on a thread of its own.
 pub(super) fn start_sink(desk: DeskStore, feed: impl Feed + 'static, metrics: Arc<Metrics>, runtime: Handle) -> Result<Watching> {
     let (stop, stopped) = mpsc::channel();
@@ -103,9 +115,7 @@ pub enum AuditCommand {
 pub fn audit(command: &AuditCommand) -> Result<ExitCode> {
     let AuditCommand::Verify { config } = command;
     let config = Config::load(&Flags { config: config.clone(), ..Flags::default() })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let vault = Arc::new(config.privacy.vault()?);
-    let verdict = runtime.block_on(async { Ok::<_, anyhow::Error>(open(&config, vault).await?.audit_verify().await?) })?;
+    let verdict = with(&config, async |desk| Ok(desk.audit_verify().await?))?;
     match verdict {
         AuditVerdict::Whole { entries, head } => {
             writeln!(stdout(), "{entries} entries, none changed, deleted or cut; the last hash is {head}")?;

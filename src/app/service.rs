@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -27,15 +26,13 @@ use crate::adapters::sqlite::{LogFeed, Opened, Reader, SqliteStore, open};
 use crate::adapters::table::Table;
 use crate::config::Config;
 use crate::engine::state::Settings;
-use crate::http::auth::Keys;
 use crate::http::server::{Edge, serve};
 use crate::http::{Shared, router, tls};
 use crate::metrics::Metrics;
 use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload, Shelf};
 use crate::pipeline::clock::SystemClock;
-use crate::pipeline::desk::SharedDesk;
 use crate::pipeline::health::{Health, Readiness};
-use crate::pipeline::pipelines::{Pipeline, Pipelines};
+use crate::pipeline::pipelines::Pipelines;
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Logged, Recovered, compile, recover};
 use crate::pipeline::rulings::Rulings;
@@ -97,31 +94,17 @@ impl Service {
         let (shelf, fates) = (Arc::new(Shelf::default()), queue.fates());
         let log = Arc::new(queue.clone());
         let pipelines = pipelines::open(config, metrics.clone())?;
-        let door = pipelines::door(&pipelines, config, &queue);
         let books = Arc::new(Books { shelf: shelf.clone(), log, four_eyes: config.rules.four_eyes });
-        let beside = console::Beside {
-            rulings: Arc::new(queue.clone()),
-            books: books.clone(),
-            metrics: metrics.clone(),
-            health: health.clone(),
-            pipelines: pipelines.clone(),
-        };
-        let keys = api_keys::keys(config, &desk, health.clone()).await;
-        let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
-            keys,
             queue: queue.clone(),
             pipelines: pipelines.clone(),
-            door,
             books: books.clone(),
             rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
-            desk: Arc::new(desk.clone()),
-            pages,
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (http, stop_http) = start_http(listener, config, parts)?;
+        let (http, stop_http) = start_http(listener, config, &desk, parts).await?;
         let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
         beside.extend(webhooks::start(config, &desk, &metrics)?);
         beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
@@ -198,30 +181,30 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("http.listen: cannot listen on {address}"))
 }
 
-/// What HTTP is the window to.
+/// What HTTP is the window to, besides the desk.
 pub(super) struct HttpParts {
-    pub keys: Arc<Keys>,
     pub queue: Queue,
     pub pipelines: Arc<Pipelines>,
-    pub door: Arc<Pipeline>,
     pub books: Arc<Books>,
     pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
-    pub desk: SharedDesk,
-    pub pages: Router,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
 }
 
-/// Serves until it is told by when to end; then whether every request under way was answered.
+/// Serves the API and the console until it is told by when to end; then whether every request under way was answered.
 ///
 /// # Errors
-/// A certificate or key that is not there or no good.
-pub(super) fn start_http(
+/// A certificate or key that is not there or no good, and what the console cannot begin with.
+pub(super) async fn start_http(
     listener: TcpListener,
     config: &Config,
+    desk: &DeskStore,
     parts: HttpParts,
 ) -> Result<(tokio::task::JoinHandle<bool>, oneshot::Sender<Instant>)> {
+    let door = pipelines::door(&parts.pipelines, config, &parts.queue);
+    let keys = api_keys::keys(config, desk, parts.health.clone()).await;
+    let pages = console::pages(config, desk, &keys, &parts).await?;
     let tls = match (&config.http.tls.cert_file, &config.http.tls.key_file) {
         (Some(cert_file), Some(key_file)) => Some(tls::acceptor(cert_file, key_file, parts.metrics.clone())?),
         _ => None,
@@ -232,7 +215,7 @@ pub(super) fn start_http(
         tls,
         metrics: parts.metrics.clone(),
     };
-    let HttpParts { keys, queue, pipelines, door, books, rulings, decisions, desk, pages, metrics, health } = parts;
+    let HttpParts { queue, pipelines, books, rulings, decisions, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         pipelines,
@@ -241,7 +224,7 @@ pub(super) fn start_http(
         rulings,
         retention_secs: config.time.retention_secs,
         decisions,
-        desk,
+        desk: Arc::new(desk.clone()),
         metrics,
         health,
         keys,

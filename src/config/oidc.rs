@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use openidconnect::url::{Host, Url};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Secret, wrong};
+use super::{ConfigError, Secret, read_secret, wrong};
 use crate::pipeline::access::Role;
 use crate::pipeline::sign_on::Mapping;
 
@@ -129,9 +129,9 @@ impl Oidc {
         let Some(path) = &self.client_secret_file else {
             return Ok(self.client_secret.as_ref().map(|secret| secret.0.clone()).unwrap_or_default());
         };
-        let at = |problem: String| wrong("console.oidc.client_secret_file", format!("{}: {problem}", path.display()));
-        let secret = std::fs::read_to_string(path).map_err(|error| at(error.to_string()))?.trim().to_owned();
-        if secret.is_empty() { Err(at("is empty".into())) } else { Ok(secret) }
+        let key = "console.oidc.client_secret_file";
+        let secret = read_secret(key, path)?;
+        if secret.is_empty() { Err(wrong(key, format!("{}: is empty", path.display()))) } else { Ok(secret) }
     }
 
     pub fn mapping(&self) -> Mapping {

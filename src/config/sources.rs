@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::desk::holds_password;
-use super::{Arrival, ConfigError, wrong};
+use super::{Arrival, ConfigError, is_name, wrong};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,9 +66,7 @@ impl Sources {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (i, table) in self.postgres.iter().enumerate() {
             let at = |field: &str| format!("sources.postgres.{i}.{field}");
-            let is_name = (1..=40).contains(&table.name.len())
-                && table.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-            if !is_name || self.postgres[..i].iter().any(|other| other.name == table.name) {
+            if !is_name(&table.name, 40) || self.postgres[..i].iter().any(|other| other.name == table.name) {
                 return Err(wrong(at("name"), "must be 1 to 40 of A-Z a-z 0-9 . _ -, and another one for each"));
             }
             if !(table.url.starts_with("postgres://") || table.url.starts_with("postgresql://")) {

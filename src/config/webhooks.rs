@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Secret, wrong};
+use super::{ConfigError, Secret, is_name, read_secret, wrong};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,10 +35,7 @@ impl Webhook {
     pub fn secret(&self) -> Result<String, ConfigError> {
         let text = match (&self.secret, &self.secret_file) {
             (Some(secret), _) => secret.0.clone(),
-            (None, Some(path)) => {
-                let read = std::fs::read_to_string(path);
-                read.map_err(|error| wrong("webhooks", format!("{}: {error}", path.display())))?.trim().to_owned()
-            }
+            (None, Some(path)) => read_secret("webhooks", path)?,
             (None, None) => String::new(),
         };
         if text.chars().count() < SECRET_CHARS_MIN {
@@ -51,10 +48,7 @@ impl Webhook {
 pub(super) fn check(webhooks: &[Webhook]) -> Result<(), ConfigError> {
     for (i, webhook) in webhooks.iter().enumerate() {
         let at = |field: &str| format!("webhooks.{i}.{field}");
-        let is_name = !webhook.name.is_empty()
-            && webhook.name.len() <= 64
-            && webhook.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if !is_name || webhooks[..i].iter().any(|other| other.name == webhook.name) {
+        if !is_name(&webhook.name, 64) || webhooks[..i].iter().any(|other| other.name == webhook.name) {
             return Err(wrong(at("name"), "must be 1 to 64 of A-Z a-z 0-9 . _ -, and another one for each"));
         }
         let rest = webhook.url.strip_prefix("https://").or_else(|| webhook.url.strip_prefix("http://"));

@@ -91,7 +91,7 @@ impl CsvColumns {
     ///
     /// # Errors
     /// A name that stands twice, or more drivers or extra columns than a quote may have; a column of the mapping that is not there.
-    pub fn from_header<'h>(header: impl IntoIterator<Item = &'h str>, mapping: &'h CsvMapping) -> Result<CsvColumns, CsvError> {
+    pub fn from_header<'h>(header: impl IntoIterator<Item = &'h str>, mapping: &CsvMapping) -> Result<CsvColumns, CsvError> {
         let mut skeleton = Value::Object(Map::new());
         let (mut names, mut forms, mut unknown) = (Vec::new(), Vec::new(), 0);
         for (index, name) in header.into_iter().enumerate() {

@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, LOCATION};
+use axum::http::header::{ACCEPT_LANGUAGE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::asking::Asking;
 use super::auth::Client;
+use super::body::read_json;
 use super::reply::{Pending, Refusal};
 use super::{Shared, ops, reply};
 use crate::config::Permission;
@@ -91,10 +91,7 @@ async fn answer(
     span: Option<&Span>,
 ) -> Result<Response<Body>, Refusal> {
     let client = asking.authorise(Permission::Checks)?;
-    if !is_json(headers) {
-        return Err(Problem::unsupported_media_type().into());
-    }
-    let body = read_body(shared, body, BODY_BYTES_MAX).await;
+    let body = read_json(shared, headers, body, BODY_BYTES_MAX).await;
     *began = Instant::now();
     let body = body?;
     // Refusing must cost little, or it would take from those who are served: not even the body is looked into.
@@ -170,24 +167,6 @@ fn degraded(shared: &Shared, quote_id: &str, fallback: Verdict, language: Langua
     reply::with_language(reply::json(StatusCode::OK, &answer), language.tag())
 }
 
-/// `application/json` or any `+json`, parameters aside.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    let Some((kind, subtype)) = essence.split_once('/') else { return false };
-    kind.eq_ignore_ascii_case("application")
-        && (subtype.eq_ignore_ascii_case("json") || subtype.len() > 5 && subtype.to_ascii_lowercase().ends_with("+json"))
-}
-
-pub(super) async fn read_body(shared: &Shared, body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
-    match timeout(shared.body_timeout, Limited::new(body, bytes_max).collect()).await {
-        Err(_) => Err(Problem::request_timeout().into()),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(bytes_max).into()),
-        Ok(Err(_)) => Err(Problem::bad_request("the body broke off; send it whole").into()),
-    }
-}
-
 fn too_many_waiting() -> Problem {
     Problem::unavailable("too many quotes are waiting; nothing was accepted")
 }
@@ -256,28 +235,4 @@ fn pending(quote_id: &str) -> Response<Body> {
         response.headers_mut().insert(LOCATION, location);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_json_is_taken() {
-        for (content_type, expected) in [
-            ("application/json", true),
-            ("Application/JSON; charset=utf-8", true),
-            ("application/vnd.insurer.quote+json", true),
-            ("application/+json", false),
-            ("text/json", false),
-            ("text/plain", false),
-            ("application/jsonp", false),
-            ("", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            assert_eq!(is_json(&headers), expected, "{content_type:?}");
-        }
-        assert!(!is_json(&HeaderMap::new()));
-    }
 }

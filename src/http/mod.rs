@@ -2,6 +2,7 @@
 
 mod asking;
 pub mod auth;
+mod body;
 mod check;
 mod decisions;
 pub mod desk_keys;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::asking::Asking;
-use super::check::{is_json, read_body};
+use super::body::{parsed, read_json};
 use super::reply::Refusal;
 use super::{Shared, reply};
 use crate::config::Permission;
@@ -315,23 +315,15 @@ async fn change<T: DeserializeOwned + Send + 'static>(
     act: impl FnOnce(Arc<Shared>, T, Box<str>) -> Result<Response<Body>, Refusal> + Send + 'static,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    // Before a body of megabytes is read.
-    let by = match authorised(Asking::of(&shared, &parts)) {
-        Ok(by) => by,
-        Err(refusal) => return refusal.into_response(),
+    let asked = async {
+        // Before a body of megabytes is read.
+        let by = authorised(Asking::of(&shared, &parts))?;
+        Ok::<_, Refusal>((by, read_json(&shared, &parts.headers, body, BODY_BYTES_MAX).await?))
     };
-    if !is_json(&parts.headers) {
-        return Refusal::from(Problem::unsupported_media_type()).into_response();
+    match asked.await {
+        Ok((by, body)) => apart(shared, by, move |shared, by| act(shared, parsed(&body)?, by)).await,
+        Err(refusal) => refusal.into_response(),
     }
-    let body = match read_body(&shared, body, BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let act = move |shared, by| {
-        let wanted = serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-        act(shared, wanted, by)
-    };
-    apart(shared, by, act).await
 }
 
 /// Who asks, as the history names them.

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 
 use super::asking::Asking;
-use super::check::{is_json, read_body};
+use super::body::{parsed, read_json};
 use super::reply::Refusal;
 use super::{Shared, reply};
 use crate::config::Permission;
@@ -55,12 +55,7 @@ pub async fn rule(State(shared): State<Arc<Shared>>, request: Request) -> Respon
 
 async fn answer(shared: Arc<Shared>, asking: Asking, headers: &HeaderMap, body: Body) -> Result<Response<Body>, Refusal> {
     let client = asking.authorise(Permission::Rulings)?;
-    if !is_json(headers) {
-        return Err(Problem::unsupported_media_type().into());
-    }
-    let body = read_body(&shared, body, BODY_BYTES_MAX).await?;
-    let request: RulingRequestV1 =
-        serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
+    let request: RulingRequestV1 = parsed(&read_json(&shared, headers, body, BODY_BYTES_MAX).await?)?;
     let (by, tenant) = client.as_ref().map_or(("anyone", TENANT_DEFAULT), |client| (&*client.name, &*client.tenant));
     let asked =
         Asked { by, tenant, now: EventTime(SystemClock.now().0), ruling_id: random_id().map_err(|_| Problem::internal())? };

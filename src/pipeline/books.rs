@@ -15,13 +15,11 @@ use tokio::sync::oneshot;
 pub use withdrawn::Admitted;
 use withdrawn::Withdrawn;
 
-use super::Source;
 use super::patience::until;
 use super::queue::{Job, NotTaken, NumberedBook, Payload, Queue};
 use crate::contract::rule_file::{canonical_source, from_canonical};
 use crate::engine::decision::RuleBookRef;
 use crate::engine::rules::{Mode, RuleBook, RuleSource};
-use crate::engine::step::ArrivalClock;
 use crate::engine::time::ArrivalTime;
 
 /// Who brought a book, where no API key did: a saved folder, and the circuit breaker, whose figures follow.
@@ -206,17 +204,7 @@ impl Queue {
         let away = |reason: &str| NotActivated::Unavailable(reason.to_owned());
         let deadline = Instant::now() + CHANGE_PATIENCE;
         let (reply, told) = oneshot::channel();
-        let job = Job {
-            payload: payload(NumberedBook { book: book.clone(), reply }),
-            clock: ArrivalClock::Log,
-            source: Source::Control,
-            client: Some(by.into()),
-            progress: None,
-            reply: None,
-            room: None,
-            submitted: Instant::now(),
-            span: None,
-        };
+        let job = Job { client: Some(by.into()), ..Job::control(payload(NumberedBook { book: book.clone(), reply })) };
         self.submit_until(deadline, job).map_err(|error| match error {
             NotTaken::Full => away("the log takes no more now"),
             NotTaken::Closed => away("the service is stopping"),

@@ -27,6 +27,7 @@ pub mod rulings;
 pub mod sign_on;
 pub mod traced;
 pub mod webhooks;
+pub mod whole_file;
 pub mod writer;
 
 use std::future::Future;

@@ -97,6 +97,23 @@ pub struct Job {
     pub span: Option<Span>,
 }
 
+impl Job {
+    /// What the service itself has to say to the log, from now on.
+    pub fn control(payload: Payload) -> Job {
+        Job {
+            payload,
+            clock: ArrivalClock::Log,
+            source: Source::Control,
+            client: None,
+            progress: None,
+            reply: None,
+            room: None,
+            submitted: Instant::now(),
+            span: None,
+        }
+    }
+}
+
 /// Why a job was not taken. Nothing was logged.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotTaken {
@@ -221,17 +238,7 @@ impl QueueView {
         let Some(queue) = self.queue() else { return false };
         let deadline = Instant::now() + patience;
         let (reply, told) = oneshot::channel();
-        let barrier = Job {
-            payload: Payload::Barrier(reply),
-            clock: ArrivalClock::Log,
-            source: Source::Control,
-            client: None,
-            progress: None,
-            reply: None,
-            room: None,
-            submitted: Instant::now(),
-            span: None,
-        };
+        let barrier = Job::control(Payload::Barrier(reply));
         queue.submit_until(deadline, barrier).is_ok() && matches!(until(deadline, told), Some(Ok(())))
     }
 }
@@ -249,17 +256,7 @@ mod tests {
             file: None,
             raw: Vec::new(),
         };
-        Job {
-            payload: Payload::Skipped(letter),
-            clock: ArrivalClock::Log,
-            source: Source::File,
-            client: None,
-            progress: None,
-            reply: None,
-            room: None,
-            submitted: Instant::now(),
-            span: None,
-        }
+        Job { source: Source::File, ..Job::control(Payload::Skipped(letter)) }
     }
 
     #[test]

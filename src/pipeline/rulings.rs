@@ -1,17 +1,15 @@
 //! How a ruling gets into the log, and what its caller is told.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::StoreError;
 use super::queue::{Job, Payload, Queue};
-use super::{Source, StoreError};
 use crate::contract::ruling::RulingV1;
 use crate::engine::limits::RULINGS_MAX;
 use crate::engine::rulings::{Ruling, RulingKind};
 use crate::engine::state::State;
-use crate::engine::step::ArrivalClock;
 
 /// Where a ruling stands, durable. Given again for the same ruling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +59,7 @@ impl Rulings for Queue {
         let (reply, told) = oneshot::channel();
         let record = Box::new(ruling.clone());
         let ruling = Box::new(ruling.ruling(0).map_err(|error| NotRuled::Unreadable(error.to_string()))?);
-        let job = Job {
-            payload: Payload::Ruling(NewRuling { ruling, record, reply }),
-            clock: ArrivalClock::Log,
-            source: Source::Control,
-            client: None,
-            progress: None,
-            reply: None,
-            room: None,
-            submitted: Instant::now(),
-            span: None,
-        };
-        self.submit_blocking(job).map_err(|_| away())?;
+        self.submit_blocking(Job::control(Payload::Ruling(NewRuling { ruling, record, reply }))).map_err(|_| away())?;
         told.blocking_recv().map_err(|_| away())?.map(Ruled::Log)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
@@ -88,10 +88,14 @@ pub(super) async fn schema(db: &Db) -> Result<Schema, StoreError> {
 /// Several instances may try at once: one of them does it.
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
     let Db::Postgres(pool) = db else { return Ok(()) };
-    MIGRATOR.run(pool).await.map_err(|error| match error {
+    MIGRATOR.run(pool).await.map_err(not_migrated)
+}
+
+fn not_migrated(error: MigrateError) -> StoreError {
+    match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => fault(error),
         error => StoreError::Refused(format!("desk.url: its tables are not ours: {error}")),
-    })
+    }
 }
 
 /// What a service does before it works on a schema.
@@ -99,29 +103,32 @@ pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Refused`] for an older one, with the command.
 pub(super) async fn prepare(db: &Db) -> Result<(), StoreError> {
-    let began = Instant::now();
-    loop {
-        match schema(db).await? {
-            Schema::Current => return Ok(()),
-            Schema::Later => {
-                tracing::info!("the desk's tables are of a later version, which this one can work on");
-                return Ok(());
-            }
-            Schema::Empty => return migrate(db).await,
-            // Another instance that starts as well may be making them, one migration after the other.
-            Schema::Older(_) if began.elapsed() < MADE_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
-            Schema::Older(missing) => {
-                return Err(StoreError::Refused(format!(
-                    "desk.url: the desk's tables are of an older version, {missing} migrations behind; run `quoteguard migrate`"
-                )));
-            }
+    let mut found = schema(db).await?;
+    if let Schema::Older(_) = found {
+        // Another instance that starts as well may be making them, one migration after the other.
+        await_migration(db).await?;
+        found = schema(db).await?;
+    }
+    match found {
+        Schema::Current => Ok(()),
+        Schema::Later => {
+            tracing::info!("the desk's tables are of a later version, which this one can work on");
+            Ok(())
         }
+        Schema::Empty => migrate(db).await,
+        Schema::Older(missing) => Err(StoreError::Refused(format!(
+            "desk.url: the desk's tables are of an older version, {missing} migrations behind; run `quoteguard migrate`"
+        ))),
     }
 }
 
-/// How long a schema that is older is looked at again, and how often.
-const MADE_WITHIN: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Whoever migrates holds this lock meanwhile.
+async fn await_migration(db: &Db) -> Result<(), StoreError> {
+    let Db::Postgres(pool) = db else { return Ok(()) };
+    let mut connection = pool.acquire().await.map_err(fault)?;
+    connection.lock().await.map_err(not_migrated)?;
+    connection.unlock().await.map_err(not_migrated)
+}
 
 /// Held by a session: it ends with the process, whatever happens to it.
 pub(super) struct SinkLock {

@@ -1,7 +1,6 @@
 //! One record of a file to a quote, or why it is none.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use crate::contract::csv::{CsvColumns, CsvMapping};
 use crate::contract::error::DecodeErrorKind;
@@ -66,8 +65,7 @@ impl Columns {
     /// # Errors
     /// A name that stands twice, more drivers or extras than a quote may have.
     pub fn named<'h>(names: impl IntoIterator<Item = &'h str>) -> Result<Columns, Refused> {
-        static AS_NAMED: LazyLock<CsvMapping> = LazyLock::new(CsvMapping::default);
-        CsvColumns::from_header(names, &AS_NAMED).map(Columns).map_err(Refused::csv)
+        CsvColumns::from_header(names, &CsvMapping::default()).map(Columns).map_err(Refused::csv)
     }
 
     /// Names that are no field of a quote.

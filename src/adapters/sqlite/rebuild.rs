@@ -18,7 +18,7 @@ use super::read::RecordedLog;
 use super::recognise::{Found, beside, holds_no_log};
 use super::{Opened, SqliteStore, load, meta, wal};
 use crate::engine::state::Settings;
-use crate::pipeline::StoreError;
+use crate::pipeline::{StoreError, whole_file};
 use crate::vault::Vault;
 
 /// What only the old file knows: the bytes of records that were no quotes, where a file's records came from, and how far
@@ -171,6 +171,5 @@ fn replace(old: &Path, new: &Path, backup: &Path) -> io::Result<()> {
         let _ = fs::remove_file(beside(old, companion));
     }
     remove(new)?;
-    let folder = old.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    whole_file::sync(whole_file::folder_of(old))
 }

@@ -1,12 +1,13 @@
 //! The folder: how far it is, what is being written, and one writer at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::rows::Part;
+use crate::pipeline::whole_file;
 
 /// Readers of partitioned folders pass over what begins with an underscore.
 const MANIFEST: &str = "_quoteguard.json";
@@ -109,7 +110,7 @@ impl Folder {
         file.sync_all().map_err(io)?;
         fs::rename(&half, &whole).map_err(io)?;
         for made in [&*folder, folder.parent().unwrap_or(&self.dir), &self.dir] {
-            sync(made).map_err(io)?;
+            whole_file::sync(made).map_err(io)?;
         }
         Ok(())
     }
@@ -128,20 +129,9 @@ impl Folder {
 
     fn save(&self) -> Result<(), FolderError> {
         let whole = self.dir.join(MANIFEST);
-        let half = self.dir.join(format!("{MANIFEST}.tmp"));
-        let save = || {
-            let mut file = File::create(&half)?;
-            file.write_all(&serde_json::to_vec_pretty(&self.manifest)?)?;
-            file.sync_all()?;
-            fs::rename(&half, &whole)?;
-            sync(&self.dir)
-        };
+        let save = || whole_file::write(&whole, &serde_json::to_vec_pretty(&self.manifest)?);
         save().map_err(|error| FolderError::Io(whole.clone(), error))
     }
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// A tenant as the name of a folder: what is no letter, digit or `_.-` by percent, as Hive does.

@@ -40,7 +40,7 @@ use crate::vault::Vault;
 use super::super::commands::Given;
 use super::super::rules_folder::Watching;
 use super::super::service::{HttpParts, StopReport, listen, start_http, start_rules, start_telemetry};
-use super::super::{api_keys, console, desk, pipelines, webhooks};
+use super::super::{desk, pipelines, webhooks};
 
 /// Wait before brokers or a Redis that are away are asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -90,30 +90,16 @@ impl KafkaService {
         let (shelf, log) = (Arc::new(Shelf::default()), Arc::new(ControlLog::default()));
         let books = Arc::new(Books { shelf: shelf.clone(), log: log.clone(), four_eyes: config.rules.four_eyes });
         let pipelines = pipelines::open(config, metrics.clone())?;
-        let door = pipelines::door(&pipelines, config, &queue);
-        let beside = console::Beside {
-            rulings: log.clone(),
-            books: books.clone(),
-            metrics: metrics.clone(),
-            health: health.clone(),
-            pipelines: pipelines.clone(),
-        };
-        let keys = api_keys::keys(config, &desk, health.clone()).await;
-        let pages = console::pages(config, &desk, &keys, beside).await?;
         let parts = HttpParts {
-            keys,
             queue,
             pipelines: pipelines.clone(),
-            door,
             books: books.clone(),
             rulings: log.clone(),
             decisions: decisions.clone(),
-            desk: Arc::new(desk.clone()),
-            pages,
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (http, stop_http) = start_http(listener, config, parts)?;
+        let (http, stop_http) = start_http(listener, config, &desk, parts).await?;
         let mut rules_watchers = start_rules(config, books, metrics.clone(), &rules)?;
         rules_watchers.extend(webhooks::start(config, &desk, &metrics)?);
         let clients = Arc::new(Mutex::new(None));

@@ -1,11 +1,12 @@
 //! The orders that hold, in a small file that is written whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Order;
+use crate::pipeline::whole_file;
 
 /// Name of each pipeline that does not run, and `paused` or `stopped`.
 pub struct Kept {
@@ -58,12 +59,6 @@ impl Kept {
 }
 
 fn write(file: &Path, orders: &BTreeMap<String, String>) -> std::io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let half = file.with_extension("json.tmp");
-    let mut out = File::create(&half)?;
-    out.write_all(&serde_json::to_vec_pretty(orders)?)?;
-    out.sync_all()?;
-    fs::rename(&half, file)?;
-    File::open(folder)?.sync_all()
+    fs::create_dir_all(whole_file::folder_of(file))?;
+    whole_file::write(file, &serde_json::to_vec_pretty(orders)?)
 }
