@@ -101,7 +101,7 @@ lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy 
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --features loadtest/kafka,parquet -- -D warnings
 	cargo deny --locked check bans licenses sources
-	cargo test --locked --test it tidy::
+	cargo test --workspace --locked --features loadtest/kafka,parquet --test it tidy::
 
 fmt: ## Format the code
 	cargo fmt --all

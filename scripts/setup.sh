@@ -132,7 +132,8 @@ need_deny() {
     if ! has cargo-deny; then
         need_compiler
         echo "Building cargo-deny, once; this takes minutes ..." >&2
-        cargo install cargo-deny --locked
+        # Unoptimised: it is run once on each machine, and optimising it takes longer than all it will ever do.
+        cargo install cargo-deny --locked --debug
     fi
 }
 
