@@ -25,8 +25,8 @@ run: ## Build, start the service, show a planted tweaker being referred, serve u
 	@scripts/setup.sh compiler
 	@scripts/run.sh $(ARGS)
 
-stack: ## The whole system without containers: Kafka, Redis, two instances, Prometheus, Alertmanager; until Ctrl-C (ARGS=--once: end when it is up)
-	@scripts/setup.sh compiler librdkafka kafka redis prometheus curl
+stack: ## The whole system without containers: Kafka, Redis, PostgreSQL, two instances, Prometheus, Alertmanager; until Ctrl-C (ARGS=--once: end when it is up)
+	@scripts/setup.sh compiler librdkafka kafka redis postgres prometheus curl
 	@scripts/stack.sh $(ARGS)
 
 test: ## Every test, with a real Kafka, Redis, PostgreSQL and Prometheus started for it, then schemathesis and a browser against a running service

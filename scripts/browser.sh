@@ -3,7 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binaries=${CARGO_TARGET_DIR:-target}/debug
-cargo build --quiet --locked --bin quoteguard
-cargo build --quiet --locked -p loadtest --bin loadtest
+. scripts/debug_binaries.sh
 scripts/setup.sh browser
 CHROMIUM=${CHROMIUM:-$(command -v chromium)} exec node tests/browser/run.mjs "$binaries/quoteguard" "$binaries/loadtest" "$@"

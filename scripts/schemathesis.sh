@@ -12,7 +12,7 @@ folder=$(mktemp -d)
 trap 'stop_service || true; rm -rf "$folder"' EXIT
 
 schemathesis=$(python_tool schemathesis "$VERSION")
-cargo build --quiet --locked --bin quoteguard
+. scripts/debug_binaries.sh
 if ! start_service "$target/debug/quoteguard" 127.0.0.1:0 "$folder/quoteguard.db" "$folder/log"; then
     cat "$folder/log" >&2
     exit 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole system without containers, as docker-compose.yml has it: Kafka and Redis, two instances of the service, Prometheus with
+# The whole system without containers, as docker-compose.yml has it: Kafka, Redis and PostgreSQL, two instances of the service, Prometheus with
 # the shipped rules, Alertmanager with the shipped routes. Prints where everything is; Ctrl-C ends all of it.
 #   --once       end as soon as Prometheus has seen both instances ready
 #   --dir DIR    keep the data there (target/stack); a second start there goes on with it
@@ -87,10 +87,11 @@ pids=()
 mkdir -p "$dir"
 trap stop EXIT
 trap 'exit 130' INT TERM HUP
-env -u QUOTEGUARD_TEST_KAFKA -u QUOTEGUARD_TEST_REDIS scripts/services.sh start "$dir/servers" >/dev/null
+env -u QUOTEGUARD_TEST_KAFKA -u QUOTEGUARD_TEST_REDIS -u QUOTEGUARD_TEST_POSTGRES scripts/services.sh start "$dir/servers" >/dev/null
 # shellcheck source=/dev/null
 . "$dir/servers/env"
-export QUOTEGUARD__KAFKA__BROKERS=$QUOTEGUARD_TEST_KAFKA QUOTEGUARD__REDIS__URL=$QUOTEGUARD_TEST_REDIS QUOTEGUARD__LOG__FORMAT=json
+export QUOTEGUARD__KAFKA__BROKERS=$QUOTEGUARD_TEST_KAFKA QUOTEGUARD__REDIS__URL=$QUOTEGUARD_TEST_REDIS
+export QUOTEGUARD__DESK__URL=$QUOTEGUARD_TEST_POSTGRES QUOTEGUARD__LOG__FORMAT=json
 "$binary" topics create >"$dir/topics.log"
 
 one=$(port 8081)
@@ -114,9 +115,10 @@ launch prometheus prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.
 await "Prometheus has seen both instances" both_are_ready
 
 cat <<END
-quoteguard     http://127.0.0.1:$one  http://127.0.0.1:$two   (/docs, /readyz, /metrics)
+quoteguard     http://127.0.0.1:$one  http://127.0.0.1:$two   (/console, /docs, /readyz, /metrics)
 Kafka          $QUOTEGUARD_TEST_KAFKA
 Redis          $QUOTEGUARD_TEST_REDIS
+PostgreSQL     $QUOTEGUARD_TEST_POSTGRES
 Prometheus     http://127.0.0.1:$prometheus/alerts
 Alertmanager   http://127.0.0.1:$alertmanager
 Logs and data  $dir

@@ -1,10 +1,14 @@
 //! What the clients share: where librdkafka's words go, and reading one record.
 
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::bindings::rd_kafka_brokers_add;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
@@ -12,6 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::KafkaError;
 use super::error::lasting;
+use super::settings::KafkaConfig;
 use crate::telemetry::{self, TRACEPARENT, TRACEPARENT_BYTES_MAX};
 
 const TICK: Duration = Duration::from_millis(50);
@@ -24,13 +29,62 @@ pub(super) fn log(level: RDKafkaLogLevel, message: &str) {
     }
 }
 
+/// For a client that has come to know no broker at all.
+///
+/// While all brokers are fenced - the controllers heard nothing of them - the cluster's answers name none. librdkafka 2.12 forgets those
+/// it knew, and its own re-bootstrap can come before the last of them is gone: from then on it has nobody to ask, for ever, while the
+/// cluster is long back. Its statistics show that state.
+pub(super) struct Bootstrap {
+    brokers: CString,
+    are_needed: AtomicBool,
+}
+
+impl Bootstrap {
+    pub(super) fn of(config: &KafkaConfig) -> Bootstrap {
+        Bootstrap { brokers: CString::new(config.brokers.as_str()).unwrap_or_default(), are_needed: AtomicBool::new(false) }
+    }
+
+    pub(super) fn learn(&self, statistics: &[u8]) {
+        if knows_no_broker(statistics) {
+            self.are_needed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Names the brokers of the configuration again where they are needed; to be called now and then.
+    pub(super) fn renew<C: ClientContext>(&self, client: &Client<C>) {
+        if self.are_needed.swap(false, Ordering::Relaxed) {
+            // SAFETY: the handle lives as long as the client, the text is read during the call alone, and any thread may call it.
+            unsafe { rd_kafka_brokers_add(client.native_ptr(), self.brokers.as_ptr()) };
+            tracing::warn!("the Kafka client had lost all brokers; those of kafka.brokers are asked again");
+        }
+    }
+}
+
+/// By librdkafka's statistics. Its `internal` broker and `logical` ones, such as the coordinator, are places for work alone.
+fn knows_no_broker(statistics: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Statistics {
+        brokers: BTreeMap<String, Broker>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Broker {
+        source: String,
+    }
+    let is_real = |broker: &Broker| matches!(&*broker.source, "configured" | "learned");
+    serde_json::from_slice(statistics).is_ok_and(|Statistics { brokers }| !brokers.values().any(is_real))
+}
+
 /// A context that logs, and remembers why the brokers turn us away: the call that fails by it says "transport failure" only.
-#[derive(Default)]
 pub(super) struct Quiet {
     turned_away: Mutex<Option<String>>,
+    pub(super) bootstrap: Bootstrap,
 }
 
 impl Quiet {
+    pub(super) fn of(config: &KafkaConfig) -> Quiet {
+        Quiet { turned_away: Mutex::default(), bootstrap: Bootstrap::of(config) }
+    }
+
     /// The error, or what is behind it.
     pub(super) fn explain(&self, error: KafkaError) -> KafkaError {
         match (error, self.turned_away.lock().unwrap_or_else(PoisonError::into_inner).take()) {
@@ -50,6 +104,10 @@ impl ClientContext for Quiet {
         if let Some(fix) = error.rdkafka_error_code().and_then(lasting) {
             *self.turned_away.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{reason}; {fix}"));
         }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.bootstrap.learn(statistics);
     }
 }
 
@@ -115,5 +173,28 @@ pub(super) fn range<C: ConsumerContext>(
             return Err(error);
         }
         thread::sleep(TICK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_knows_no_broker_is_recognised() {
+        let broker = |name: &str, source: &str| format!(r#""{name}": {{"name": "{name}", "source": "{source}", "state": "UP"}}"#);
+        let (internal, logical) = (broker(":0/internal", "internal"), broker("GroupCoordinator", "logical"));
+        let (configured, learned) = (broker("a:9092/bootstrap", "configured"), broker("a:9092/1", "learned"));
+        for (brokers, expected) in [
+            (vec![&internal], true),
+            (vec![&internal, &logical], true),
+            (vec![&internal, &configured], false),
+            (vec![&logical, &learned], false),
+        ] {
+            let brokers: Vec<_> = brokers.into_iter().map(String::as_str).collect();
+            let statistics = format!(r#"{{"name": "x", "brokers": {{{}}}}}"#, brokers.join(","));
+            assert_eq!(knows_no_broker(statistics.as_bytes()), expected, "{statistics}");
+        }
+        assert!(!knows_no_broker(b"{}"), "another format says nothing");
     }
 }

@@ -19,7 +19,7 @@ use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::{self, RawRecord, range};
+use super::client::{self, Bootstrap, RawRecord, range};
 use super::error::{KafkaError, lasting};
 use super::settings::KafkaConfig;
 use crate::contract::kafka as headers;
@@ -31,7 +31,6 @@ const TUNING: &[(&str, &str)] = &[
     ("fetch.error.backoff.ms", "100"),
     ("queued.min.messages", "2000"),
     ("queued.max.messages.kbytes", "8192"),
-    ("statistics.interval.ms", "10000"),
 ];
 const BINDING: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
@@ -74,7 +73,7 @@ pub enum Event {
     Records { partition: i32, records: Vec<Fetched> },
     /// Nothing of it is delivered from here on, until [`Command::Unhold`].
     Held(i32),
-    /// The offset after the newest record of each partition of ours, every ten seconds.
+    /// The offset after the newest record of each partition of ours, every five seconds.
     Ends(Vec<(i32, u64)>),
     /// The partition delivers nothing more until it is started again.
     PartitionError { partition: i32, error: PartitionError },
@@ -208,6 +207,7 @@ pub fn start(config: &KafkaConfig, events: impl FnMut(Event) + Send + 'static) -
         events: Mutex::new(Box::new(events)),
         ours: Mutex::default(),
         assignments: AtomicU64::new(0),
+        bootstrap: Bootstrap::of(config),
     };
     let refused = |error| KafkaError::of("starting the consumer", &error);
     let consumer: BaseConsumer<Members> = client.create_with_context(members).map_err(refused)?;
@@ -248,6 +248,7 @@ struct Members {
     events: Mutex<Box<dyn FnMut(Event) + Send>>,
     ours: Mutex<BTreeMap<i32, Ours>>,
     assignments: AtomicU64,
+    bootstrap: Bootstrap,
 }
 
 impl Members {
@@ -328,6 +329,7 @@ impl ClientContext for Members {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        self.bootstrap.learn(statistics);
         let ends = ends(statistics, &self.topic);
         if !ends.is_empty() {
             self.tell(Event::Ends(ends));
@@ -399,6 +401,7 @@ impl Loop {
                     Err(mpsc::TryRecvError::Empty) => break,
                 }
             }
+            self.consumer.context().bootstrap.renew(self.consumer.client());
             for (partition, (assignment, since)) in std::mem::take(&mut self.starting) {
                 self.start(partition, assignment, StartAt::Beginning, since);
             }

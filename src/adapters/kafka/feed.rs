@@ -61,8 +61,9 @@ impl TopicFeed {
     fn begin(&self, after: &Positions) -> Result<Reading, KafkaError> {
         let mut client = self.config.client(TUNING, BINDING)?;
         client.set("group.id", &self.config.group);
-        let consumer: BaseConsumer<Quiet> =
-            client.create_with_context(Quiet::default()).map_err(|error| KafkaError::of("starting the desk's reader", &error))?;
+        let consumer: BaseConsumer<Quiet> = client
+            .create_with_context(Quiet::of(&self.config))
+            .map_err(|error| KafkaError::of("starting the desk's reader", &error))?;
         let mut list = TopicPartitionList::new();
         let mut next = Positions::new();
         for (part, partition) in self.places() {
@@ -94,6 +95,7 @@ impl TopicFeed {
         let mut page = Page::default();
         let mut ends: BTreeMap<(Part, u32), u64> = BTreeMap::new();
         let (mut taken, mut deadline) = (0, Instant::now() + wait);
+        reading.consumer.context().bootstrap.renew(reading.consumer.client());
         while taken < limit {
             let polled = reading.consumer.poll(deadline.saturating_duration_since(Instant::now()));
             match polled {

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
-use super::client;
+use super::client::{self, Bootstrap};
 use super::error::{KafkaError, lasting};
 use super::settings::{KafkaConfig, Topic, TopicNames};
 
@@ -86,7 +86,7 @@ impl Producer {
     /// # Errors
     /// Settings that librdkafka refuses. The brokers need not be there yet.
     pub fn new(config: &KafkaConfig) -> Result<Producer, KafkaError> {
-        let inner = config.client(TUNING, BINDING)?.create_with_context(Deliveries);
+        let inner = config.client(TUNING, BINDING)?.create_with_context(Deliveries { bootstrap: Bootstrap::of(config) });
         let inner = inner.map_err(|error| KafkaError::of("starting the producer", &error))?;
         Ok(Producer { inner, topics: config.topics.clone() })
     }
@@ -158,6 +158,11 @@ impl Producer {
         self.inner.client().fetch_metadata(Some(self.topics.name(Topic::Quotes)), patience).is_ok()
     }
 
+    /// To be called now and then: a client that has lost all brokers is given those of the configuration again.
+    pub fn look_after(&self) {
+        self.inner.context().bootstrap.renew(self.inner.client());
+    }
+
     /// Why this producer can write no more, if so.
     pub fn failure(&self) -> Option<String> {
         self.inner.client().fatal_error().map(|(_, reason)| reason)
@@ -167,7 +172,9 @@ impl Producer {
 /// librdkafka carries it from `send` to the delivery, between threads.
 struct Waiting(Mutex<OnDelivery>);
 
-struct Deliveries;
+struct Deliveries {
+    bootstrap: Bootstrap,
+}
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
@@ -176,6 +183,10 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.bootstrap.learn(statistics);
     }
 }
 

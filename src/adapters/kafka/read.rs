@@ -73,7 +73,7 @@ impl Reader {
         let mut client = config.client(TUNING, BINDING)?;
         client.set("group.id", &config.group);
         let consumer =
-            client.create_with_context(Quiet::default()).map_err(|error| KafkaError::of("starting a reader", &error))?;
+            client.create_with_context(Quiet::of(config)).map_err(|error| KafkaError::of("starting a reader", &error))?;
         Ok(Reader { consumer, topic: config.topics.name(topic).to_owned() })
     }
 
@@ -143,6 +143,7 @@ impl Reader {
 
     /// The next record or end; `None` when nothing came in time. What passes is waited out.
     pub fn next(&self, wait: Duration) -> Result<Option<Item<'_>>, KafkaError> {
+        self.consumer.context().bootstrap.renew(self.consumer.client());
         match self.consumer.poll(wait) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(Item::Record(RawRecord(message)))),

@@ -8,6 +8,8 @@ use rdkafka::ClientConfig;
 
 use super::KafkaError;
 
+/// How soon a client that has lost all brokers is noticed, and a partition's end told.
+const STATISTICS_MS: &str = "5000";
 /// What every client gets unless `properties` says otherwise.
 const TUNING: &[(&str, &str)] =
     &[("socket.keepalive.enable", "true"), ("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "1000")];
@@ -107,6 +109,7 @@ impl KafkaConfig {
         };
         bind("bootstrap.servers", &self.brokers)?;
         bind("client.id", &self.client_id)?;
+        bind("statistics.interval.ms", STATISTICS_MS)?;
         for (key, value) in binding {
             bind(key, value)?;
         }

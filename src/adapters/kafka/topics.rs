@@ -85,7 +85,7 @@ pub fn check(config: &KafkaConfig, needs: Needs) -> Result<Vec<Finding>, KafkaEr
 }
 
 fn admin(config: &KafkaConfig) -> Result<AdminClient<Quiet>, KafkaError> {
-    config.client(&[], &[])?.create_with_context(Quiet::default()).map_err(|error| KafkaError::of("starting the client", &error))
+    config.client(&[], &[])?.create_with_context(Quiet::of(config)).map_err(|error| KafkaError::of("starting the client", &error))
 }
 
 fn waiting() -> AdminOptions {

@@ -148,6 +148,7 @@ impl Intake {
         let metrics = self.metrics.clone();
         let watch = move || {
             while let Some(under_way) = under_way.upgrade() {
+                producer.look_after();
                 let is_doubtful = || under_way.is_doubtful.load(Ordering::Acquire);
                 metrics.store_up(LOG, !under_way.is_stuck() && !is_doubtful());
                 if under_way.is_stuck() || is_doubtful() {
