@@ -1,8 +1,9 @@
 //! Every metric of the service, registered once and passed to the pipeline and HTTP. Labels never hold personal data or ids.
 
+mod desk;
 mod register;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
 };
 
 use crate::build;
@@ -24,7 +25,7 @@ use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
 pub use register::{Kind, Known};
-use register::{Register, counter, counters, float_gauge, gauge, gauges, histogram, int_gauges, seconds};
+use register::{Register, counter, counters, float_counters, float_gauge, gauge, gauges, histogram, int_gauges, seconds};
 
 /// Products named in labels. Beyond: `other`, or a client could grow the metrics without bound.
 const PRODUCTS_NAMED: [&str; 2] = ["osago", "kasko"];
@@ -105,6 +106,12 @@ pub struct Metrics {
     desk_lag_records: IntGauge,
     webhooks: IntCounterVec,
     desk_lag_seconds: Gauge,
+    referrals_open: IntGauge,
+    referral_oldest_age_seconds: Gauge,
+    premium_protected: CounterVec,
+    rule_feedback: IntCounterVec,
+    /// Rules that have been in force since the start: others are not named in labels.
+    rules_seen: Mutex<BTreeSet<Box<str>>>,
     exported: IntCounter,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
@@ -213,6 +220,21 @@ impl Metrics {
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
             webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
             desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
+            referrals_open: gauge(&r, "referrals_open", "Cases that wait for an answer.")?,
+            referral_oldest_age_seconds: float_gauge(&r, "referral_oldest_age_seconds", "Age of the oldest of them.")?,
+            premium_protected: float_counters(
+                &r,
+                "premium_protected_total",
+                "How far prices fell on applicants as they were referred.",
+                &["currency"],
+            )?,
+            rule_feedback: counters(
+                &r,
+                "rule_feedback_total",
+                "Answers of underwriters to cases that it matched in.",
+                &["rule", "outcome"],
+            )?,
+            rules_seen: Mutex::default(),
             exported: counter(&r, "exported_decisions_total", "Decisions written as Parquet.")?,
             partitions: Mutex::default(),
             registry: r,
@@ -343,6 +365,7 @@ impl Metrics {
             // They begin at 0, as in `begin`.
             [Mode::Live, Mode::Shadow].iter().for_each(|mode| drop(self.rule_hits.with_label_values(&[id, mode.name()])));
             Fault::ALL.iter().for_each(|fault| drop(self.rule_errors.with_label_values(&[id, fault.name()])));
+            self.answered_rule(id);
             if rule.may_refer() {
                 self.referred_applicants.with_label_values(&[id]);
             }
@@ -520,22 +543,6 @@ impl Metrics {
     /// A message was `taken`, has `failed`, or was `given_up`.
     pub fn webhook(&self, webhook: &str, outcome: &str) {
         self.webhooks.with_label_values(&[webhook, outcome]).inc();
-    }
-
-    /// Whether the desk's store answers.
-    pub fn desk_up(&self, is_up: bool) {
-        self.store_up("desk", is_up);
-    }
-
-    pub fn desk_projected(&self, records: usize, took: Duration) {
-        self.desk_records.inc_by(records as u64);
-        self.desk_seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
-    }
-
-    /// `records` wait; the newest that is there needed so many microseconds since its arrival.
-    pub fn desk_lag(&self, records: u64, micros: i64) {
-        self.desk_lag_records.set(records.cast_signed());
-        self.desk_lag_seconds.set(micros.max(0) as f64 / SECOND as f64);
     }
 
     pub fn exported(&self, decisions: usize) {
