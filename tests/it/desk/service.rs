@@ -50,10 +50,10 @@ async fn a_ruling_by_the_api_is_in_the_audit_once_and_speaks_of_its_rules() {
     eventually("the case is on the desk", async || app.get(&path).await.is_ok_and(|answer| answer.status == 200)).await;
     let ruling = json!({"ruling_id": "api-1", "kind": "confirmed", "case": id, "quote_ids": ["q-3"]}).to_string();
     for _ in 0..2 {
-        assert_eq!(app.post("/v1/rulings", "application/json", &ruling).await.expect("answers").status, 200);
+        assert_eq!(app.post("/v1/rulings", "application/json", ruling.clone()).await.expect("answers").status, 200);
     }
     let erasure = json!({"ruling_id": "api-2", "kind": "erased", "quote_ids": ["q-0"]}).to_string();
-    assert_eq!(app.post("/v1/rulings", "application/json", &erasure).await.expect("answers").status, 200);
+    assert_eq!(app.post("/v1/rulings", "application/json", erasure).await.expect("answers").status, 200);
     let desk = app.dir.path().join("quoteguard-desk.db");
     let written = "SELECT actor || ' ' || action || ' ' || subject FROM audit ORDER BY seq";
     let expected = [format!("anyone case.confirmed {id}"), "anyone quotes.erased api-2".to_owned()];
