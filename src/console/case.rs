@@ -245,7 +245,9 @@ fn happened(t: &Texts, what: &Happened) -> (String, &'static str, String) {
     match what {
         Happened::Claimed { by } => (by.clone(), t.claimed, String::new()),
         Happened::Released { by } => (by.clone(), t.released, String::new()),
-        Happened::Assigned { by, assignee } => (by.clone(), t.assigned_to, assignee.clone().unwrap_or(t.to_nobody.to_owned())),
+        Happened::Assigned { by, assignee } => {
+            (by.clone(), t.assigned_to, assignee.clone().unwrap_or_else(|| t.to_nobody.to_owned()))
+        }
         Happened::Amended { quote_id, before, after, .. } => {
             (String::new(), t.amended, format!("{quote_id}: {} → {}", before.name(), after.name()))
         }

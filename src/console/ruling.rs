@@ -58,7 +58,8 @@ pub fn shown(case: &Case) -> String {
 /// that does not say what it has shown is about the case as it is now.
 fn keep_shown(case: &mut Case, fields: &Fields) -> Result<(), Failure> {
     let Some(shown) = fields.given("shown") else { return Ok(()) };
-    let place = |text: &str| text.split_once('.').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    let place =
+        |text: &str| text.split_once('.').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
     let places: Option<BTreeSet<(u32, u64)>> = shown.split(' ').map(place).collect();
     let places = places.ok_or(Failure::BadForm)?;
     case.quotes.retain(|quote| places.contains(&(quote.partition, quote.offset)));

@@ -38,7 +38,8 @@ const LINKED: &str = "INSERT INTO case_quotes (referral_id, log_partition, log_o
         AND d.log_partition = v.log_partition \
     LEFT JOIN forms f ON f.log_partition = d.log_partition AND f.log_offset = d.log_offset WHERE true \
     ON CONFLICT (referral_id, log_partition, log_offset) DO NOTHING";
-const UNPRICED: &str = "SELECT 1 FROM case_quotes WHERE log_partition = $1 AND log_offset BETWEEN $2 AND $3 AND premium IS NULL LIMIT 1";
+const UNPRICED: &str =
+    "SELECT 1 FROM case_quotes WHERE log_partition = $1 AND log_offset BETWEEN $2 AND $3 AND premium IS NULL LIMIT 1";
 const PREMIUMS: &str = "UPDATE case_quotes SET premium = v.premium FROM {v} \
     WHERE case_quotes.log_partition = v.log_partition AND case_quotes.log_offset = v.log_offset AND case_quotes.premium IS NULL \
     RETURNING case_quotes.referral_id";
@@ -64,7 +65,8 @@ const OUTBOX: &str = "INSERT INTO webhook_outbox (referral_id, revision, tenant,
 const FORGOTTEN: &str = "DELETE FROM webhook_outbox WHERE at < {now} - $1";
 /// How long a webhook that is away has time to hear of a change.
 const OUTBOX_KEPT: i64 = 30 * DAY;
-const RULES: &str = "INSERT INTO case_rules (referral_id, rule) SELECT referral_id, rule FROM {v} WHERE true ON CONFLICT DO NOTHING";
+const RULES: &str =
+    "INSERT INTO case_rules (referral_id, rule) SELECT referral_id, rule FROM {v} WHERE true ON CONFLICT DO NOTHING";
 const PROTECTED: &str = "SELECT c.referral_id, c.premium_first - c.premium_lowest FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
     WHERE c.status <> 'cleared' AND c.premium_first > c.premium_lowest";
 const FIGURES: &str = "UPDATE cases SET \

@@ -83,7 +83,9 @@ pub(super) fn fault(error: sqlx::Error) -> StoreError {
     let text = error.to_string();
     match &error {
         sqlx::Error::Database(database) => match database.code().as_deref() {
-            Some(NO_PRIVILEGE) => StoreError::Damaged(format!("the role of desk.url may not do what it has to; grant it: {text}")),
+            Some(NO_PRIVILEGE) => {
+                StoreError::Damaged(format!("the role of desk.url may not do what it has to; grant it: {text}"))
+            }
             Some(code) if code != NO_PARTITION && LASTING.iter().any(|class| code.starts_with(class)) => foreign(&text),
             _ => StoreError::Unavailable(text),
         },
