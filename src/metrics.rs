@@ -3,7 +3,7 @@
 mod desk;
 mod register;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
-    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
 };
 
 use crate::build;
@@ -24,8 +24,9 @@ use crate::pipeline::breaker::{Band, Counts};
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
+use desk::Underwriting;
 pub use register::{Kind, Known};
-use register::{Register, counter, counters, float_counters, float_gauge, gauge, gauges, histogram, int_gauges, seconds};
+use register::{Register, counter, counters, float_gauge, gauge, gauges, histogram, int_gauges, seconds};
 
 /// Products named in labels. Beyond: `other`, or a client could grow the metrics without bound.
 const PRODUCTS_NAMED: [&str; 2] = ["osago", "kasko"];
@@ -106,12 +107,7 @@ pub struct Metrics {
     desk_lag_records: IntGauge,
     webhooks: IntCounterVec,
     desk_lag_seconds: Gauge,
-    referrals_open: IntGauge,
-    referral_oldest_age_seconds: Gauge,
-    premium_protected: CounterVec,
-    rule_feedback: IntCounterVec,
-    /// Rules that have been in force since the start: others are not named in labels.
-    rules_seen: Mutex<BTreeSet<Box<str>>>,
+    underwriting: Underwriting,
     exported: IntCounter,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
@@ -220,21 +216,7 @@ impl Metrics {
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
             webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
             desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
-            referrals_open: gauge(&r, "referrals_open", "Cases that wait for an answer.")?,
-            referral_oldest_age_seconds: float_gauge(&r, "referral_oldest_age_seconds", "Age of the oldest of them.")?,
-            premium_protected: float_counters(
-                &r,
-                "premium_protected_total",
-                "How far prices fell on applicants as they were referred.",
-                &["currency"],
-            )?,
-            rule_feedback: counters(
-                &r,
-                "rule_feedback_total",
-                "Answers of underwriters to cases that it matched in.",
-                &["rule", "outcome"],
-            )?,
-            rules_seen: Mutex::default(),
+            underwriting: Underwriting::register(&r)?,
             exported: counter(&r, "exported_decisions_total", "Decisions written as Parquet.")?,
             partitions: Mutex::default(),
             registry: r,

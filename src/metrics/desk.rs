@@ -1,9 +1,13 @@
 //! The desk's sink, and what underwriters have to do and have done.
 
-use std::sync::PoisonError;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::{CounterVec, Gauge, IntCounterVec, IntGauge};
+
 use super::Metrics;
+use super::register::{Register, counters, float_counters, float_gauge, gauge};
 use crate::engine::time::{ArrivalTime, SECOND};
 use crate::pipeline::desk::RulingKind;
 use crate::pipeline::desk::sink::Gained;
@@ -13,6 +17,30 @@ use crate::pipeline::desk::views::QueueCounts;
 const ANSWERS: [RulingKind; 3] = [RulingKind::Cleared, RulingKind::Confirmed, RulingKind::ProofRequested];
 /// A rule that no book since the start holds: those of old cases must not grow the labels without bound.
 const OTHER_RULE: &str = "other";
+
+/// What waits for underwriters, and what came of their work.
+pub(super) struct Underwriting {
+    open: IntGauge,
+    oldest_age_seconds: Gauge,
+    premium_protected: CounterVec,
+    rule_feedback: IntCounterVec,
+    /// Rules that have been in force since the start: others are not named in labels.
+    rules_seen: Mutex<BTreeSet<Box<str>>>,
+}
+
+impl Underwriting {
+    pub(super) fn register(r: &Register) -> Result<Underwriting, prometheus::Error> {
+        let protected = "How far prices fell on applicants as they were referred.";
+        let feedback = "Answers of underwriters to cases that it matched in.";
+        Ok(Underwriting {
+            open: gauge(r, "referrals_open", "Cases that wait for an answer.")?,
+            oldest_age_seconds: float_gauge(r, "referral_oldest_age_seconds", "Age of the oldest of them.")?,
+            premium_protected: float_counters(r, "premium_protected_total", protected, &["currency"])?,
+            rule_feedback: counters(r, "rule_feedback_total", feedback, &["rule", "outcome"])?,
+            rules_seen: Mutex::default(),
+        })
+    }
+}
 
 impl Metrics {
     /// Whether the desk follows the log.
@@ -33,24 +61,24 @@ impl Metrics {
 
     /// Of all tenants. Told by the instance that fills the desk; the others say that nobody waits.
     pub fn desk_waiting(&self, counts: QueueCounts, now: ArrivalTime) {
-        self.referrals_open.set((counts.open + counts.proof_requested).cast_signed());
+        self.underwriting.open.set((counts.open + counts.proof_requested).cast_signed());
         let micros = counts.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
-        self.referral_oldest_age_seconds.set(micros.max(0) as f64 / SECOND as f64);
+        self.underwriting.oldest_age_seconds.set(micros.max(0) as f64 / SECOND as f64);
     }
 
     pub fn desk_gained(&self, currency: &str, gained: &Gained) {
-        self.premium_protected.with_label_values(&[currency]).inc_by(gained.protected.max(0.0));
-        let seen = self.rules_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.underwriting.premium_protected.with_label_values(&[currency]).inc_by(gained.protected.max(0.0));
+        let seen = self.underwriting.rules_seen.lock().unwrap_or_else(PoisonError::into_inner);
         for answer in gained.answers.iter().filter(|answer| ANSWERS.contains(&answer.kind)) {
             let rule = if seen.contains(&*answer.rule) { &*answer.rule } else { OTHER_RULE };
-            self.rule_feedback.with_label_values(&[rule, answer.kind.name()]).inc_by(answer.count);
+            self.underwriting.rule_feedback.with_label_values(&[rule, answer.kind.name()]).inc_by(answer.count);
         }
     }
 
     /// It begins at 0, so that its first answer is seen as a change.
     pub(super) fn answered_rule(&self, rule: &str) {
-        self.rules_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(rule.into());
-        ANSWERS.iter().for_each(|kind| drop(self.rule_feedback.with_label_values(&[rule, kind.name()])));
+        self.underwriting.rules_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(rule.into());
+        ANSWERS.iter().for_each(|kind| drop(self.underwriting.rule_feedback.with_label_values(&[rule, kind.name()])));
     }
 }
 
