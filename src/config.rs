@@ -700,6 +700,7 @@ mod tests {
             ("[console]\nsession_idle_secs = 1", "console.session_idle_secs: must lie between"),
             ("[console]\naddress_header = 'x y'", "console.address_header: must be the name of a header"),
             ("[desk]\nretention_days = 0", "desk.retention_days: must be at least 1"),
+            ("[desk]\ncurrency = 'rub'", "desk.currency: must be a code of ISO 4217"),
             ("[telemetry]\nsample_ratio = 1.5", "telemetry.sample_ratio: must lie between 0 and 1"),
             ("[telemetry]\notlp_endpoint = 'collector:4317'", "telemetry.otlp_endpoint: must be http:// or https://"),
             ("not toml", "TOML parse error"),

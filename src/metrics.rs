@@ -1,5 +1,6 @@
 //! Every metric of the service, registered once and passed to the pipeline and HTTP. Labels never hold personal data or ids.
 
+mod desk;
 mod register;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::pipeline::breaker::{Band, Counts};
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::{Clock, Source};
+use desk::Underwriting;
 pub use register::{Kind, Known};
 use register::{Register, counter, counters, float_gauge, gauge, gauges, histogram, int_gauges, seconds};
 
@@ -105,6 +107,7 @@ pub struct Metrics {
     desk_lag_records: IntGauge,
     webhooks: IntCounterVec,
     desk_lag_seconds: Gauge,
+    underwriting: Underwriting,
     exported: IntCounter,
     /// Where the partitions of this instance stand.
     partitions: Mutex<BTreeMap<u32, Standing>>,
@@ -213,6 +216,7 @@ impl Metrics {
             desk_lag_records: gauge(&r, "desk_lag_records", "Decisions not on the desk yet.")?,
             webhooks: counters(&r, "webhook_deliveries_total", "Messages of webhooks.", &["webhook", "outcome"])?,
             desk_lag_seconds: float_gauge(&r, "desk_lag_seconds", "From a quote's arrival to the desk, for the last one.")?,
+            underwriting: Underwriting::register(&r)?,
             exported: counter(&r, "exported_decisions_total", "Decisions written as Parquet.")?,
             partitions: Mutex::default(),
             registry: r,
@@ -343,6 +347,7 @@ impl Metrics {
             // They begin at 0, as in `begin`.
             [Mode::Live, Mode::Shadow].iter().for_each(|mode| drop(self.rule_hits.with_label_values(&[id, mode.name()])));
             Fault::ALL.iter().for_each(|fault| drop(self.rule_errors.with_label_values(&[id, fault.name()])));
+            self.answered_rule(id);
             if rule.may_refer() {
                 self.referred_applicants.with_label_values(&[id]);
             }
@@ -520,22 +525,6 @@ impl Metrics {
     /// A message was `taken`, has `failed`, or was `given_up`.
     pub fn webhook(&self, webhook: &str, outcome: &str) {
         self.webhooks.with_label_values(&[webhook, outcome]).inc();
-    }
-
-    /// Whether the desk's store answers.
-    pub fn desk_up(&self, is_up: bool) {
-        self.store_up("desk", is_up);
-    }
-
-    pub fn desk_projected(&self, records: usize, took: Duration) {
-        self.desk_records.inc_by(records as u64);
-        self.desk_seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
-    }
-
-    /// `records` wait; the newest that is there needed so many microseconds since its arrival.
-    pub fn desk_lag(&self, records: u64, micros: i64) {
-        self.desk_lag_records.set(records.cast_signed());
-        self.desk_lag_seconds.set(micros.max(0) as f64 / SECOND as f64);
     }
 
     pub fn exported(&self, decisions: usize) {

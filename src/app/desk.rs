@@ -22,6 +22,7 @@ use crate::pipeline::desk::feed::Feed;
 use crate::pipeline::desk::sink::Sink;
 use crate::pipeline::desk::views::Tampering;
 use crate::pipeline::desk::{AuditVerdict, Desk};
+use crate::pipeline::health::Health;
 use crate::vault::Vault;
 
 /// Opens what `desk.url` names, or the file beside the log.
@@ -78,15 +79,17 @@ pub(super) fn with<T>(config: &Config, act: impl AsyncFnOnce(&DeskStore) -> Resu
 }
 
 /// Starts the sink on a thread of its own.
-pub(super) fn start_sink(desk: DeskStore, feed: impl Feed + 'static, metrics: Arc<Metrics>, runtime: Handle) -> Result<Watching> {
+pub(super) fn start_sink(
+    desk: DeskStore,
+    feed: impl Feed + 'static,
+    config: &Config,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    runtime: Handle,
+) -> Result<Watching> {
     let (stop, stopped) = mpsc::channel();
-    let sink = Sink { feed, projection: Projector::new(desk, runtime), metrics };
-    let run = move || {
-        if let Err(error) = sink.run(&stopped) {
-            tracing::error!(%error, "the desk follows the log no more; decisions go on");
-        }
-    };
-    Ok((thread::Builder::new().name("desk-sink".to_owned()).spawn(run)?, stop))
+    let sink = Sink { feed, projection: Projector::new(desk, runtime), metrics, health, currency: config.desk.currency.clone() };
+    Ok((thread::Builder::new().name("desk-sink".to_owned()).spawn(move || sink.run(&stopped))?, stop))
 }
 
 /// A desk that was filled from the log before it was rebuilt is filled from it anew.

@@ -107,7 +107,7 @@ impl Service {
         let (http, stop_http) = start_http(listener, config, &desk, parts).await?;
         let mut beside = start_rules(config, books, metrics.clone(), &rules)?;
         beside.extend(webhooks::start(config, &desk, &metrics)?);
-        beside.push(desk::start_sink(desk.clone(), feed, metrics.clone(), Handle::current())?);
+        beside.push(desk::start_sink(desk.clone(), feed, config, metrics.clone(), health.clone(), Handle::current())?);
         let sources = Sources { config, queue, pipelines: &pipelines };
         #[cfg(feature = "parquet")]
         beside.extend(export::start(config, metrics.clone())?);

@@ -21,11 +21,13 @@ pub struct Desk {
     pub retention_days: u32,
     /// Open connections to PostgreSQL.
     pub connections_max: u32,
+    /// ISO 4217 code of the premiums, for the metrics.
+    pub currency: String,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Desk { url: None, password_file: None, ca_file: None, retention_days: 400, connections_max: 8 }
+        Desk { url: None, password_file: None, ca_file: None, retention_days: 400, connections_max: 8, currency: String::new() }
     }
 }
 
@@ -46,6 +48,10 @@ impl Desk {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let is_code = self.currency.len() == 3 && self.currency.bytes().all(|byte| byte.is_ascii_uppercase());
+        if !self.currency.is_empty() && !is_code {
+            return Err(wrong("desk.currency", "must be a code of ISO 4217 such as RUB"));
+        }
         let Some(url) = &self.url else { return self.check_numbers() };
         if !self.is_postgres() && self.file().is_none_or(|file| file.as_os_str().is_empty()) {
             return Err(wrong("desk.url", "must be postgres://user@host:port/database or sqlite:FILE"));

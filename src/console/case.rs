@@ -20,7 +20,7 @@ use super::show::visible;
 use super::texts::Texts;
 use super::{Console, opening};
 use crate::engine::time::EventTime;
-use crate::pipeline::desk::views::CaseQuote;
+use crate::pipeline::desk::views::{CaseQuote, Happened};
 use crate::pipeline::desk::{Case, RulingKind, Status};
 
 #[derive(Template)]
@@ -29,8 +29,8 @@ struct CaseView {
     frame: Frame,
     id: String,
     revision: u32,
-    /// Offset of the newest quote that is shown: a ruling goes no further.
-    newest: u64,
+    /// Its quotes, as the forms bring them along: a ruling goes no further.
+    shown: String,
     status: Status,
     status_text: &'static str,
     age: String,
@@ -159,7 +159,7 @@ fn view(console: &Console, ctx: &Ctx, frame: Frame, case: &Case, shown: Shown<'_
     CaseView {
         id: row.referral_id.clone(),
         revision: row.revision,
-        newest: case.quotes.iter().map(|quote| quote.offset).max().unwrap_or_default(),
+        shown: super::ruling::shown(case),
         status: row.status,
         status_text: t.status(row.status),
         age: super::show::span(t, (now.0 - row.opened_at.0) / crate::engine::time::SECOND),
@@ -227,6 +227,10 @@ fn history(t: &Texts, zone: super::show::Zone, case: &Case) -> Vec<Event> {
         let who = done.by.clone().unwrap_or_default();
         events.push((done.at, Event { at: String::new(), who, what: t.ruling(done.kind).to_owned(), text, is_comment: false }));
     }
+    for event in &case.events {
+        let (who, what, text) = happened(t, &event.what);
+        events.push((event.at, Event { at: String::new(), who, what: what.to_owned(), text, is_comment: false }));
+    }
     for comment in &case.comments {
         let text = comment.text.split('\n').map(visible).collect::<Vec<_>>().join("\n");
         let event = Event { at: String::new(), who: comment.actor.clone(), what: t.comment.to_owned(), text, is_comment: true };
@@ -234,4 +238,18 @@ fn history(t: &Texts, zone: super::show::Zone, case: &Case) -> Vec<Event> {
     }
     events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     events.into_iter().map(|(at, event)| Event { at: zone.moment(t, at), ..event }).collect()
+}
+
+/// Who, what, and its text.
+fn happened(t: &Texts, what: &Happened) -> (String, &'static str, String) {
+    match what {
+        Happened::Claimed { by } => (by.clone(), t.claimed, String::new()),
+        Happened::Released { by } => (by.clone(), t.released, String::new()),
+        Happened::Assigned { by, assignee } => {
+            (by.clone(), t.assigned_to, assignee.clone().unwrap_or_else(|| t.to_nobody.to_owned()))
+        }
+        Happened::Amended { quote_id, before, after, .. } => {
+            (String::new(), t.amended, format!("{quote_id}: {} → {}", before.name(), after.name()))
+        }
+    }
 }

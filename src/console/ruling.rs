@@ -1,5 +1,6 @@
 //! What is done with a case: rule, snooze, comment, assign, take and give back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,18 +38,32 @@ pub async fn rule(
     let kind = form.0.given("kind").and_then(RulingKind::parse).filter(|kind| kind.status().is_some()).ok_or(Failure::BadForm)?;
     let seen = form.0.given("revision").and_then(|seen| seen.parse().ok()).ok_or(Failure::BadForm)?;
     let mut case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
-    // Quotes may have joined since: nobody has looked at them, and they are not what is cleared or confirmed.
-    if let Some(newest) = form.0.given("newest").and_then(|newest| newest.parse::<u64>().ok()) {
-        case.quotes.retain(|quote| quote.offset <= newest);
-    }
+    keep_shown(&mut case, &form.0)?;
     match write(&console, &ctx, &case, seen, Wanted { kind, rule: None, days: RULING_DAYS }).await {
         Ok(()) => {
             let status = kind.status().unwrap_or(Status::Open);
-            let done = if is_seen(&console, &id, status, seen).await { "ruled" } else { "ruled-slow" };
+            let done = if is_seen(&console, &id, status).await { "ruled" } else { "ruled-slow" };
             Ok(back(&id, &form.0, done))
         }
         Err(failure) => refused(&console, &ctx, &id, &form.0, kind, seen, failure).await,
     }
+}
+
+/// The quotes of a page, for its forms to bring along.
+pub fn shown(case: &Case) -> String {
+    case.quotes.iter().map(|quote| format!("{}.{}", quote.partition, quote.offset)).collect::<Vec<_>>().join(" ")
+}
+
+/// Others may have joined since, newer ones and older ones that these link to: nobody has looked at them, and no ruling covers them. A form
+/// that does not say what it has shown is about the case as it is now.
+fn keep_shown(case: &mut Case, fields: &Fields) -> Result<(), Failure> {
+    let Some(shown) = fields.given("shown") else { return Ok(()) };
+    let place =
+        |text: &str| text.split_once('.').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    let places: Option<BTreeSet<(u32, u64)>> = shown.split(' ').map(place).collect();
+    let places = places.ok_or(Failure::BadForm)?;
+    case.quotes.retain(|quote| places.contains(&(quote.partition, quote.offset)));
+    if case.quotes.is_empty() { Err(Failure::BadForm) } else { Ok(()) }
 }
 
 /// A second click finds the case as the first one has made it: that is no conflict.
@@ -80,7 +95,8 @@ pub async fn snooze(
     let rule = form.0.given("rule").ok_or(Failure::BadForm)?.to_owned();
     let days = form.0.given("days").and_then(|days| days.parse().ok()).filter(|days| (1..=SNOOZE_DAYS_MAX).contains(days));
     let days = days.ok_or(Failure::BadForm)?;
-    let case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
+    let mut case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
+    keep_shown(&mut case, &form.0)?;
     let seen = case.row.revision;
     match write(&console, &ctx, &case, seen, Wanted { kind: RulingKind::Snooze, rule: Some(rule), days }).await {
         Ok(()) => Ok(back(&id, &form.0, "snooze")),
@@ -99,12 +115,13 @@ async fn write(console: &Console, ctx: &Ctx, case: &Case, seen: u32, wanted: Wan
     let Wanted { kind, rule, days } = wanted;
     let id = &case.row.referral_id;
     let mut ruling_id = console.desk.reserve(id, seen, kind, &ctx.who.name).await?;
-    if let Some(rule) = &rule {
-        // Two rules may be snoozed under one revision.
-        ruling_id = format!("{ruling_id}.{:08x}", xxhash_rust::xxh3::xxh3_64(format!("{rule} {days}").as_bytes()) as u32);
-    }
     let skipped = case.quotes.len().saturating_sub(RULING_ATTEMPTS_MAX);
     let quote_ids: Vec<&str> = case.quotes[skipped..].iter().map(|quote| quote.quote_id.as_str()).collect();
+    if let Some(rule) = &rule {
+        // Two rules may be snoozed under one revision, and one rule again when quotes have joined.
+        let snoozed = format!("{rule} {days} {}", quote_ids.join(" "));
+        ruling_id = format!("{ruling_id}.{:08x}", xxhash_rust::xxh3::xxh3_64(snoozed.as_bytes()) as u32);
+    }
     let now = console.now();
     let request = RulingRequestV1 {
         ruling_id: Some(json!(ruling_id)),
@@ -120,16 +137,16 @@ async fn write(console: &Console, ctx: &Ctx, case: &Case, seen: u32, wanted: Wan
         tracing::error!(?fields, "a ruling of the console is not one of the contract");
         Failure::Internal
     })?;
-    console.rule(record).await?;
-    console.record(&ctx.who.name, &format!("case.{}", kind.name()), id, json!({"revision": seen, "rule": rule})).await
+    // It is in the audit when it comes back through the log, as those of others are.
+    console.rule(record).await
 }
 
 /// Whether the desk shows the new status in time for the page that follows.
-async fn is_seen(console: &Console, id: &str, status: Status, seen: u32) -> bool {
+async fn is_seen(console: &Console, id: &str, status: Status) -> bool {
     let deadline = Instant::now() + SEEN_WITHIN;
     while Instant::now() < deadline {
         let now = console.desk.referral(id, None).await;
-        if now.is_ok_and(|now| now.status == status.name() && now.revision > seen) {
+        if now.is_ok_and(|now| now.status == status.name()) {
             return true;
         }
         sleep(LOOK_EVERY).await;

@@ -237,6 +237,11 @@ texts! {
     history: "History", "История";
     history_empty: "Nothing has happened yet.", "Пока ничего не было.";
     opened: "Case opened", "Дело открыто";
+    claimed: "Taken", "Взято";
+    released: "Given back", "Возвращено";
+    assigned_to: "Assigned", "Назначено";
+    to_nobody: "to nobody", "никому";
+    amended: "A late quote has changed a decision", "Поздняя заявка изменила решение";
     related: "Related cases", "Связанные дела";
     shared_quotes: "shared quotes", "общих заявок";
     decisions: "Decisions", "Решения";

@@ -45,7 +45,8 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response<Body> {
             let lines = stopped.iter().map(|(partition, reason)| format!("partition {partition} is stopped: {reason}\n"));
             let held = shared.health.held_partitions();
             let held = held.iter().map(|partition| format!("partition {partition} is held by an operator\n"));
-            format!("ok\n{}", lines.chain(held).collect::<String>()).into_response()
+            let desk = shared.health.desk_stands_still().map(|reason| format!("the desk is degraded, {reason}\n"));
+            format!("ok\n{}", lines.chain(held).chain(desk).collect::<String>()).into_response()
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 pub const PREFIX: &str = "quoteguard";
@@ -77,6 +78,12 @@ pub fn counter(r: &Register, name: &str, help: &str) -> Result<IntCounter, prome
 
 pub fn counters(r: &Register, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    r.add(Kind::Counter, counters.clone())?;
+    Ok(counters)
+}
+
+pub fn float_counters(r: &Register, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec, prometheus::Error> {
+    let counters = CounterVec::new(Opts::new(name, help), labels)?;
     r.add(Kind::Counter, counters.clone())?;
     Ok(counters)
 }

@@ -28,6 +28,8 @@ pub struct Health {
     stopped: Mutex<BTreeMap<u32, String>>,
     /// Those that an operator holds.
     held: Mutex<BTreeSet<u32>>,
+    /// Why the desk does not follow the log now.
+    desk: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -81,6 +83,15 @@ impl Health {
     /// The partitions that an operator holds.
     pub fn held_partitions(&self) -> Vec<u32> {
         self.held().iter().copied().collect()
+    }
+
+    /// Why the desk does not follow the log; `None` when it does. Quotes are taken all the same.
+    pub fn desk(&self, reason: Option<String>) {
+        *self.desk.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    pub fn desk_stands_still(&self) -> Option<String> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the partition that this tenant's quotes go to is stopped, or held by an operator.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::db::Db;
+use super::history;
 use super::queue::{COLUMNS, FROM, row, status};
 use super::value::Row;
 use super::{DeskStore, FORM, Value};
@@ -51,6 +52,7 @@ pub(super) async fn case(desk: &DeskStore, referral_id: &str, tenant: Option<&st
         quote.decisions = decisions.remove(&(quote.partition, quote.offset)).unwrap_or_default();
     }
     let dispositions = dispositions(&desk.db, referral_id).await?;
+    let events = history::events(&desk.db, referral_id, &quotes).await?;
     let comment = |row: &Row| Ok::<_, StoreError>(Comment { at: row.get(0)?, actor: row.get(1)?, text: row.get(2)? });
     let comments = desk.db.all(COMMENTS, vec![id(), limit(COMMENTS_SHOWN_MAX)]).await?;
     let related = desk.db.all(RELATED, vec![id(), limit(RELATED_SHOWN_MAX)]).await?;
@@ -58,6 +60,7 @@ pub(super) async fn case(desk: &DeskStore, referral_id: &str, tenant: Option<&st
         row,
         quotes,
         dispositions,
+        events,
         comments: comments.iter().rev().map(comment).collect::<Result<_, _>>()?,
         related: related.iter().map(related_case).collect::<Result<_, _>>()?,
     })
@@ -123,7 +126,7 @@ fn related_case(row: &Row) -> Result<Related, StoreError> {
 }
 
 pub(super) async fn unpublished(db: &Db, most: usize) -> Result<Vec<Referral>, DeskError> {
-    let sql = "SELECT referral_id FROM cases WHERE published_revision < revision AND quotes > 0 LIMIT $1";
+    let sql = "SELECT referral_id FROM cases WHERE published_revision < revision + quotes - 1 AND quotes > 0 LIMIT $1";
     let mut referrals = Vec::new();
     for row in db.all(sql, vec![limit(most)]).await? {
         referrals.push(referral(db, &row.get::<String>(0)?, None).await?);
@@ -138,7 +141,9 @@ pub(super) async fn published(db: &Db, referral_id: &str, revision: u32) -> Resu
 }
 
 pub(super) async fn referral(db: &Db, referral_id: &str, tenant: Option<&str>) -> Result<Referral, DeskError> {
-    let sql = "SELECT status, revision, opened_at FROM cases WHERE referral_id = $1 AND ($2 IS NULL OR tenant = $2)";
+    // The revision before the quotes: a message may hold more of them than it counts, never fewer.
+    let sql = "SELECT status, revision + CASE WHEN quotes > 0 THEN quotes - 1 ELSE 0 END, opened_at FROM cases \
+        WHERE referral_id = $1 AND ($2 IS NULL OR tenant = $2)";
     let row = db.first(sql, vec![referral_id.into(), Value::Text(tenant.map(str::to_owned))]).await?;
     let row = row.ok_or_else(|| DeskError::NoCase(referral_id.to_owned()))?;
     let quote_ids = db.all(REFERRED, vec![referral_id.into()]).await?;

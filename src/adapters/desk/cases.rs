@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::project::matched;
 use super::value::{Value, ValueKind};
 use super::{Relation, Tx};
 use crate::contract::instant;
@@ -37,6 +38,8 @@ const LINKED: &str = "INSERT INTO case_quotes (referral_id, log_partition, log_o
         AND d.log_partition = v.log_partition \
     LEFT JOIN forms f ON f.log_partition = d.log_partition AND f.log_offset = d.log_offset WHERE true \
     ON CONFLICT (referral_id, log_partition, log_offset) DO NOTHING";
+const UNPRICED: &str =
+    "SELECT 1 FROM case_quotes WHERE log_partition = $1 AND log_offset BETWEEN $2 AND $3 AND premium IS NULL LIMIT 1";
 const PREMIUMS: &str = "UPDATE case_quotes SET premium = v.premium FROM {v} \
     WHERE case_quotes.log_partition = v.log_partition AND case_quotes.log_offset = v.log_offset AND case_quotes.premium IS NULL \
     RETURNING case_quotes.referral_id";
@@ -50,13 +53,22 @@ const SHRED: &str = "UPDATE forms SET body = NULL FROM {v} \
 const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until, d.ruling_id FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
     JOIN dispositions d ON d.referral_id = c.referral_id AND d.tenant = c.tenant \
     ORDER BY d.referral_id, d.log_partition, d.log_offset";
+/// A ruling that is on its way stays so when a further quote joins its case.
 const STATUS: &str = "UPDATE cases SET status = v.status, revision = v.revision, snoozed_rule = v.snoozed_rule, \
-    snoozed_until = v.snoozed_until, deciding = NULL, deciding_until = NULL FROM {v} WHERE cases.referral_id = v.referral_id";
-const OUTBOX: &str = "INSERT INTO webhook_outbox (referral_id, revision, tenant, at) SELECT c.referral_id, c.revision, c.tenant, {now} \
+    snoozed_until = v.snoozed_until, \
+    deciding = CASE WHEN cases.revision <> v.revision THEN NULL ELSE cases.deciding END, \
+    deciding_until = CASE WHEN cases.revision <> v.revision THEN NULL ELSE cases.deciding_until END \
+    FROM {v} WHERE cases.referral_id = v.referral_id";
+/// What is told grows with each change of the status and with each further quote: whoever hears twice knows which is newer.
+const OUTBOX: &str = "INSERT INTO webhook_outbox (referral_id, revision, tenant, at) SELECT c.referral_id, c.revision + c.quotes - 1, c.tenant, {now} \
     FROM {v} JOIN cases c ON c.referral_id = v.referral_id WHERE c.quotes > 0 ON CONFLICT (referral_id, revision) DO NOTHING";
 const FORGOTTEN: &str = "DELETE FROM webhook_outbox WHERE at < {now} - $1";
 /// How long a webhook that is away has time to hear of a change.
 const OUTBOX_KEPT: i64 = 30 * DAY;
+const RULES: &str =
+    "INSERT INTO case_rules (referral_id, rule) SELECT referral_id, rule FROM {v} WHERE true ON CONFLICT DO NOTHING";
+const PROTECTED: &str = "SELECT c.referral_id, c.premium_first - c.premium_lowest FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
+    WHERE c.status <> 'cleared' AND c.premium_first > c.premium_lowest";
 const FIGURES: &str = "UPDATE cases SET \
     quotes = (SELECT count(*) FROM case_quotes q WHERE q.referral_id = cases.referral_id AND q.is_referred = 1), \
     premium_first = (SELECT q.premium FROM case_quotes q WHERE q.referral_id = cases.referral_id AND q.premium IS NOT NULL \
@@ -94,6 +106,7 @@ pub(super) async fn extend(tx: &mut Tx, new: &[&DecisionRecord]) -> Result<BTree
     }
     write_cases(tx, &cases).await?;
     write_quotes(tx, &referred).await?;
+    write_rules(tx, &referred).await?;
     Ok(cases.into_keys().map(str::to_owned).collect())
 }
 
@@ -170,9 +183,31 @@ async fn write_quotes(tx: &mut Tx, referred: &[(&str, &DecisionRecord)]) -> Resu
     Ok(())
 }
 
+/// Every rule that matched, not only the first: a ruling on the case speaks of them all.
+async fn write_rules(tx: &mut Tx, referred: &[(&str, &DecisionRecord)]) -> Result<(), StoreError> {
+    let rules: BTreeSet<(&str, &str)> =
+        referred.iter().flat_map(|(id, record)| matched(record).into_iter().map(|rule| (*id, rule))).collect();
+    let columns = &[("referral_id", ValueKind::Text), ("rule", ValueKind::Text)];
+    tx.over(RULES, &[], Relation { columns, rows: rules.into_iter().map(|(id, rule)| vec![id.into(), rule.into()]).collect() })
+        .await?;
+    Ok(())
+}
+
 /// Gives forms that came after their decisions their place in cases; the ids of these.
 pub(super) async fn premiums_of(tx: &mut Tx, forms: &[Form]) -> Result<Vec<String>, StoreError> {
-    let priced = forms.iter().filter(|form| form.premium.is_some());
+    let mut ranges: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for form in forms {
+        let range = ranges.entry(form.partition).or_insert((form.offset, form.offset));
+        *range = (range.0.min(form.offset), range.1.max(form.offset));
+    }
+    // Mostly a form comes first, and no case waits for it.
+    let mut waited = BTreeSet::new();
+    for (partition, (first, last)) in ranges {
+        if tx.first(UNPRICED, vec![partition.into(), first.into(), last.into()]).await?.is_some() {
+            waited.insert(partition);
+        }
+    }
+    let priced = forms.iter().filter(|form| form.premium.is_some() && waited.contains(&form.partition));
     let rows = priced.map(|form| vec![form.partition.into(), form.offset.into(), form.premium.into()]).collect();
     let columns = &[("log_partition", ValueKind::Int), ("log_offset", ValueKind::Int), ("premium", ValueKind::Real)];
     let rows = tx.over(PREMIUMS, &[], Relation { columns, rows }).await?;
@@ -231,10 +266,14 @@ fn disposition(ruling: &RulingRecord) -> Vec<Value> {
 /// Kind, rule and end of a ruling.
 type Ruled = (RulingKind, Option<String>, Option<i64>);
 
-/// Brings the figures and the status of cases up to what their quotes and rulings say now.
-pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<(), StoreError> {
+/// Brings the figures and the status of cases up to what their quotes and rulings say now; how much further the premiums of those
+/// that were not cleared have fallen.
+pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<f64, StoreError> {
     let ids = || Relation { columns: ID, rows: touched.iter().map(|id| vec![id.as_str().into()]).collect() };
+    let before = protected(tx, ids()).await?;
     tx.over(FIGURES, &[], ids()).await?;
+    let after = protected(tx, ids()).await?;
+    let gained = after.iter().map(|(id, fallen)| (fallen - before.get(id).unwrap_or(&0.0)).max(0.0)).sum();
     let mut ruled: BTreeMap<String, Vec<Ruled>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for row in tx.over(RULED, &[], ids()).await? {
@@ -263,5 +302,9 @@ pub(super) async fn settle(tx: &mut Tx, touched: &BTreeSet<String>) -> Result<()
     tx.over(STATUS, &[], Relation { columns, rows: ruled.into_iter().map(row).collect() }).await?;
     tx.over(OUTBOX, &[], ids()).await?;
     tx.run(FORGOTTEN, vec![OUTBOX_KEPT.into()]).await?;
-    Ok(())
+    Ok(gained)
+}
+
+async fn protected(tx: &mut Tx, ids: Relation) -> Result<BTreeMap<String, f64>, StoreError> {
+    tx.over(PROTECTED, &[], ids).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }

@@ -33,6 +33,15 @@ pub struct Relation {
 }
 
 impl Db {
+    /// Whether one may write in two transactions at once, and people still find a connection.
+    pub(super) fn has_room_for_two(&self) -> bool {
+        match self {
+            Db::Sqlite { .. } => false,
+            #[cfg(feature = "postgres")]
+            Db::Postgres(pool) => pool.options().get_max_connections() > 2,
+        }
+    }
+
     /// All rows of a query.
     pub async fn all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match self {
@@ -160,6 +169,16 @@ impl Tx {
             }
         }
         Ok(returned)
+    }
+
+    /// For a transaction that loses nothing with a server that dies right after it: what it held is written again, from positions that
+    /// were lost with it.
+    pub async fn commit_lazily(&mut self) -> Result<(), StoreError> {
+        match self {
+            Tx::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Tx::Postgres(_) => self.run("SET LOCAL synchronous_commit = off", vec![]).await.map(drop),
+        }
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {

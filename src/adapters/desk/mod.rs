@@ -1,6 +1,6 @@
 //! The desk's store: one schema and one set of statements over an SQLite file or PostgreSQL.
 //!
-//! `project` and `cases` write what the log says; `queue`, `case`, `explore` and `overview` read; `work` and `audit` are what people do.
+//! `project`, `cases` and `ruled` write what the log says; `queue`, `case`, `history`, `explore` and `overview` read; `work` and `audit` are what people do.
 
 mod access;
 mod api_keys;
@@ -9,6 +9,7 @@ mod case;
 mod cases;
 mod db;
 mod explore;
+mod history;
 mod keep;
 #[cfg(feature = "postgres")]
 mod months;
@@ -19,6 +20,7 @@ mod postgres;
 mod project;
 mod queue;
 mod reseal;
+mod ruled;
 #[cfg(feature = "postgres")]
 mod server;
 mod sqlite;

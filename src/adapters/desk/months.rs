@@ -57,6 +57,11 @@ impl YearMonth {
 pub(super) struct Months(BTreeSet<(&'static str, YearMonth)>);
 
 impl Months {
+    /// They are looked for anew: some may have been dropped.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
     /// Makes those that the rows of a page go to, and the one after the newest.
     pub(super) async fn make_for(&mut self, db: &Db, page: &Page) -> Result<(), StoreError> {
         let decided = page.decisions.iter().filter_map(|record| YearMonth::of(record.event_time.0));

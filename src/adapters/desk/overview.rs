@@ -33,7 +33,9 @@ pub(super) async fn overview(db: &Db, tenant: Option<String>, now: EventTime, to
     let mut wanted = Where::default();
     wanted.and("opened_at >= $", today);
     wanted.and_maybe("tenant = $", tenant);
-    let sql = format!("SELECT count(*), coalesce(sum(premium_first - premium_lowest), 0.0) FROM cases{}", wanted.sql());
+    // Whom an underwriter has cleared was no picker: nothing was protected there.
+    let protected = "CASE WHEN status <> 'cleared' THEN premium_first - premium_lowest END";
+    let sql = format!("SELECT count(*), coalesce(sum({protected}), 0.0) FROM cases{}", wanted.sql());
     let (opened_today, premium_protected) = match db.first(&sql, wanted.values).await? {
         Some(row) => (row.get(0)?, row.get(1)?),
         None => (0, 0.0),
@@ -55,9 +57,12 @@ async fn rules(db: &Db, tenant: Option<&str>, today: EventTime) -> Result<Vec<Ru
         figures.entry(rule.clone()).or_insert_with(|| of(rule)).hits = row.get(1)?;
     }
     let mut wanted = Where::default();
-    wanted.plain("status IN ('confirmed', 'cleared') AND rule <> ''");
-    wanted.and_maybe("tenant = $", tenant);
-    let sql = format!("SELECT rule, status, count(*) FROM cases{} GROUP BY rule, status", wanted.sql());
+    wanted.plain("c.status IN ('confirmed', 'cleared')");
+    wanted.and_maybe("c.tenant = $", tenant);
+    let sql = format!(
+        "SELECT r.rule, c.status, count(*) FROM cases c JOIN case_rules r ON r.referral_id = c.referral_id{} GROUP BY r.rule, c.status",
+        wanted.sql()
+    );
     for row in db.all(&sql, wanted.values).await? {
         let (rule, status): (String, String) = (row.get(0)?, row.get(1)?);
         let figures = figures.entry(rule.clone()).or_insert_with(|| of(rule));

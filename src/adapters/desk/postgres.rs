@@ -74,19 +74,28 @@ pub(super) fn row(row: &PgRow) -> Result<Row, StoreError> {
 
 /// Classes of SQLSTATE that no second try mends: a constraint, a value, a name or a type that does not fit.
 const LASTING: [&str; 4] = ["22", "23", "42", "3F"];
+/// A row has no partition: its month was dropped since it was last looked for, and is made before the next try.
+const NO_PARTITION: &str = "23514";
+const NO_PRIVILEGE: &str = "42501";
 
 /// What the server says of the statement itself does not pass; that it is away, busy or stopping does.
 pub(super) fn fault(error: sqlx::Error) -> StoreError {
     let text = error.to_string();
-    let lasting = match &error {
-        sqlx::Error::Database(database) => {
-            database.code().is_some_and(|code| LASTING.iter().any(|class| code.starts_with(class)))
-        }
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => true,
-        _ => false,
-    };
-    if lasting {
-        return StoreError::Damaged(format!("the desk's tables in PostgreSQL are not those of this version: {text}"));
+    match &error {
+        sqlx::Error::Database(database) => match database.code().as_deref() {
+            Some(NO_PRIVILEGE) => {
+                StoreError::Damaged(format!("the role of desk.url may not do what it has to; grant it: {text}"))
+            }
+            Some(code) if code != NO_PARTITION && LASTING.iter().any(|class| code.starts_with(class)) => foreign(&text),
+            _ => StoreError::Unavailable(text),
+        },
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => foreign(&text),
+        _ => StoreError::Unavailable(text),
     }
-    StoreError::Unavailable(text)
+}
+
+fn foreign(text: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "the desk's tables in PostgreSQL are not those of this version; `quoteguard migrate --check` tells whether it is behind: {text}"
+    ))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 #[cfg(feature = "postgres")]
 use super::months::Months;
@@ -11,11 +12,12 @@ use super::months::Months;
 use super::server::SinkLock;
 use super::value::{Value, ValueKind};
 use super::{Db, DeskStore, FORM, Relation, Tx};
-use super::{cases, keep};
+use super::{audit, cases, keep, queue, ruled};
 use crate::engine::time::MINUTE;
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::feed::{DecisionRecord, Form, Move, Page, Part, Positions};
-use crate::pipeline::desk::sink::Projection;
+use crate::pipeline::desk::sink::{Gained, Projection};
+use crate::pipeline::desk::views::QueueCounts;
 
 const LOG_ID: &str = "SELECT value FROM desk WHERE key = 'log_id'";
 const POSITIONS: &str = "SELECT feed, log_partition, next FROM sink_offsets";
@@ -91,6 +93,9 @@ impl Projector {
         if !self.is_ours().await? {
             return Ok(None);
         }
+        // Another instance may have dropped some meanwhile.
+        #[cfg(feature = "postgres")]
+        self.months.forget();
         identify(&self.desk, log_id).await?;
         let mut positions = Positions::new();
         for row in &self.desk.db.all(POSITIONS, vec![]).await? {
@@ -112,6 +117,8 @@ impl Projector {
         }
         if self.tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
             keep::drop_old(&self.desk.db, self.desk.keeping).await?;
+            #[cfg(feature = "postgres")]
+            self.months.forget();
             self.tidied = Some(Instant::now());
         }
         Ok(())
@@ -124,15 +131,25 @@ impl Projection for Projector {
         runtime.block_on(self.read_positions(log_id))
     }
 
-    fn project(&mut self, page: &Page) -> Result<bool, StoreError> {
+    fn project(&mut self, page: &Page) -> Result<Option<Gained>, StoreError> {
         let runtime = self.runtime.clone();
         runtime.block_on(async {
             #[cfg(feature = "postgres")]
             if self.desk.server.is_some() {
                 self.months.make_for(&self.desk.db, page).await?;
             }
-            project(&self.desk, page).await
+            let projected = project(&self.desk, page).await;
+            #[cfg(feature = "postgres")]
+            if projected.is_err() {
+                self.months.forget();
+            }
+            projected
         })
+    }
+
+    fn waiting(&mut self) -> Result<QueueCounts, StoreError> {
+        let runtime = self.runtime.clone();
+        runtime.block_on(queue::counts(&self.desk.db, None))
     }
 
     fn upkeep(&mut self) -> Result<(), StoreError> {
@@ -144,7 +161,7 @@ impl Projection for Projector {
 /// Everything that the log says; what is people's stays. A case that the log does not open again is in no queue.
 pub(super) async fn start_over(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    for table in ["sink_offsets", "decisions", "forms", "case_quotes", "dispositions", "tallies"] {
+    for table in ["sink_offsets", "decisions", "forms", "case_quotes", "case_rules", "dispositions", "tallies"] {
         tx.run(&format!("DELETE FROM {table}"), vec![]).await?;
     }
     let fresh = "UPDATE cases SET status = 'open', revision = 1, quotes = 0, variants = 0, opened_at = $1, active_at = $2, newest_offset = 0";
@@ -168,26 +185,91 @@ async fn identify(desk: &DeskStore, log_id: &str) -> Result<(), StoreError> {
     }
 }
 
-async fn project(desk: &DeskStore, page: &Page) -> Result<bool, StoreError> {
+async fn project(desk: &DeskStore, page: &Page) -> Result<Option<Gained>, StoreError> {
+    let is_both = !page.forms.is_empty() && !page.decisions.is_empty();
+    if is_both && page.rulings.is_empty() && desk.db.has_room_for_two() {
+        return project_by_two(desk, page).await;
+    }
+    let mut tx = begin(desk).await?;
+    if !move_parts(&mut tx, page, |_| true).await? {
+        return Ok(None);
+    }
+    let mut touched = priced(&mut tx, desk, page).await?;
+    let new = write_decisions(&mut tx, &page.decisions).await?;
+    touched.extend(cases::extend(&mut tx, &new).await?);
+    cases::rule(&mut tx, &page.rulings, &mut touched).await?;
+    let protected = cases::settle(&mut tx, &touched).await?;
+    let fresh = ruled::not_audited(&mut tx, &page.rulings).await?;
+    let answers = ruled::answers(&mut tx, &fresh).await?;
+    let mut grown = Vec::with_capacity(fresh.len());
+    for ruling in fresh {
+        grown.push(audit::append_in(&mut tx, ruled::entry(ruling)).await?);
+    }
+    tx.commit().await?;
+    grown.into_iter().for_each(audit::Grown::tell);
+    Ok(Some(Gained { protected, answers }))
+}
+
+/// Forms and decisions at once, each with their own positions: a server does their rows on two processors. Cases wait for the forms, of which
+/// they take the premiums.
+async fn project_by_two(desk: &DeskStore, page: &Page) -> Result<Option<Gained>, StoreError> {
+    let (are_there, awaited) = oneshot::channel();
+    let forms = async {
+        // Dropped at the latest here: then nobody waits for it.
+        let are_there = are_there;
+        let mut tx = begin(desk).await?;
+        if !move_parts(&mut tx, page, |part| part == Part::Quotes).await? {
+            return Ok(None);
+        }
+        let touched = priced(&mut tx, desk, page).await?;
+        let protected = cases::settle(&mut tx, &touched).await?;
+        tx.commit().await?;
+        // Whoever does not wait any more has failed, and says why.
+        let _ = are_there.send(());
+        Ok::<_, StoreError>(Some(protected))
+    };
+    let decisions = async {
+        let mut tx = begin(desk).await?;
+        if !move_parts(&mut tx, page, |part| part != Part::Quotes).await? {
+            return Ok(None);
+        }
+        let new = write_decisions(&mut tx, &page.decisions).await?;
+        if awaited.await.is_err() {
+            return Ok(None);
+        }
+        let touched = cases::extend(&mut tx, &new).await?;
+        let protected = cases::settle(&mut tx, &touched).await?;
+        tx.commit().await?;
+        Ok::<_, StoreError>(Some(protected))
+    };
+    let (forms, decisions) = tokio::join!(forms, decisions);
+    let gained = forms?.zip(decisions?).map(|(forms, decisions)| forms + decisions);
+    Ok(gained.map(|protected| Gained { protected, answers: Vec::new() }))
+}
+
+async fn begin(desk: &DeskStore) -> Result<Tx, StoreError> {
     let mut tx = desk.db.begin().await?;
-    for moved in &page.moves {
-        if !moves(&mut tx, moved).await? {
+    tx.commit_lazily().await?;
+    Ok(tx)
+}
+
+/// `false` when one of these parts is not where the page begins.
+async fn move_parts(tx: &mut Tx, page: &Page, which: impl Fn(Part) -> bool) -> Result<bool, StoreError> {
+    for moved in page.moves.iter().filter(|moved| which(moved.part)) {
+        if !moves(tx, moved).await? {
             return Ok(false);
         }
     }
-    let mut touched = BTreeSet::new();
-    if !page.forms.is_empty() {
-        write_forms(&mut tx, desk, &page.forms).await?;
-        touched.extend(cases::premiums_of(&mut tx, &page.forms).await?);
-    }
-    if !page.decisions.is_empty() {
-        let new = write_decisions(&mut tx, &page.decisions).await?;
-        touched.extend(cases::extend(&mut tx, &new).await?);
-    }
-    cases::rule(&mut tx, &page.rulings, &mut touched).await?;
-    cases::settle(&mut tx, &touched).await?;
-    tx.commit().await?;
     Ok(true)
+}
+
+/// Writes the forms; gives the cases that had waited for the premium of one.
+async fn priced(tx: &mut Tx, desk: &DeskStore, page: &Page) -> Result<BTreeSet<String>, StoreError> {
+    if page.forms.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    write_forms(tx, desk, &page.forms).await?;
+    Ok(cases::premiums_of(tx, &page.forms).await?.into_iter().collect())
 }
 
 /// `false` when the position is not where the page begins.
@@ -306,7 +388,7 @@ fn decision_row(record: &DecisionRecord) -> Vec<Value> {
 }
 
 /// The rules that matched, each once.
-fn matched(record: &DecisionRecord) -> BTreeSet<&str> {
+pub(super) fn matched(record: &DecisionRecord) -> BTreeSet<&str> {
     record.decision.reasons.iter().map(|reason| reason.rule.as_str()).collect()
 }
 

@@ -277,7 +277,7 @@ impl Starting {
         let intake = thread::Builder::new().name("intake".to_owned()).spawn(run)?;
         let feed = TopicFeed::new(&self.kafka, &log_id, partitions.get());
         let told = referrals::start(self.desk.clone(), producer.clone(), self.runtime.clone())?;
-        let sink = desk::start_sink(self.desk, feed, self.metrics, self.runtime)?;
+        let sink = desk::start_sink(self.desk, feed, &self.config, self.metrics, self.health, self.runtime)?;
         Ok(Some(Clients { consumer, producer, intake, desk: [sink, told] }))
     }
 

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::matrix::Changed;
 use super::status::{RulingKind, Status};
+use crate::contract::decision::VerdictV1;
 use crate::engine::decision::Verdict;
 use crate::engine::time::EventTime;
 
@@ -96,6 +97,8 @@ pub struct Case {
     pub quotes: Vec<CaseQuote>,
     pub dispositions: Vec<Disposition>,
     pub comments: Vec<Comment>,
+    /// What else happened to it, the oldest first.
+    pub events: Vec<CaseEvent>,
     /// Other cases that hold one of the same quotes.
     pub related: Vec<Related>,
 }
@@ -135,6 +138,34 @@ pub struct Comment {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseEvent {
+    pub at: EventTime,
+    pub what: Happened,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    Claimed {
+        by: String,
+    },
+    Released {
+        by: String,
+    },
+    /// To somebody, or to nobody.
+    Assigned {
+        by: String,
+        assignee: Option<String>,
+    },
+    /// A late quote has changed the decision on one of its quotes.
+    Amended {
+        quote_id: String,
+        revision: u32,
+        before: VerdictV1,
+        after: VerdictV1,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
     pub referral_id: String,
     pub status: Status,
@@ -148,7 +179,7 @@ pub struct Related {
 pub struct Referral {
     #[schema(example = "R-0d5c6f7a8b9c0d1e")]
     pub referral_id: String,
-    /// Grows with each change of the status.
+    /// Grows with each change of the status, and with each further quote: of two messages the one with the greater is newer.
     pub revision: u32,
     /// `open`, `cleared`, `confirmed`, `proof_requested`
     pub status: String,

@@ -86,8 +86,8 @@ async fn a_clearing_reaches_the_site_the_log_and_later_quotes() {
     assert_eq!(reopened.status, 303);
     assert_eq!(status(&app, &referral).await["status"], "open");
     let written = audit(&app).await;
-    let entry = format!("case.cleared {referral} {{\"revision\":1,\"rule\":null}}");
-    assert!(written.contains(&entry), "{written:?}");
+    let entry = format!("case.cleared {referral} {{\"ruling\":\"{referral}.1.cleared.");
+    assert_eq!(written.iter().filter(|line| line.starts_with(&entry)).count(), 1, "{written:?}");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_ruling_covers_what_was_shown_and_nothing_that_joined_since() {
     let mut olga = Browser::admin(&app).await;
     let path = format!("/console/referrals/{referral}");
     let page = olga.page(&path).await;
-    let newest = between(&page, "name=\"newest\" value=\"", "\"");
+    let shown = between(&page, "name=\"shown\" value=\"", "\"");
     let mut quote = quote_at("joins", OffsetDateTime::now_utc(), 6);
     quote["submitted_at"] = json!(instant(OffsetDateTime::now_utc()));
     quote["vehicle"]["vin"] = json!("XTA219010K7777777");
@@ -105,10 +105,23 @@ async fn a_ruling_covers_what_was_shown_and_nothing_that_joined_since() {
     assert_eq!(answer["referral_id"], referral, "{answer}");
     let joined = "SELECT quote_id FROM case_quotes WHERE quote_id = 'joins'";
     eventually("it is in the case", async || !desk(&app, joined).await.is_empty()).await;
-    let fields = [("kind", "cleared"), ("revision", &revision(&page)), ("newest", newest)];
+    let snooze = [("rule", "picking-24h"), ("days", "7"), ("shown", shown)];
+    assert_eq!(olga.post(&format!("{path}/snooze"), &snooze).await.status, 303);
+    let fields = |shown| [("kind", "cleared"), ("revision", "1"), ("shown", shown)];
+    for wrong in ["x", "0", "0.x", "0.999999"] {
+        assert_eq!(olga.post(&format!("{path}/rule"), &fields(wrong)).await.status, 400, "{wrong}");
+    }
+    assert_eq!((revision(&page).as_str(), olga.post(&format!("{path}/rule"), &fields(shown)).await.status.as_u16()), ("1", 303));
+    let logged = column(&app.database(), "SELECT CAST(body AS TEXT) FROM log WHERE kind = 3").await;
+    assert_eq!(logged.len(), 2, "{logged:?}");
+    assert!(logged.iter().all(|ruling| ruling.contains("\"p6-5\"") && !ruling.contains("\"joins\"")), "{logged:?}");
+    // An older quote to which a new one links is none that was shown either: only what the form names is covered.
+    assert_eq!(olga.post(&format!("{path}/rule"), &[("kind", "reopened"), ("revision", "2")]).await.status, 303);
+    let (first, _) = shown.split_once(' ').expect("several");
+    let fields = [("kind", "cleared"), ("revision", "3"), ("shown", first)];
     assert_eq!(olga.post(&format!("{path}/rule"), &fields).await.status, 303);
     let logged = column(&app.database(), "SELECT CAST(body AS TEXT) FROM log WHERE kind = 3").await;
-    assert!(logged.len() == 1 && logged[0].contains("\"p6-5\"") && !logged[0].contains("\"joins\""), "{logged:?}");
+    assert!(logged[3].contains(r#""quote_ids":["p6-0"]"#), "{}", logged[3]);
 }
 
 #[tokio::test]
@@ -170,6 +183,10 @@ async fn two_underwriters_do_not_take_the_same_case() {
     assert_eq!(olga.post(&format!("{mine}/assign"), &[("assignee", "Ivan")]).await.status, 303);
     assert_eq!(olga.post(&format!("{mine}/assign"), &[("assignee", "nobody")]).await.status, 400);
     let id = mine.rsplit('/').next().expect("an id").to_owned();
+    let page = ivan.page(&mine).await;
+    for (what, who) in [("Taken", "admin"), ("Given back", "admin"), ("Taken", "ivan"), ("Assigned", "admin")] {
+        assert!(page.contains(&format!("<b>{what}</b> <span class=\"soft\">{who}</span>")), "{what} {who} in {page}");
+    }
     assert!(ivan.page("/console/referrals?who=me").await.contains(&id));
     assert!(!olga.page("/console/referrals?who=me").await.contains(&id));
 }

@@ -71,30 +71,40 @@ async fn each_change_of_a_case_arrives_signed_through_failures_and_restarts() {
     let referral = plant(&app, 21, "default").await;
     eventually("it is refused twice", async || site.lock().expect("not poisoned").seen >= 2).await;
     let app = TestApp::start_in(app.kill().await, &config(&url, true)).await;
-    eventually("the opening is told", async || taken(&site).len() == 1).await;
+    let told = |message: &(HeaderMap, String)| serde_json::from_str::<Value>(&message.1).expect("JSON");
+    let joined: u64 = super::browser::desk(&app, "SELECT quotes FROM cases").await[0].parse().expect("a number");
+    assert!(joined > 1, "{joined}");
+    eventually("the opening is told, and that quotes have joined", async || {
+        taken(&site).last().is_some_and(|last| told(last)["revision"] == joined)
+    })
+    .await;
+    let before = taken(&site).len();
     let mut olga = Browser::admin(&app).await;
     let path = format!("/console/referrals/{referral}");
     olga.page(&path).await;
     assert_eq!(olga.post(&format!("{path}/rule"), &[("kind", "confirmed"), ("revision", "1")]).await.status, 303);
-    eventually("the ruling is told", async || taken(&site).len() == 2).await;
-    for ((headers, body), (revision, status)) in taken(&site).iter().zip([(1, "open"), (2, "confirmed")]) {
-        let told: Value = serde_json::from_str(body).expect("JSON");
-        assert_eq!(
-            (&told["referral_id"], &told["revision"], &told["status"]),
-            (&referral.as_str().into(), &revision.into(), &status.into())
-        );
+    eventually("the ruling is told", async || taken(&site).len() == before + 1).await;
+    let messages: Vec<Value> = taken(&site).iter().map(told).collect();
+    let revisions: Vec<u64> = messages.iter().map(|told| told["revision"].as_u64().expect("a number")).collect();
+    assert!(revisions.windows(2).all(|pair| pair[0] < pair[1]), "whoever gets them out of order knows the newer: {revisions:?}");
+    let (ruled, opened) = messages.split_last().expect("some");
+    assert_eq!((&ruled["status"], &ruled["revision"]), (&"confirmed".into(), &(joined + 1).into()));
+    assert!(opened.iter().all(|told| told["status"] == "open"), "{opened:?}");
+    for ((headers, body), told) in taken(&site).iter().zip(&messages) {
+        assert_eq!(told["referral_id"], referral.as_str());
         let signature = headers["quoteguard-signature"].to_str().expect("text");
         let (time, hex) = signature.strip_prefix("t=").and_then(|rest| rest.split_once(",v1=")).expect("two parts");
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(SECRET.as_bytes()).expect("a key");
         mac.update(format!("{time}.{body}").as_bytes());
         let expected: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
-        assert_eq!(headers["quoteguard-delivery"], format!("{referral}.{revision}"));
+        assert_eq!(headers["quoteguard-delivery"], format!("{referral}.{}", told["revision"]));
         for personal in ["Тестова", "XTA219010K", "anna21"] {
             assert!(!body.contains(personal), "{body}");
         }
     }
-    assert_eq!(app.metric("quoteguard_webhook_deliveries_total{outcome=\"taken\",webhook=\"site\"}").await, 2.0);
+    let delivered = "quoteguard_webhook_deliveries_total{outcome=\"taken\",webhook=\"site\"}";
+    eventually("each is counted", async || app.metric(delivered).await == messages.len() as f64).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use quoteguard::pipeline::desk::{
 };
 use serde_json::json;
 
-use super::log::{Recorded, project, ruling, shared};
+use super::log::{Recorded, gain, project, ruling, shared};
 use super::{Databases, moved, whole};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -34,7 +34,7 @@ pub async fn a_case_holds_what_its_decisions_say(databases: &impl Databases, rec
     let (_, desk) = filled(databases, recorded).await;
     let mut ids: BTreeSet<&str> = BTreeSet::new();
     ids.extend(recorded.decisions.iter().filter_map(|record| record.decision.referral_id.as_deref()));
-    let mut changed = BTreeSet::new();
+    let (mut changed, mut amendments) = (BTreeSet::new(), 0);
     for id in ids {
         let decisions = || recorded.decisions.iter().filter(move |record| record.decision.referral_id.as_deref() == Some(id));
         let referred: BTreeSet<&str> = decisions().map(|record| record.decision.quote_id.as_str()).collect();
@@ -58,13 +58,18 @@ pub async fn a_case_holds_what_its_decisions_say(databases: &impl Databases, rec
             assert!(quote.form.is_some());
             changed.extend(quote.changes.iter().map(|change| change.field));
         }
+        let amended = case.quotes.iter().map(|quote| quote.decisions.len() - 1).sum::<usize>();
+        assert_eq!(case.events.len(), amended, "{id}");
+        amendments += amended;
         let referral = desk.referral(id, Some("default")).await.expect("reads");
         assert_eq!(referral.quote_ids.iter().map(String::as_str).collect::<BTreeSet<_>>(), referred);
-        assert_eq!((referral.status.as_str(), referral.revision, referral.disposition), ("open", 1, None));
+        let told = 1 + case.row.quotes - 1;
+        assert_eq!((referral.status.as_str(), referral.revision, referral.disposition), ("open", told, None));
         for wrong in [desk.case(id, Some("elsewhere")).await.err(), desk.referral(id, Some("elsewhere")).await.err()] {
             assert!(matches!(wrong, Some(DeskError::NoCase(_))), "{wrong:?}");
         }
     }
+    assert!(amendments > 0);
     assert!(changed.contains(&Field::Vin) && changed.contains(&Field::BirthDate), "{changed:?}");
 }
 
@@ -88,8 +93,9 @@ pub async fn a_ruling_is_reserved_once(databases: &impl Databases, recorded: &Re
     let stale = desk.reserve(&id, 1, RulingKind::Confirmed, "boris").await;
     assert!(matches!(stale, Err(DeskError::Stale { now: Status::Cleared, revision: 2 })), "{stale:?}");
     desk.reserve(&id, 2, RulingKind::Reopened, "boris").await.expect("reserved");
+    let further = desk.case(&id, None).await.expect("reads").row.quotes - 1;
     let referral = desk.referral(&id, None).await.expect("reads");
-    assert_eq!((referral.status.as_str(), referral.revision), ("cleared", 2));
+    assert_eq!((referral.status.as_str(), referral.revision), ("cleared", 2 + further));
     assert_eq!(referral.disposition.map(|disposition| disposition.kind), Some("cleared".to_owned()));
     let case = desk.case(&id, None).await.expect("reads");
     assert_eq!(case.dispositions.len(), 1);
@@ -100,10 +106,112 @@ pub async fn a_ruling_is_reserved_once(databases: &impl Databases, recorded: &Re
     let rulings = vec![ruling(10_001, &id, RulingKind::Reopened, &[]), again];
     project(&store, Page { rulings, moves: vec![moved(Part::Control, 1, 3)], ..Page::default() }).await;
     let referral = desk.referral(&id, None).await.expect("reads");
-    assert_eq!((referral.status.as_str(), referral.revision), ("open", 3));
+    assert_eq!((referral.status.as_str(), referral.revision), ("open", 3 + further));
     assert_eq!(desk.case(&id, None).await.expect("reads").dispositions.len(), 2);
     let missing = desk.reserve("R-none", 1, RulingKind::Cleared, "anna").await;
     assert!(matches!(missing, Err(DeskError::NoCase(_))), "{missing:?}");
+}
+
+/// A case, and the place in the log of the last decision that refers a further quote to it.
+fn joined(recorded: &Recorded) -> (String, usize) {
+    let case = |at: usize| recorded.decisions[at].decision.referral_id.as_deref();
+    let is_further = |at: usize| {
+        let decision = &recorded.decisions[at].decision;
+        let is_of = |before: usize| case(before) == case(at) && recorded.decisions[before].decision.quote_id != decision.quote_id;
+        case(at).is_some() && decision.revision == 1 && (0..at).any(is_of)
+    };
+    let at = (0..recorded.decisions.len()).rev().find(|at| is_further(*at)).expect("some case has two quotes");
+    (case(at).expect("a case").to_owned(), at)
+}
+
+/// The log up to a decision, and the rest of it.
+fn split(recorded: &Recorded, at: usize) -> [Page; 2] {
+    let (first, rest) = recorded.decisions.split_at(at);
+    let mut before = Page { decisions: first.to_vec(), forms: recorded.forms.clone(), ..Page::default() };
+    before.moves = vec![moved(Part::Quotes, 0, recorded.forms.len()), moved(Part::Decisions, 0, at)];
+    let moves = vec![moved(Part::Decisions, at, recorded.decisions.len())];
+    [before, Page { decisions: rest.to_vec(), moves, ..Page::default() }]
+}
+
+pub async fn a_ruling_on_its_way_outlives_a_quote_that_joins(databases: &impl Databases, recorded: &Recorded) {
+    let (id, at) = joined(recorded);
+    let [mut before, after] = split(recorded, at);
+    before.rulings = vec![ruling(10_000, &id, RulingKind::Cleared, &["q"]), ruling(10_001, &id, RulingKind::Reopened, &[])];
+    let store = databases.empty().await;
+    project(&store, before).await;
+    let desk = shared(&store);
+    desk.reserve(&id, 3, RulingKind::Cleared, "anna").await.expect("reserved");
+    let quotes = desk.case(&id, None).await.expect("reads").row.quotes;
+    project(&store, after).await;
+    assert_eq!(desk.case(&id, None).await.expect("reads").row.quotes, quotes + 1);
+    let late = desk.reserve(&id, 3, RulingKind::Confirmed, "boris").await;
+    assert!(matches!(late, Err(DeskError::Stale { now: Status::Open, revision: 3 })), "{late:?}");
+    let rulings = vec![ruling(10_002, &id, RulingKind::Cleared, &["q"])];
+    project(&store, Page { rulings, moves: vec![moved(Part::Control, 0, 1)], ..Page::default() }).await;
+    desk.reserve(&id, 4, RulingKind::Reopened, "boris").await.expect("hers has come");
+}
+
+pub async fn a_further_quote_is_told_as_something_newer(databases: &impl Databases, recorded: &Recorded) {
+    let (id, at) = joined(recorded);
+    let [before, after] = split(recorded, at);
+    let store = databases.empty().await;
+    project(&store, before).await;
+    let told = async || {
+        let mut of_case = None;
+        for referral in store.unpublished(1_000).await.expect("reads") {
+            store.published(&referral.referral_id, referral.revision).await.expect("noted");
+            if referral.referral_id == id {
+                of_case = Some(referral);
+            }
+        }
+        assert!(store.unpublished(1).await.expect("reads").is_empty(), "what was told is not told again");
+        of_case
+    };
+    let first = told().await.expect("the topic is told of the case");
+    project(&store, after).await;
+    let second = told().await.expect("and of its further quote");
+    assert!(second.quote_ids.len() == first.quote_ids.len() + 1 && second.revision == first.revision + 1, "{first:?} {second:?}");
+    let rulings = vec![ruling(10_000, &id, RulingKind::Cleared, &["q"])];
+    project(&store, Page { rulings, moves: vec![moved(Part::Control, 0, 1)], ..Page::default() }).await;
+    let third = told().await.expect("and of the ruling");
+    assert!(third.revision == second.revision + 1 && third.status == "cleared", "{third:?}");
+    // Webhooks hear the same, and a ruling is still compared with the changes of the status alone.
+    let sql = format!("SELECT revision FROM webhook_outbox WHERE referral_id = '{id}' ORDER BY seq");
+    let outbox = store.db().all(&sql, vec![]).await.expect("reads");
+    let outbox: Vec<u32> = outbox.iter().map(|row| row.get(0).expect("a number")).collect();
+    assert_eq!(outbox, [first.revision, second.revision, third.revision]);
+    let desk = shared(&store);
+    desk.reserve(&id, 2, RulingKind::Reopened, "anna").await.expect("reserved");
+}
+
+pub async fn every_ruling_is_in_the_audit_once(databases: &impl Databases, recorded: &Recorded) {
+    let store = databases.empty().await;
+    let desk = shared(&store);
+    let (id, _) = joined(recorded);
+    let mut again = ruling(10_003, &id, RulingKind::Cleared, &["q"]);
+    again.ruling_id = "r-10000".to_owned();
+    let rulings = vec![
+        ruling(10_000, &id, RulingKind::Cleared, &["q"]),
+        ruling(10_001, &id, RulingKind::Snooze, &["q"]),
+        ruling(10_002, "", RulingKind::Erased, &["q", "r"]),
+        again,
+    ];
+    let page = || Page { rulings: rulings.clone(), ..whole(recorded) };
+    let gained = gain(&store, page()).await.expect("new");
+    assert_eq!(gained.answers.iter().map(|answer| answer.count).max(), Some(1), "{gained:?}");
+    // The log is rebuilt, and comes again.
+    store.start_over().await.expect("emptied");
+    assert_eq!(gain(&store, page()).await.expect("new to the tables").answers, [], "they were counted before");
+    let entries = desk.audit_page(AuditFilter::default(), None, 9).await.expect("reads").entries;
+    let mut found: Vec<_> = entries.iter().map(|e| (&*e.action, &*e.subject, &*e.actor, &*e.detail)).collect();
+    found.sort();
+    let expected = [
+        ("case.cleared", &*id, "anna", r#"{"ruling":"r-10000","tenant":"default"}"#),
+        ("case.snooze", &*id, "anna", r#"{"rule":"picking-24h","ruling":"r-10001","tenant":"default"}"#),
+        ("quotes.erased", "r-10002", "anna", r#"{"quotes":2,"ruling":"r-10002","tenant":"default"}"#),
+    ];
+    assert_eq!(found, expected);
+    assert!(matches!(desk.audit_verify().await.expect("reads"), AuditVerdict::Whole { entries: 3, .. }));
 }
 
 pub async fn two_people_never_hold_the_same_case(databases: &impl Databases, recorded: &Recorded) {

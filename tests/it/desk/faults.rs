@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::postgres::Server;
 use crate::app::{TestApp, connect, eventually};
 use crate::quotes::{Lcg, history};
-use crate::servers::{Kind, Private};
+use crate::servers::{Kind, Private, postgres};
 
 /// Quotes between two kills.
 const QUOTES: usize = 160;
@@ -50,6 +50,18 @@ async fn send(app: &TestApp, quotes: &[Value], answered: &AtomicUsize) {
     }
 }
 
+/// Waits until the desk stands where the log ends: then each decision is there, once. Gives how many.
+async fn has_the_whole_log(dir: &Path, database: &str) -> usize {
+    let ends = of_the_log(dir, OF_THE_LOG[0]).await;
+    eventually("the desk has the whole log", async || of_the_desk(database, OF_THE_DESK[0]).await == ends).await;
+    for (log, desk) in OF_THE_LOG.into_iter().zip(OF_THE_DESK).skip(1) {
+        let (expected, found) = (of_the_log(dir, log).await, of_the_desk(database, desk).await);
+        assert_eq!(found.len(), expected.len(), "missing or twice");
+        assert!(found == expected, "not the same");
+    }
+    of_the_log(dir, OF_THE_LOG[1]).await.len()
+}
+
 /// Kills the service `kills` times, and PostgreSQL as often, each somewhere in its part of the quotes.
 async fn survives(kills: usize) {
     let server = Private::start(Kind::Postgres, &[]);
@@ -84,14 +96,7 @@ async fn survives(kills: usize) {
     }
     let app = TestApp::start_in(dir.clone(), &config).await;
     send(&app, last, &AtomicUsize::new(0)).await;
-    let ends = of_the_log(dir.path(), OF_THE_LOG[0]).await;
-    eventually("the desk has the whole log", async || of_the_desk(&database, OF_THE_DESK[0]).await == ends).await;
-    for (log, desk) in OF_THE_LOG.into_iter().zip(OF_THE_DESK).skip(1) {
-        let (expected, found) = (of_the_log(dir.path(), log).await, of_the_desk(&database, desk).await);
-        assert!(expected.len() > QUOTES);
-        assert_eq!(found.len(), expected.len(), "missing or twice");
-        assert!(found == expected, "not the same");
-    }
+    assert!(has_the_whole_log(dir.path(), &database).await > QUOTES);
     println!(
         "{kills} kills of each: {} decisions on the desk, none missing, none twice",
         of_the_log(dir.path(), OF_THE_LOG[1]).await.len()
@@ -107,4 +112,34 @@ async fn every_decision_is_there_once_after_kills_of_either_side() {
 #[ignore = "make test-faults"]
 async fn every_decision_is_there_once_after_twenty_kills_of_either_side() {
     survives(20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_cannot_be_written_is_told_and_heals_without_a_restart() {
+    let database = Server(postgres().to_owned()).database().await.url;
+    let app = TestApp::start(&format!("[time]\narrival = 'event'\n[desk]\nurl = '{database}'\n")).await;
+    let quotes = history(12, 90);
+    let sent = async |quotes: &[Value]| {
+        let answered = AtomicUsize::new(0);
+        send(&app, quotes, &answered).await;
+        assert_eq!(answered.into_inner(), quotes.len(), "decisions go on");
+    };
+    let up = async || app.metric("quoteguard_store_up{store=\"desk\"}").await;
+    let ready = async || app.get("/readyz").await.expect("answers").text();
+    sent(&quotes[..30]).await;
+    has_the_whole_log(app.dir.path(), &database).await;
+    eventually("it follows", async || up().await == 1.0).await;
+    let mut server = PgConnection::connect(&database).await.expect("connects");
+    // What no second try mends by itself.
+    sqlx::query("ALTER TABLE decisions RENAME TO elsewhere").execute(&mut server).await.expect("renamed");
+    sent(&quotes[30..60]).await;
+    eventually("it is told", async || up().await == 0.0).await;
+    let told = ready().await;
+    assert!(told.starts_with("ok\nthe desk is degraded, the desk's store: ") && told.contains("quoteguard migrate"), "{told}");
+    sent(&quotes[60..]).await;
+    assert_eq!(up().await, 0.0, "it stays so");
+    sqlx::query("ALTER TABLE elsewhere RENAME TO decisions").execute(&mut server).await.expect("renamed back");
+    let decisions = has_the_whole_log(app.dir.path(), &database).await;
+    assert!(decisions >= 90, "{decisions}");
+    eventually("it follows again", async || up().await == 1.0 && ready().await == "ok\n").await;
 }

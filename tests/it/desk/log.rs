@@ -13,7 +13,7 @@ use quoteguard::engine::step::{ArrivalClock, Input, LoggedQuote};
 use quoteguard::engine::time::{ArrivalTime, Arrivals};
 use quoteguard::pipeline::Source;
 use quoteguard::pipeline::desk::feed::{DecisionRecord, Form, Page, RulingRecord};
-use quoteguard::pipeline::desk::sink::Projection;
+use quoteguard::pipeline::desk::sink::{Gained, Projection};
 use quoteguard::pipeline::desk::{RulingKind, SharedDesk};
 use tokio::runtime::Handle;
 
@@ -75,8 +75,8 @@ pub fn ruling(offset: u64, case: &str, kind: RulingKind, quote_ids: &[&str]) -> 
     }
 }
 
-/// Projects one page, on a thread as the sink does.
-pub async fn project(desk: &DeskStore, page: Page) -> bool {
+/// Projects one page, on a thread as the sink does; `None` when it was there already.
+pub async fn gain(desk: &DeskStore, page: Page) -> Option<Gained> {
     let (desk, runtime) = (desk.clone(), Handle::current());
     let projected = tokio::task::spawn_blocking(move || {
         let mut projector = Projector::new(desk, runtime);
@@ -84,6 +84,11 @@ pub async fn project(desk: &DeskStore, page: Page) -> bool {
         projector.project(&page)
     });
     projected.await.expect("does not panic").expect("projects")
+}
+
+/// The same; whether it was new.
+pub async fn project(desk: &DeskStore, page: Page) -> bool {
+    gain(desk, page).await.is_some()
 }
 
 /// As its users hold it.

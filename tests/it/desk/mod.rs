@@ -40,8 +40,12 @@ async fn keeps_the_promises(databases: &impl Databases) {
     pages::the_queue_is_the_open_cases_oldest_first(databases, &recorded).await;
     pages::decisions_are_found_by_everything_they_are_filtered_by(databases, &recorded).await;
     pages::the_overview_counts_what_is_there(databases, &recorded).await;
+    pages::a_cleared_case_has_protected_nothing_and_speaks_of_each_rule(databases, &recorded).await;
     cases::a_case_holds_what_its_decisions_say(databases, &recorded).await;
     cases::a_ruling_is_reserved_once(databases, &recorded).await;
+    cases::a_ruling_on_its_way_outlives_a_quote_that_joins(databases, &recorded).await;
+    cases::a_further_quote_is_told_as_something_newer(databases, &recorded).await;
+    cases::every_ruling_is_in_the_audit_once(databases, &recorded).await;
     cases::two_people_never_hold_the_same_case(databases, &recorded).await;
     cases::comments_and_assignments_stay(databases, &recorded).await;
     cases::the_audit_chain_names_what_was_done_to_it(databases).await;

@@ -1,6 +1,6 @@
 //! Pages show what the log says, whole and in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quoteguard::contract::decision::VerdictV1;
 use quoteguard::engine::decision::Verdict;
@@ -9,7 +9,7 @@ use quoteguard::pipeline::desk::feed::DecisionRecord;
 use quoteguard::pipeline::desk::feed::{Page, Part};
 use quoteguard::pipeline::desk::{DecisionFilter, DecisionRow, QueueFilter, RulingKind, SharedDesk, Status};
 
-use super::log::{Recorded, project, ruling, shared};
+use super::log::{Recorded, gain, project, ruling, shared};
 use super::{Databases, moved, whole};
 
 /// The highest revision of each decision.
@@ -162,4 +162,42 @@ pub async fn the_overview_counts_what_is_there(databases: &impl Databases, recor
     assert!(overview.rules.iter().any(|figures| figures.hits > 0));
     let empty = desk.overview(Some("elsewhere"), now, EventTime(0)).await.expect("reads");
     assert_eq!(empty, quoteguard::pipeline::desk::Overview::default());
+}
+
+pub async fn a_cleared_case_has_protected_nothing_and_speaks_of_each_rule(databases: &impl Databases, recorded: &Recorded) {
+    let store = databases.empty().await;
+    let gained = gain(&store, whole(recorded)).await.expect("new");
+    let desk = shared(&store);
+    let now = recorded.decisions.iter().map(|record| record.event_time).max().expect("some");
+    let overview = async || desk.overview(None, now, EventTime(0)).await.expect("reads");
+    let before = overview().await;
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-6 * a.abs().max(1.0);
+    assert!(near(gained.protected, before.premium_protected), "{gained:?} {}", before.premium_protected);
+    // A case that more than one rule has matched in, and whose price has fallen.
+    let mut rules: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for decision in recorded.decisions.iter().map(|record| &record.decision) {
+        if let Some(case) = decision.referral_id.as_deref() {
+            rules.entry(case).or_default().extend(decision.reasons.iter().map(|reason| reason.rule.as_str()));
+        }
+    }
+    let mut found = None;
+    for (case, rules) in rules.into_iter().filter(|(_, rules)| rules.len() > 1) {
+        let premium = desk.case(case, None).await.expect("reads").row.premium;
+        let fallen = premium.first.unwrap_or_default() - premium.lowest.unwrap_or_default();
+        if fallen > 0.0 {
+            found = Some((case, rules, fallen));
+        }
+    }
+    let (case, rules, fallen) = found.expect("such a case");
+    let rulings = vec![ruling(10_000, case, RulingKind::Cleared, &["q"])];
+    let gained = gain(&store, Page { rulings, moves: vec![moved(Part::Control, 0, 1)], ..Page::default() }).await.expect("new");
+    let answered: BTreeSet<&str> = gained.answers.iter().map(|answer| answer.rule.as_str()).collect();
+    assert_eq!((answered, gained.protected), (rules.clone(), 0.0));
+    assert!(gained.answers.iter().all(|answer| answer.kind == RulingKind::Cleared && answer.count == 1), "{gained:?}");
+    let after = overview().await;
+    assert!(near(after.premium_protected, before.premium_protected - fallen), "{fallen} of {}", before.premium_protected);
+    for figures in after.rules {
+        let expected = (0, u64::from(rules.contains(&*figures.rule)));
+        assert_eq!((figures.confirmed, figures.cleared), expected, "{}", figures.rule);
+    }
 }

@@ -3,13 +3,14 @@
 use quoteguard::adapters::desk::{DeskStore, Keeping, Projector, Schema, ServerOptions};
 use quoteguard::engine::time::DAY;
 use quoteguard::pipeline::StoreError;
+use quoteguard::pipeline::desk::feed::{Page, Part};
 use quoteguard::pipeline::desk::sink::Projection;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::runtime::Handle;
 
 use super::log::{LOG_ID, project, recorded};
-use super::{Databases, keeps_the_promises, vault, whole};
+use super::{Databases, keeps_the_promises, moved, vault, whole};
 use crate::servers::{postgres, unique};
 
 pub struct Server(pub String);
@@ -115,6 +116,42 @@ async fn months_are_dropped_whole_when_they_are_old() {
     tidy().await;
     assert_eq!(count(decisions).await, 1, "the others were in a month that has ended long before");
     assert_eq!(count("SELECT count(*) FROM pg_class WHERE relname IN ('decisions_2026_03', 'forms_2026_03')").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_was_dropped_is_made_again_for_a_late_row() {
+    let recorded = recorded(3, 300);
+    let keeping = Keeping { decisions: 30 * DAY, forms: DAY };
+    let desk =
+        DeskStore::of_server(Server(postgres().to_owned()).database().await, vault(), keeping).expect("options that can be");
+    desk.prepare().await.expect("made");
+    let (asked, runtime, decisions) = (desk.clone(), Handle::current(), recorded.decisions.clone());
+    let pages = tokio::task::spawn_blocking(move || {
+        let run = |sql: &str| runtime.block_on(asked.db().run(sql, vec![])).expect("changed");
+        let page = |from: usize, to: usize| Page {
+            decisions: decisions[from..to].to_vec(),
+            moves: vec![moved(Part::Decisions, from, to)],
+            ..Page::default()
+        };
+        let mut projector = Projector::new(asked.clone(), runtime.clone());
+        projector.positions(LOG_ID).expect("reads");
+        assert!(projector.project(&page(0, 100)).expect("projects").is_some());
+        // By its age: the newest is as if it had come two months later.
+        run("CREATE TABLE decisions_2026_05 PARTITION OF decisions FOR VALUES FROM (1777593600000000) TO (1780272000000000)");
+        run(&format!("UPDATE decisions SET event_time = event_time + {} WHERE log_offset = 0", 62 * DAY));
+        projector.upkeep().expect("tidies");
+        assert!(projector.project(&page(100, 200)).expect("made again").is_some());
+        // By somebody's hand, unknown to the sink: it passes.
+        run("DROP TABLE decisions_2026_03");
+        let failed = projector.project(&page(200, 290)).expect_err("no partition");
+        assert!(matches!(&failed, StoreError::Unavailable(text) if text.contains("no partition")), "{failed}");
+        assert!(projector.project(&page(200, 290)).expect("made again").is_some());
+        (page(0, 100), page(200, 290))
+    });
+    let (first, last) = pages.await.expect("does not panic");
+    let count = desk.db().first("SELECT count(*) FROM decisions", vec![]).await.expect("reads").expect("a row");
+    let late = first.decisions.iter().filter(|record| record.decision.position.offset == 0).count();
+    assert_eq!(count.get::<u64>(0).expect("a number"), (last.decisions.len() + late) as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]

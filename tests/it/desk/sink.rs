@@ -12,7 +12,7 @@ use super::{Databases, moved, whole};
 use crate::quotes::Lcg;
 
 /// Everything that a log decides, as text: the same in every database.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "SELECT log_partition, log_offset, revision, event_time, is_current, decision_id, tenant, quote_id, verdict, answer, referral_id, rules, \
      attempts, suspicious_attempts, suspicion, json FROM decisions ORDER BY log_partition, log_offset, revision",
     "SELECT log_partition, log_offset, arrival, tenant, quote_id, product, channel, source, premium, body FROM forms \
@@ -22,6 +22,7 @@ const TABLES: [&str; 6] = [
     "SELECT referral_id, log_partition, log_offset, is_referred, tenant, quote_id, event_time, premium FROM case_quotes \
      ORDER BY referral_id, log_offset",
     "SELECT log_offset, ruling_id, referral_id, kind, rule, until, by_whom, quote_ids FROM dispositions ORDER BY log_offset",
+    "SELECT referral_id, rule FROM case_rules ORDER BY referral_id, rule",
     "SELECT minute, tenant, kind, name, count FROM tallies ORDER BY minute, tenant, kind, name",
 ];
 

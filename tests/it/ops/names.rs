@@ -4,13 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quoteguard::metrics::{Kind, Metrics};
 
-/// What the desk registers with its tables.
-const DESK: [(&str, &[&str]); 4] = [
-    ("quoteguard_referrals_open", &[]),
-    ("quoteguard_referral_oldest_age_seconds", &[]),
-    ("quoteguard_premium_protected_total", &["currency"]),
-    ("quoteguard_rule_feedback_total", &["rule", "outcome"]),
-];
 /// Of every series: Prometheus puts them there.
 const OF_TARGETS: [&str; 2] = ["job", "instance"];
 
@@ -41,10 +34,6 @@ impl Names {
             } else {
                 samples.insert(metric.name, labels);
             }
-        }
-        for (name, labels) in DESK {
-            let labels = labels.iter().chain(&OF_TARGETS).map(ToString::to_string).collect();
-            assert!(samples.insert(name.to_owned(), labels).is_none(), "{name} is registered: take it off the list of the desk");
         }
         Names { samples, recorded: recorded.clone() }
     }
