@@ -1,5 +1,6 @@
 //! The composition root: it decides who talks to whom.
 
+mod accounts;
 mod api_keys;
 mod backtest;
 mod cli;
@@ -24,6 +25,7 @@ mod rules_remote;
 mod service;
 mod webhooks;
 
+pub use accounts::{AccountsCommand, accounts};
 pub use api_keys::{ApiKeysCommand, api_keys};
 pub use backtest::{BacktestArgs, backtest};
 pub use cli::run;

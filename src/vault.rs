@@ -16,7 +16,9 @@ use sha2::{Digest, Sha256};
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 /// First byte of what [`Vault::wrap`] has sealed, and the bytes of the key that follow.
-const WRAPPED: u8 = 1;
+const WRAPPED: u8 = 2;
+/// The same, of releases that bound a form to the column alone. Sealing anew binds it to its row.
+const WRAPPED_LOOSELY: u8 = 1;
 const WRAPPED_KEY: usize = 4;
 /// Keys of one file: a rotation a month for years. Beyond: refused, for the oldest can be taken out after a reseal.
 const KEYS_MAX: usize = 64;
@@ -40,8 +42,14 @@ pub enum Place<'a> {
     Reject(u64),
     /// A segment of a checkpoint: from, to.
     Segment(u64, u64),
+    /// A segment of a checkpoint apart from its log.
+    LogSegment { log_id: &'a str, partition: u32, from: u64, to: u64 },
     /// A column of another store, by name.
     Column(&'a str),
+    /// A form on the desk.
+    Form { tenant: &'a str, quote_id: &'a str, partition: u32, offset: u64 },
+    /// A comment on a case.
+    Comment { case: &'a str, author: &'a str, id: u64 },
 }
 
 impl Place<'_> {
@@ -53,8 +61,30 @@ impl Place<'_> {
             Place::Reject(offset) => two(1, offset, 0),
             Place::Segment(from, to) => two(2, from, to),
             Place::Column(name) => [&[3][..], name.as_bytes()].concat(),
+            Place::Form { tenant, quote_id, partition, offset } => {
+                let position = [u64::from(partition).to_le_bytes(), offset.to_le_bytes()].concat();
+                [&[4][..], &position, &told(tenant), quote_id.as_bytes()].concat()
+            }
+            Place::LogSegment { log_id, partition, from, to } => {
+                let offsets = [from.to_le_bytes(), to.to_le_bytes()].concat();
+                [&[6][..], &partition.to_le_bytes(), &offsets, log_id.as_bytes()].concat()
+            }
+            Place::Comment { case, author, id } => [&[5][..], &id.to_le_bytes(), &told(case), author.as_bytes()].concat(),
         }
     }
+
+    /// What was bound for it loosely.
+    fn loose(self) -> Self {
+        match self {
+            Place::Form { .. } => Place::Column("form"),
+            place => place,
+        }
+    }
+}
+
+/// A text with its length before it: what follows cannot be taken for a part of it.
+fn told(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
 }
 
 /// Bytes as they are stored.
@@ -189,7 +219,7 @@ impl Vault {
     pub fn is_newest(&self, wrapped: &[u8]) -> bool {
         match (self.key(), wrapped.split_first()) {
             (Some(key), Some((&WRAPPED, rest))) => rest.starts_with(&key.0.to_le_bytes()),
-            (None, first) => first.is_none_or(|(first, _)| *first != WRAPPED),
+            (None, first) => first.is_none_or(|(first, _)| ![WRAPPED, WRAPPED_LOOSELY].contains(first)),
             (Some(_), _) => false,
         }
     }
@@ -199,8 +229,10 @@ impl Vault {
     /// # Errors
     /// Those of [`Vault::open`].
     pub fn unwrap(&self, place: Place, wrapped: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let Some((WRAPPED, rest)) = wrapped.split_first().map(|(first, rest)| (*first, rest)) else {
-            return Ok(wrapped.to_vec());
+        let (place, rest) = match wrapped.split_first() {
+            Some((&WRAPPED, rest)) => (place, rest),
+            Some((&WRAPPED_LOOSELY, rest)) => (place.loose(), rest),
+            _ => return Ok(wrapped.to_vec()),
         };
         let (key, bytes) = rest.split_first_chunk::<WRAPPED_KEY>().ok_or(VaultError::Damaged(KeyId(0)))?;
         self.open(place, Sealed { key: Some(KeyId(u32::from_le_bytes(*key))), bytes: bytes.to_vec() })
@@ -303,6 +335,48 @@ mod tests {
         assert!(matches!(Vault::default().unwrap(form, &wrapped), Err(VaultError::NoKey(_))));
         assert!(matches!(some.unwrap(form, &wrapped[..3]), Err(VaultError::Damaged(_))));
         assert!(matches!(some.unwrap(Place::Column("other"), &wrapped), Err(VaultError::Damaged(_))));
+    }
+
+    #[test]
+    fn what_belongs_to_one_row_opens_in_no_other() {
+        let some = vault(&[&new_key().expect("random")]);
+        let form = |tenant, quote_id, partition, offset| Place::Form { tenant, quote_id, partition, offset };
+        let comment = |case, author, id| Place::Comment { case, author, id };
+        let places = [
+            form("north", "q1", 0, 7),
+            form("north", "q2", 0, 7),
+            form("northq", "1", 0, 7),
+            form("south", "q1", 0, 7),
+            form("north", "q1", 1, 7),
+            form("north", "q1", 0, 8),
+            comment("R-1", "anna", 7),
+            comment("R-1", "boris", 7),
+            comment("R-1a", "nna", 7),
+            comment("R-2", "anna", 7),
+            comment("R-1", "anna", 8),
+        ];
+        for (at, place) in places.iter().enumerate() {
+            let wrapped = some.wrap(*place, b"text").expect("sealed");
+            for (other, elsewhere) in places.iter().enumerate() {
+                let opened = some.unwrap(*elsewhere, &wrapped);
+                assert_eq!(opened.is_ok(), at == other, "{place:?} as {elsewhere:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_bound_loosely_opens_and_is_not_the_newest() {
+        let some = vault(&[&new_key().expect("random")]);
+        let place = Place::Form { tenant: "north", quote_id: "q1", partition: 0, offset: 7 };
+        let mut before = some.wrap(Place::Column("form"), b"a form").expect("sealed");
+        before[0] = WRAPPED_LOOSELY;
+        assert_eq!(some.unwrap(place, &before).expect("opens"), b"a form");
+        assert!(!some.is_newest(&before) && !Vault::default().is_newest(&before));
+        // One that was bound to its row does not pass for one that was not.
+        let mut now = some.wrap(place, b"a form").expect("sealed");
+        assert!(some.is_newest(&now));
+        now[0] = WRAPPED_LOOSELY;
+        assert!(matches!(some.unwrap(place, &now), Err(VaultError::Damaged(_))));
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn tell(fresh: &Fresh, more: &str) -> Result<ExitCode> {
 }
 
 /// As the audit names whoever has a shell on the machine: the name is theirs to choose.
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     let user = std::env::var("USER").unwrap_or_default();
     let user: String = user.chars().filter(|c| c.is_ascii_graphic()).take(32).collect();
     Actor { name: if user.is_empty() { "cli".to_owned() } else { format!("cli:{user}") }, tenant: None }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    ApiKeysCommand, AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs, KeysCommand, ManArgs,
-    MigrateArgs, PipelinesCommand, RebuildArgs, ReplayArgs, RulesCommand,
+    AccountsCommand, ApiKeysCommand, AuditCommand, BacktestArgs, CompletionsArgs, ConfigCommand, EraseArgs, HealthArgs,
+    KeysCommand, ManArgs, MigrateArgs, PipelinesCommand, RebuildArgs, ReplayArgs, RulesCommand,
 };
 use crate::config::Flags;
 
@@ -48,6 +48,9 @@ enum Command {
     Pipelines(PipelinesCommand),
     /// Take quotes out of every later computation of a running service
     Erase(EraseArgs),
+    /// Let somebody into the console again
+    #[command(subcommand)]
+    Accounts(AccountsCommand),
     /// Make, rotate and revoke the keys that clients of the API show (`keys` are for personal data)
     #[command(subcommand)]
     ApiKeys(ApiKeysCommand),
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Rules(command) => super::rules(&command),
         Command::Pipelines(command) => super::pipelines(&command),
         Command::Erase(args) => super::erase(&args),
+        Command::Accounts(command) => super::accounts(command),
         Command::ApiKeys(command) => super::api_keys(command),
         Command::Keys(command) => super::keys(&command),
         Command::Health(args) => super::health(&args),

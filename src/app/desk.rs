@@ -106,22 +106,61 @@ pub(super) async fn start_over(config: &Config) -> Result<()> {
 
 #[derive(Subcommand)]
 pub enum AuditCommand {
-    /// Read the whole chain, and name the first row that was changed, deleted or cut
+    /// Read the whole chain, name the first row that was changed, deleted or cut, and print the head, to be noted elsewhere
     Verify {
+        /// A head that was noted before: whether all up to it is still there, so that an end which was cut off is missed
+        #[arg(long, value_name = "HASH[@N]", value_parser = noted)]
+        head: Option<Noted>,
+        /// SQLite file of the service [default: `storage.path`]
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
         /// Configuration file (TOML) [default: quoteguard.toml when it exists]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
 }
 
+/// The hash of an entry, and its number.
+#[derive(Clone)]
+pub struct Noted {
+    hash: String,
+    seq: Option<u64>,
+}
+
+fn noted(text: &str) -> Result<Noted, String> {
+    let (hash, seq) = text.split_once('@').map_or((text, None), |(hash, seq)| (hash, Some(seq)));
+    let digits = hash.strip_prefix('h').unwrap_or(hash);
+    let seq = seq.map(str::parse).transpose().map_err(|_| "after the @ comes the number of an entry".to_owned())?;
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("a head is what `quoteguard audit verify` prints: 64 hex digits, perhaps an h before them".to_owned());
+    }
+    Ok(Noted { hash: hash.to_ascii_lowercase(), seq })
+}
+
 /// Exit code 1 when the chain is broken.
 pub fn audit(command: &AuditCommand) -> Result<ExitCode> {
-    let AuditCommand::Verify { config } = command;
-    let config = Config::load(&Flags { config: config.clone(), ..Flags::default() })?;
-    let verdict = with(&config, async |desk| Ok(desk.audit_verify().await?))?;
+    let AuditCommand::Verify { head: noted, data, config } = command;
+    let config = Config::load(&Flags { data: data.clone(), config: config.clone(), ..Flags::default() })?;
+    let (verdict, is_held) = with(&config, async |desk| {
+        let verdict = desk.audit_verify().await?;
+        let is_held = match noted {
+            Some(Noted { hash, seq }) => desk.audit_holds(hash, *seq).await?,
+            None => true,
+        };
+        Ok((verdict, is_held))
+    })?;
     match verdict {
-        AuditVerdict::Whole { entries, head } => {
-            writeln!(stdout(), "{entries} entries, none changed, deleted or cut; the last hash is {head}")?;
+        AuditVerdict::Whole { .. } if !is_held => {
+            writeln!(stdout(), "broken: the head that was noted is not in the chain; it was cut off, or all was written anew")?;
+            Ok(ExitCode::FAILURE)
+        }
+        AuditVerdict::Whole { entries, head, keyed_from } => {
+            writeln!(stdout(), "{entries} entries, none changed, deleted or cut; the last hash is {head}@{entries}")?;
+            let bound = match keyed_from {
+                Some(from) => format!("from entry {from} on they are bound with a key"),
+                None => "they are bound without a key: whoever can write to the database can write them anew".to_owned(),
+            };
+            writeln!(stdout(), "{bound}; note the last hash elsewhere, for --head")?;
             Ok(ExitCode::SUCCESS)
         }
         AuditVerdict::Broken { seq, what } => {

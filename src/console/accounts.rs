@@ -6,7 +6,6 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
-use serde_json::json;
 
 use super::Console;
 use super::access::form::{Fields, Form};
@@ -111,11 +110,10 @@ pub async fn add(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> R
         return page(&console, &ctx, &Fields::default(), Some(t.account_bad_name), None).await;
     }
     let (password, hash) = fresh_password().await?;
-    let account = NewAccount { name: name.clone(), role, tenant: tenant.clone(), password_hash: Some(hash), must_change: true };
-    if !console.access.create(account).await? {
+    let account = NewAccount { name: name.clone(), role, tenant, password_hash: Some(hash), must_change: true };
+    if !console.access.create(account, &ctx.who.name).await? {
         return page(&console, &ctx, &Fields::default(), Some(t.account_exists), None).await;
     }
-    console.record(&ctx.who.name, "account.create", &name, json!({"role": role.name(), "tenant": tenant})).await?;
     page(&console, &ctx, &Fields::default(), None, Some((name, password))).await
 }
 
@@ -135,33 +133,28 @@ pub async fn change(
 ) -> Result<Response<Body>, Failure> {
     let t = ctx.look.t;
     let before = console.access.account(&name).await?.filter(|account| ctx.manages(account)).ok_or(Failure::NotFound)?;
+    let by = ctx.who.name.as_str();
     let mut fresh = None;
     let is_done = match form.0.given("do") {
         // The provider would say otherwise at the next log-in, and no password opens what is the company's.
         Some("role" | "password") if before.identity.is_some() => return Err(Failure::BadForm),
         Some("role") => {
             let role = form.0.given("role").and_then(Role::parse).ok_or(Failure::BadForm)?;
-            let tenant = tenant(&ctx, &form.0)?;
-            let is_done = console.access.set_role(&name, role, tenant.as_deref()).await?;
-            let detail = json!({"from": before.role.name(), "to": role.name(), "tenant": tenant});
-            is_done.then_some(("account.role", detail))
+            console.access.set_role(&name, role, tenant(&ctx, &form.0)?.as_deref(), by).await?
         }
-        Some("disable") => console.access.set_disabled(&name, true).await?.then(|| ("account.disable", json!({}))),
-        Some("enable") => console.access.set_disabled(&name, false).await?.then(|| ("account.enable", json!({}))),
+        Some("disable") => console.access.set_disabled(&name, true, by).await?,
+        Some("enable") => console.access.set_disabled(&name, false, by).await?,
         // One's own is changed on the profile: here it would end the session before it was read.
-        Some("password") if name != ctx.who.name => {
+        Some("password") if name != by => {
             let (password, hash) = fresh_password().await?;
-            console.access.set_password(&name, &hash, true).await?;
             fresh = Some((name.clone(), password));
-            Some(("account.password_reset", json!({})))
+            console.access.set_password(&name, &hash, true, by).await?
         }
         _ => return Err(Failure::BadForm),
     };
-    let Some((action, detail)) = is_done else {
+    if !is_done {
         return page(&console, &ctx, &Fields::default(), Some(t.account_last_admin), None).await;
-    };
-    console.access.close_sessions(&name, None).await?;
-    console.record(&ctx.who.name, action, &name, detail).await?;
+    }
     match fresh {
         Some(fresh) => page(&console, &ctx, &Fields::default(), None, Some(fresh)).await,
         None => Ok(see_other("/console/accounts?done=sessions")),

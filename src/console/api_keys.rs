@@ -90,7 +90,7 @@ async fn page(
         tenant_default: TENANT_DEFAULT,
         permissions: Permission::ALL
             .into_iter()
-            .filter(|of| ctx.who.tenant.is_none() || *of != Permission::Rules)
+            .filter(|of| ctx.who.tenant.is_none() || !of.is_of_all())
             .map(permission)
             .collect(),
         fresh,

@@ -52,7 +52,7 @@ pub async fn list(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) 
 pub async fn verify(State(console): State<Arc<Console>>, ctx: Ctx, _form: Form) -> Result<Response<Body>, Failure> {
     let t = ctx.look.t;
     let (is_bad, text, found) = match console.desk.audit_verify().await? {
-        AuditVerdict::Whole { entries, head } => {
+        AuditVerdict::Whole { entries, head, .. } => {
             let head: String = head.chars().take(16).collect();
             (false, format!("{} {} ({head}…).", t.chain_whole, whole(entries)), json!({"entries": entries}))
         }

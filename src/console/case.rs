@@ -233,7 +233,8 @@ fn history(t: &Texts, zone: super::show::Zone, case: &Case) -> Vec<Event> {
     }
     for comment in &case.comments {
         let text = comment.text.split('\n').map(visible).collect::<Vec<_>>().join("\n");
-        let event = Event { at: String::new(), who: comment.actor.clone(), what: t.comment.to_owned(), text, is_comment: true };
+        let what = if comment.text.is_empty() { t.comment_erased } else { t.comment };
+        let event = Event { at: String::new(), who: comment.actor.clone(), what: what.to_owned(), text, is_comment: true };
         events.push((comment.at, event));
     }
     events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));

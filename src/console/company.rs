@@ -1,6 +1,7 @@
 //! Logging in through the company's provider: there, back with a code, and out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
@@ -26,7 +27,7 @@ use super::{Console, page};
 use crate::http::server::Peer;
 use crate::pipeline::access::{Account, Admitted, Newcomer};
 use crate::pipeline::desk::DeskError;
-use crate::pipeline::sign_on::{Identity, Mapping, NotSignedOn, Person, PlaceHere, SignOn};
+use crate::pipeline::sign_on::{Identity, Mapping, NotSignedOn, Person, SignOn};
 
 /// Requests to the provider at one time, each on a thread of its own for ten seconds at most. Beyond: it counts as away.
 const ASKING_MAX: usize = 8;
@@ -97,7 +98,7 @@ enum Refusal {
     /// By its name in the audit.
     NoPlace(&'static str),
     Disabled,
-    Locked,
+    Locked(Duration),
     Failed(Failure),
 }
 
@@ -128,12 +129,15 @@ pub async fn back(State(console): State<Arc<Console>>, query: Fields, request: R
 }
 
 async fn enter(console: &Console, company: &Company, parts: &Parts, query: &Fields) -> Result<(Account, Token, String), Refusal> {
-    let cookie = console.settings.cookies.get(&parts.headers, Cookie::Sso).and_then(Pending::parse);
-    let pending = cookie.filter(|pending| pending.is_answered(query.get("state").unwrap_or_default(), console.now()));
-    let pending = pending.ok_or(Refusal::State)?;
+    // Without a log-in under way nothing is counted: a page elsewhere could lock whoever looks at it.
+    let pending = console.settings.cookies.get(&parts.headers, Cookie::Sso).and_then(Pending::parse).ok_or(Refusal::State)?;
     let address = console.address(&parts.headers, parts.extensions.get::<Peer>());
-    if console.access.locked(&[login::address_key(&address)]).await?.is_some() {
-        return Err(Refusal::Locked);
+    if let Some(wait) = console.access.locked(&[login::address_key(&address)]).await? {
+        return Err(Refusal::Locked(wait));
+    }
+    if !pending.is_answered(query.get("state").unwrap_or_default(), console.now()) {
+        login::count_address(console, &address).await?;
+        return Err(Refusal::State);
     }
     let flow = pending.flow();
     let person = match (query.get("error"), query.given("code")) {
@@ -142,6 +146,7 @@ async fn enter(console: &Console, company: &Company, parts: &Parts, query: &Fiel
             company.ask(move |provider| provider.person(&flow, &code, issuer.as_deref())).await
         }
         _ => {
+            login::count_address(console, &address).await?;
             note_refused(console, None, "declined", &address).await?;
             return Err(Refusal::Declined);
         }
@@ -162,7 +167,7 @@ async fn enter(console: &Console, company: &Company, parts: &Parts, query: &Fiel
     if let Some(old) = console.settings.cookies.get(&parts.headers, Cookie::Session).and_then(Token::parse) {
         console.access.close_session(old.hash()).await?;
     }
-    let token = login::begin(console, &account, "company").await?;
+    let token = login::begin(console, &account, "company").await?.ok_or(Refusal::Disabled)?;
     Ok((account, token, pending.back().to_owned()))
 }
 
@@ -183,31 +188,18 @@ async fn admitted(console: &Console, company: &Company, person: Person, address:
             let known = console.access.account_of(&person.identity).await?;
             if let Some(known) = &known {
                 // What the role of before had opened is closed.
-                console.access.close_sessions(&known.name, None).await?;
+                console.access.close_sessions(&known.name).await?;
             }
             note_refused(console, known.as_ref(), no.name(), address).await?;
             return Err(Refusal::NoPlace(no.name()));
         }
     };
     let names = names(&person);
-    let newcomer = Newcomer { identity: person.identity, names, place: place.clone() };
-    let admitted = console.access.admit(newcomer).await?.ok_or(Failure::Internal)?;
-    let Admitted { account, before } = admitted;
+    let newcomer = Newcomer { identity: person.identity, names, place };
+    let Admitted { account, .. } = console.access.admit(newcomer).await?.ok_or(Failure::Internal)?;
     if account.is_disabled {
         note_refused(console, Some(&account), "disabled", address).await?;
         return Err(Refusal::Disabled);
-    }
-    let PlaceHere { role, tenant } = &place;
-    let changed = match before {
-        None => Some(("account.create", json!({"role": role.name(), "tenant": tenant, "by": "company"}))),
-        Some(before) if before != place => {
-            let detail = json!({"from": before.role.name(), "to": role.name(), "tenant": tenant, "by": "company"});
-            Some(("account.role", detail))
-        }
-        Some(_) => None,
-    };
-    if let Some((action, detail)) = changed {
-        console.record(&account.name, action, &account.name, detail).await?;
     }
     Ok(account)
 }
@@ -233,18 +225,23 @@ fn names(person: &Person) -> Vec<String> {
 
 async fn refused(console: &Console, look: Look, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
     let t = look.t;
+    let wait = if let Refusal::Locked(wait) = &refusal { Some(*wait) } else { None };
     let (text, status) = match refusal {
         Refusal::State => (t.sso_state, StatusCode::FORBIDDEN),
         Refusal::Declined => (t.sso_declined, StatusCode::FORBIDDEN),
         Refusal::Provider(NotSignedOn::Away(_)) => (t.sso_away, StatusCode::SERVICE_UNAVAILABLE),
         Refusal::Provider(_) => (t.sso_failed, StatusCode::FORBIDDEN),
         Refusal::Disabled => (t.sso_disabled, StatusCode::FORBIDDEN),
-        Refusal::Locked => (t.log_in_failed, StatusCode::TOO_MANY_REQUESTS),
+        Refusal::Locked(_) => (t.log_in_failed, StatusCode::TOO_MANY_REQUESTS),
         Refusal::NoPlace("no_tenant") => return no_place(console, look, t.sso_no_tenant).await,
         Refusal::NoPlace(_) => return no_place(console, look, t.sso_no_role).await,
         Refusal::Failed(failure) => return page::failure(console, look, None, &failure),
     };
-    login::shown(console, look, headers, &Fields::default(), Shown { text: Some(text), status }).await
+    let mut response = login::shown(console, look, headers, &Fields::default(), Shown { text: Some(text), status }).await;
+    if let Some(wait) = wait {
+        login::wait_for(&mut response, wait);
+    }
+    response
 }
 
 #[derive(Template)]

@@ -9,6 +9,8 @@ use crate::pipeline::access::{Access, NewAccount, Role};
 use crate::pipeline::desk::DeskError;
 
 const NAME: &str = "admin";
+/// As the audit names whoever makes it.
+const BY: &str = "start";
 
 /// Where the generated password is told. Never in the log.
 #[derive(Clone, Debug)]
@@ -43,8 +45,13 @@ pub async fn first_account(access: &dyn Access, tell: &FirstPassword) -> Result<
     }
     let account =
         NewAccount { name: NAME.to_owned(), role: Role::Admin, tenant: None, password_hash: Some(hash), must_change: true };
-    if access.create(account).await? && matches!(tell, FirstPassword::Stderr) {
-        eprintln!("\n  The console's first account: {NAME}\n  Password, told this once:   {password}\n");
+    match (access.create(account, BY).await?, tell) {
+        (true, FirstPassword::Stderr) => {
+            eprintln!("\n  The console's first account: {NAME}\n  Password, told this once:   {password}\n");
+        }
+        (true, FirstPassword::File(_)) | (false, FirstPassword::Stderr) => {}
+        // Another instance was faster: this password opens nothing.
+        (false, FirstPassword::File(path)) => forget(path, &password),
     }
     Ok(())
 }
@@ -53,5 +60,13 @@ fn write(path: &PathBuf, password: &str) -> std::io::Result<()> {
     // A file of another owner or mode is not reused.
     let _ = std::fs::remove_file(path);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{password}")
+    writeln!(file, "{password}")?;
+    // Before the account is: whatever happens in between, a password that is in force was told.
+    file.sync_all()
+}
+
+fn forget(path: &PathBuf, password: &str) {
+    if std::fs::read_to_string(path).is_ok_and(|told| told.trim_end() == password) {
+        let _ = std::fs::remove_file(path);
+    }
 }

@@ -1,5 +1,6 @@
 //! Logging in and out, and one's own password.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,9 @@ pub async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Re
     let address = console.address(&parts.headers, parts.extensions.get::<Peer>());
     match enter(&console, &fields, &address).await {
         Ok(Entered::In(account)) => match begin(&console, &account, "password").await {
-            Ok(token) => welcome(&console, &account, &token, own_path(fields.get("back"))),
+            Ok(Some(token)) => welcome(&console, &account, &token, own_path(fields.get("back"))),
+            // The password was changed while it was looked at.
+            Ok(None) => again(&console, look, &parts, &fields, look.t.log_in_failed, StatusCode::UNAUTHORIZED).await,
             Err(failure) => page::failure(&console, look, None, &failure),
         },
         Ok(Entered::Off) => again(&console, look, &parts, &fields, look.t.log_in_local_off, StatusCode::FORBIDDEN).await,
@@ -112,8 +115,7 @@ pub async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Re
         Ok(Entered::Locked(wait)) => {
             let (text, status) = (look.t.log_in_failed, StatusCode::TOO_MANY_REQUESTS);
             let mut response = again(&console, look, &parts, &fields, text, status).await;
-            let secs = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(RETRY_AFTER, secs);
+            wait_for(&mut response, wait);
             response
         }
         Err(failure) => page::failure(&console, look, None, &failure),
@@ -125,9 +127,29 @@ async fn again(console: &Console, look: Look, parts: &Parts, fields: &Fields, te
     shown(console, look, &parts.headers, fields, Shown { text: Some(text), status }).await
 }
 
-/// What failed log-ins of an address are counted by.
+/// Tells when to come back.
+pub fn wait_for(response: &mut Response<Body>, wait: Duration) {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+}
+
+/// What failed log-ins of an address are counted by: of IPv6 by its /64, for one client has all of it to come from.
 pub fn address_key(address: &str) -> String {
-    format!("address:{address}")
+    let ip = address.parse::<IpAddr>().or_else(|_| address.parse::<SocketAddr>().map(|address| address.ip()));
+    match ip.map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V6(ip)) => format!("address:{}/64", Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        Ok(ip) => format!("address:{ip}"),
+        Err(_) => format!("address:{address}"),
+    }
+}
+
+/// What failed log-ins with a name are counted by.
+pub fn name_key(name: &str) -> String {
+    format!("name:{}", hashed(name))
+}
+
+/// What failed changes of an account's password are counted by.
+pub fn password_key(name: &str) -> String {
+    format!("password:{name}")
 }
 
 /// Counts a failure of this address.
@@ -155,7 +177,7 @@ async fn enter(console: &Console, fields: &Fields, address: &str) -> Result<Ente
     }
     let name = fields.given("name").unwrap_or_default().to_lowercase();
     let given = fields.get("password").unwrap_or_default().to_owned();
-    let keys = [format!("name:{}", hashed(&name)), address_key(address)];
+    let keys = [name_key(&name), address_key(address)];
     // Guesses at one name come one after another: many at once would all pass the count before the first has failed.
     let _turn = console.doors.enter(&keys[0]).await;
     if let Some(wait) = console.access.locked(&keys).await? {
@@ -176,12 +198,11 @@ async fn enter(console: &Console, fields: &Fields, address: &str) -> Result<Ente
     Ok(Entered::Wrong)
 }
 
-/// Opens a session with an id of its own.
-pub async fn begin(console: &Console, account: &Account, by: &str) -> Result<Token, Failure> {
+/// Opens a session with an id of its own; `None` when the account is not any more what was let in.
+pub async fn begin(console: &Console, account: &Account, way: &str) -> Result<Option<Token>, Failure> {
     let token = Token::new().ok_or(Failure::Internal)?;
-    console.access.open_session(token.hash(), &account.name, console.settings.lifetime).await?;
-    console.record(&account.name, "session.open", &account.name, json!({"by": by})).await?;
-    Ok(token)
+    let is_open = console.access.open_session(token.hash(), account, console.settings.lifetime, way).await?;
+    Ok(is_open.then_some(token))
 }
 
 pub fn welcome(console: &Console, account: &Account, token: &Token, back: &str) -> Response<Body> {
@@ -195,12 +216,7 @@ pub fn welcome(console: &Console, account: &Account, token: &Token, back: &str) 
 
 pub async fn log_out(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
     let is_everywhere = form.0.has("everywhere");
-    if is_everywhere {
-        console.access.close_sessions(&ctx.who.name, None).await?;
-    } else {
-        console.access.close_session(ctx.token.hash()).await?;
-    }
-    console.record(&ctx.who.name, "session.close", &ctx.who.name, json!({"everywhere": is_everywhere})).await?;
+    console.access.log_out(&ctx.who.name, ctx.token.hash(), is_everywhere).await?;
     // The provider's session goes on: that page says so.
     let is_company = ctx.who.identity.is_some() && console.company.is_some();
     let mut response = see_other(if is_company { "/console/logout/company" } else { "/console/login" });
@@ -239,7 +255,7 @@ fn password_page(console: &Console, ctx: &Ctx, query: &Fields, wrong: Option<&st
 pub async fn change_password(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
     let (t, fields) = (ctx.look.t, &form.0);
     let [now, new, again] = ["now", "new", "again"].map(|name| fields.get(name).unwrap_or_default());
-    let key = [format!("password:{}", ctx.who.name)];
+    let key = [password_key(&ctx.who.name)];
     let _turn = console.doors.enter(&key[0]).await;
     let is_locked = console.access.locked(&key).await?.is_some();
     let wrong = if is_locked || !password::is_right(now.to_owned(), ctx.who.password_hash.clone()).await {
@@ -254,11 +270,12 @@ pub async fn change_password(State(console): State<Arc<Console>>, ctx: Ctx, form
         return password_page(&console, &ctx, &Fields::default(), wrong);
     }
     let hash = password::hash(new.to_owned()).await.ok_or(Failure::Internal)?;
-    console.access.set_password(&ctx.who.name, &hash, false).await?;
-    console.access.close_sessions(&ctx.who.name, None).await?;
-    console.record(&ctx.who.name, "account.password", &ctx.who.name, json!({})).await?;
-    let account = Account { must_change: false, ..Account::clone(&ctx.who) };
-    let token = begin(&console, &account, "password").await?;
+    if !console.access.set_password(&ctx.who.name, &hash, false, &ctx.who.name).await? {
+        return Err(Failure::BadForm);
+    }
+    let account = Account { must_change: false, password_hash: Some(hash), ..Account::clone(&ctx.who) };
+    // Whoever gave it another one at the same time was last.
+    let Some(token) = begin(&console, &account, "password").await? else { return Ok(see_other("/console/login?ended")) };
     Ok(welcome(&console, &account, &token, "/console?done=password"))
 }
 
@@ -281,4 +298,25 @@ pub async fn switches(State(console): State<Arc<Console>>, query: Fields) -> Res
         response.headers_mut().append(SET_COOKIE, cookies.set(Cookie::Theme, theme.name(), Some(YEAR_SECS)));
     }
     response.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_is_counted_as_one() {
+        for (address, expected) in [
+            ("192.0.2.7", "address:192.0.2.7"),
+            ("192.0.2.7:4711", "address:192.0.2.7"),
+            ("::ffff:192.0.2.7", "address:192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff::1", "address:2001:db8:1:2::/64"),
+            ("[2001:db8:1:2::9]:443", "address:2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "address:2001:db8:1:3::/64"),
+            ("unknown", "address:unknown"),
+        ] {
+            assert_eq!(address_key(address), expected, "{address}");
+        }
+    }
 }

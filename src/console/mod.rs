@@ -50,6 +50,7 @@ pub use company::Company;
 use failure::Failure;
 pub use first::{FirstPassword, NotMade, first_account};
 use live::Live;
+pub use login::{name_key, password_key};
 use once::Once;
 use show::Zone;
 
@@ -166,12 +167,16 @@ impl Console {
 
     /// The client's address, as far as it is known.
     fn address(&self, headers: &HeaderMap, peer: Option<&Peer>) -> String {
-        let told = self.settings.address_header.as_ref().and_then(|name| headers.get(name)).and_then(|value| value.to_str().ok());
-        // A proxy appends: the last one is what it saw itself.
-        let told =
-            told.and_then(|told| told.rsplit(',').next()).map(str::trim).filter(|told| told.len() <= 64 && !told.is_empty());
-        told.map(str::to_owned).or_else(|| peer.map(|peer| peer.0.ip().to_string())).unwrap_or_else(|| "unknown".to_owned())
+        let told = self.settings.address_header.as_ref().and_then(|name| forwarded(headers, name));
+        told.or_else(|| peer.map(|peer| peer.0.ip().to_string())).unwrap_or_else(|| "unknown".to_owned())
     }
+}
+
+/// What the proxy in front saw. It appends, to the last line or a line of its own: whatever comes before was sent by the client.
+fn forwarded(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    let last = line.rsplit(',').next().map(str::trim);
+    last.filter(|last| last.len() <= 64 && !last.is_empty()).map(str::to_owned)
 }
 
 pub fn router(console: Arc<Console>) -> Router {
@@ -241,4 +246,29 @@ async fn harden(request: Request, next: Next) -> Response<Body> {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_what_the_proxy_wrote_last() {
+        let name = HeaderName::from_static("x-forwarded-for");
+        for (lines, expected) in [
+            (&["192.0.2.7"][..], Some("192.0.2.7")),
+            (&["10.0.0.1, 192.0.2.7"], Some("192.0.2.7")),
+            (&["10.0.0.1", "192.0.2.7"], Some("192.0.2.7")),
+            (&["192.0.2.7", "10.0.0.1, 2001:db8::1 "], Some("2001:db8::1")),
+            (&["192.0.2.7", ""], None),
+            (&["192.0.2.7", "10.0.0.1,"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(&name, HeaderValue::from_static(line));
+            }
+            assert_eq!(forwarded(&headers, &name).as_deref(), expected, "{lines:?}");
+        }
+    }
 }

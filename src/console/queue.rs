@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
 use form_urlencoded::Serializer;
-use serde_json::json;
 
 use super::Console;
 use super::access::form::{Fields, Form};
@@ -109,10 +108,7 @@ pub async fn rows(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) 
 pub async fn take_next(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
     let filter = QueueFilter { status: Some(Status::Open), ..filter(&ctx, &form.0) };
     match console.desk.claim_next(filter, &ctx.who.name, LEASE).await? {
-        Some(id) => {
-            console.record(&ctx.who.name, "case.claim", &id, json!({})).await?;
-            Ok(see_other(&format!("/console/referrals/{id}")))
-        }
+        Some(id) => Ok(see_other(&format!("/console/referrals/{id}"))),
         None => Ok(see_other("/console/referrals?done=no-next")),
     }
 }

@@ -170,7 +170,6 @@ pub async fn comment(
         console.once.forget(&key);
         return case::with_failure(&console, &ctx, &id, &form.0, error.into()).await;
     }
-    console.record(&ctx.who.name, "case.comment", &id, json!({"characters": text.chars().count()})).await?;
     Ok(back(&id, &form.0, "comment"))
 }
 
@@ -191,8 +190,7 @@ pub async fn assign(
     {
         return Err(Failure::BadForm);
     }
-    console.desk.assign(&id, assignee.as_deref()).await?;
-    console.record(&ctx.who.name, "case.assign", &id, json!({"assignee": assignee})).await?;
+    console.desk.assign(&id, assignee.as_deref(), &ctx.who.name).await?;
     Ok(back(&id, &form.0, "assign"))
 }
 
@@ -206,14 +204,10 @@ pub async fn claim(
     console.desk.referral(&id, ctx.who.tenant.as_deref()).await?;
     if form.0.has("release") {
         console.desk.release(&id, &ctx.who.name).await?;
-        console.record(&ctx.who.name, "case.release", &id, json!({})).await?;
         return Ok(back(&id, &form.0, "release"));
     }
     match console.desk.claim(&id, &ctx.who.name, LEASE).await {
-        Ok(_) => {
-            console.record(&ctx.who.name, "case.claim", &id, json!({})).await?;
-            Ok(back(&id, &form.0, "claim"))
-        }
+        Ok(_) => Ok(back(&id, &form.0, "claim")),
         Err(error) => case::with_failure(&console, &ctx, &id, &form.0, error.into()).await,
     }
 }

@@ -234,6 +234,7 @@ texts! {
     days: "d", "дн";
     comment: "Comment", "Комментарий";
     comment_add: "Add the comment", "Добавить комментарий";
+    comment_erased: "A comment that was erased", "Комментарий удалён";
     history: "History", "История";
     history_empty: "Nothing has happened yet.", "Пока ничего не было.";
     opened: "Case opened", "Дело открыто";

@@ -92,7 +92,8 @@ pub struct Lifetime {
     pub absolute: Duration,
 }
 
-/// Every time that it writes or compares is its database's.
+/// Every time that it writes or compares is its database's. What it does to an account or a session is in the audit with it or not
+/// done; `by`: who did it.
 pub trait Access: Send + Sync {
     fn account(&self, name: &str) -> Answer<Option<Account>>;
 
@@ -100,15 +101,16 @@ pub trait Access: Send + Sync {
     fn accounts(&self) -> Answer<Vec<Account>>;
 
     /// Gives whether it is there now and was not before.
-    fn create(&self, account: NewAccount) -> Answer<bool>;
+    fn create(&self, account: NewAccount, by: &str) -> Answer<bool>;
 
-    fn set_password(&self, name: &str, password_hash: &str, must_change: bool) -> Answer<()>;
+    /// Ends the account's sessions. Gives whether it was done: an account of the company has no password.
+    fn set_password(&self, name: &str, password_hash: &str, must_change: bool, by: &str) -> Answer<bool>;
 
-    /// Gives whether it was done: the last active administrator stays one.
-    fn set_role(&self, name: &str, role: Role, tenant: Option<&str>) -> Answer<bool>;
+    /// Ends the account's sessions. Gives whether it was done: the last active administrator of every tenant stays one.
+    fn set_role(&self, name: &str, role: Role, tenant: Option<&str>, by: &str) -> Answer<bool>;
 
-    /// Gives whether it was done: the last active administrator stays active.
-    fn set_disabled(&self, name: &str, is_disabled: bool) -> Answer<bool>;
+    /// Ends the account's sessions. Gives whether it was done: the last active administrator of every tenant stays active.
+    fn set_disabled(&self, name: &str, is_disabled: bool, by: &str) -> Answer<bool>;
 
     /// The account of this identity with its present role and tenant, made where there is none; `None` when every name is taken. One
     /// that is disabled stays as it is. The last administrator may lose the role: the provider has said so.
@@ -120,16 +122,20 @@ pub trait Access: Send + Sync {
     /// Whether an active administrator of every tenant has come in through the company.
     fn has_company_admin(&self) -> Answer<bool>;
 
-    /// Opens a session of an account, notes its log-in, and drops what has expired.
-    fn open_session(&self, hash: SessionHash, account: &str, lifetime: Lifetime) -> Answer<()>;
+    /// Opens a session of an account, notes its log-in, and drops what has expired. `way`: how it came in. Gives whether it was
+    /// done: an account that was disabled or given another password since it was read has no session.
+    fn open_session(&self, hash: SessionHash, account: &Account, lifetime: Lifetime, way: &str) -> Answer<bool>;
 
     /// A session that is alive, of an account that is not disabled. `is_used`: its owner asked, so the idle time begins anew.
     fn session(&self, hash: SessionHash, idle: Duration, is_used: bool) -> Answer<Option<Session>>;
 
     fn close_session(&self, hash: SessionHash) -> Answer<()>;
 
-    /// Of one account, all but one.
-    fn close_sessions(&self, account: &str, except: Option<SessionHash>) -> Answer<()>;
+    /// Every one of an account.
+    fn close_sessions(&self, account: &str) -> Answer<()>;
+
+    /// The owner of a session ends it, or every one of the account.
+    fn log_out(&self, account: &str, hash: SessionHash, is_everywhere: bool) -> Answer<()>;
 
     /// For how long the longest lock of these keys still holds.
     fn locked(&self, keys: &[String]) -> Answer<Option<Duration>>;

@@ -56,6 +56,11 @@ impl Permission {
         Self::ALL.into_iter().find(|permission| permission.name() == name)
     }
 
+    /// It opens what is every tenant's: nobody who is bound to one gives it.
+    pub fn is_of_all(self) -> bool {
+        matches!(self, Permission::Rules | Permission::Ops)
+    }
+
     /// As it is stored and shown.
     pub fn join(permissions: &[Permission]) -> String {
         permissions.iter().map(|permission| permission.name()).collect::<Vec<_>>().join(",")
@@ -88,7 +93,7 @@ pub enum Fault {
     Name,
     #[error("a tenant has 1 to 64 characters")]
     Tenant,
-    #[error("name what the key opens: checks, rules, rulings")]
+    #[error("name what the key opens: checks, rules, rulings, ops")]
     May,
     #[error("a rate is at most 1000000 a second, and a burst 1 to 1000000")]
     Limit,
@@ -182,7 +187,7 @@ pub struct InForce {
 pub struct Actor {
     /// As the audit names them.
     pub name: String,
-    /// The only tenant whose keys they see and change, and then no key that opens the rules of all.
+    /// The only tenant whose keys they see and change, and then no key that opens what is every tenant's.
     pub tenant: Option<String>,
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Db, DeskStore, Row, Tx, Value};
+use serde_json::json;
+
+use super::{Db, DeskStore, Row, Tx, Value, audit};
 use crate::engine::time::{DAY, SECOND};
 use crate::pipeline::StoreError;
 use crate::pipeline::access::{Access, Account, Admitted, Lifetime, NewAccount, Newcomer, Role, Session, SessionHash};
-use crate::pipeline::desk::{Answer, DeskError};
+use crate::pipeline::desk::{Answer, DeskError, NewAudit};
 use crate::pipeline::sign_on::{Identity, PlaceHere};
 
 const ACCOUNT: &str = "SELECT name, role, tenant, password_hash, must_change, is_disabled, created_at, last_login_at, issuer, subject FROM accounts";
@@ -17,9 +19,17 @@ const ADMIT: &str = "INSERT INTO accounts (name, role, tenant, must_change, is_d
     VALUES ($1, $2, $3, 0, 0, {now}, $4, $5) ON CONFLICT DO NOTHING";
 const COMPANY_ADMIN: &str = "SELECT 1 FROM accounts \
     WHERE issuer IS NOT NULL AND role = 'admin' AND tenant IS NULL AND is_disabled = 0 AND last_login_at IS NOT NULL LIMIT 1";
-const PASSWORD: &str = "UPDATE accounts SET password_hash = $1, must_change = $2 WHERE name = $3";
-/// Another active administrator, besides the account `$1`.
-const OTHER_ADMIN: &str = "EXISTS (SELECT 1 FROM accounts o WHERE o.role = 'admin' AND o.is_disabled = 0 AND o.name <> $1)";
+const PASSWORD: &str = "UPDATE accounts SET password_hash = $1, must_change = $2 WHERE name = $3 AND issuer IS NULL";
+const ROLE: &str = "UPDATE accounts SET role = $2, tenant = $3 WHERE name = $1";
+const DISABLED: &str = "UPDATE accounts SET is_disabled = $2 WHERE name = $1";
+/// Of two who would each take the other's place away, one waits here, and then sees what the other did.
+const ADMINS: &str =
+    "SELECT name FROM accounts WHERE role = 'admin' AND tenant IS NULL AND is_disabled = 0 ORDER BY name {for_update}";
+/// Every password has a salt of its own: its hash tells whether it is still the one that was shown.
+const LOG_IN: &str =
+    "UPDATE accounts SET last_login_at = {now} WHERE name = $1 AND is_disabled = 0 AND coalesce(password_hash, '') = $2";
+const CLOSE: &str = "DELETE FROM sessions WHERE hash = $1";
+const CLOSE_ALL: &str = "DELETE FROM sessions WHERE account = $1";
 const OPEN: &str =
     "INSERT INTO sessions (hash, account, created_at, seen_at, expires_at) VALUES ($1, $2, {now}, {now}, {now} + $3)";
 const SESSION: &str = "SELECT a.name, a.role, a.tenant, a.password_hash, a.must_change, a.is_disabled, a.created_at, a.last_login_at, \
@@ -49,39 +59,72 @@ impl Access for DeskStore {
         })
     }
 
-    fn create(&self, new: NewAccount) -> Answer<bool> {
+    fn create(&self, new: NewAccount, by: &str) -> Answer<bool> {
+        let by = by.to_owned();
         self.spawned(async move |desk| {
             let NewAccount { name, role, tenant, password_hash, must_change } = new;
+            let entry = NewAudit::new(&by, "account.create", &name, json!({"role": role.name(), "tenant": tenant}));
             let values = vec![name.into(), role.name().into(), tenant.into(), password_hash.into(), must_change.into()];
-            Ok(desk.db.run(CREATE, values).await? > 0)
+            let mut tx = desk.db.begin().await?;
+            if tx.run(CREATE, values).await? == 0 {
+                return Ok(false);
+            }
+            done(&desk, tx, entry).await
         })
     }
 
-    fn set_password(&self, name: &str, password_hash: &str, must_change: bool) -> Answer<()> {
-        let values = vec![password_hash.into(), must_change.into(), name.into()];
-        self.spawned(async move |desk| done(&desk.db, PASSWORD, values).await)
+    fn set_password(&self, name: &str, password_hash: &str, must_change: bool, by: &str) -> Answer<bool> {
+        let (name, values) = (name.to_owned(), vec![password_hash.into(), must_change.into(), name.into()]);
+        let action = if name == by { "account.password" } else { "account.password_reset" };
+        let entry = NewAudit::new(by, action, &name, json!({}));
+        self.spawned(async move |desk| {
+            let mut tx = desk.db.begin().await?;
+            if tx.run(PASSWORD, values).await? == 0 {
+                return Ok(false);
+            }
+            changed(&desk, tx, &name, entry).await
+        })
     }
 
-    fn set_role(&self, name: &str, role: Role, tenant: Option<&str>) -> Answer<bool> {
-        let values = vec![name.into(), role.name().into(), tenant.into()];
-        let sql = format!(
-            "UPDATE accounts SET role = $2, tenant = $3 WHERE name = $1 AND ($2 = 'admin' OR role <> 'admin' OR {OTHER_ADMIN})"
-        );
-        self.spawned(async move |desk| Ok(desk.db.run(&sql, values).await? > 0))
+    fn set_role(&self, name: &str, role: Role, tenant: Option<&str>, by: &str) -> Answer<bool> {
+        let (name, tenant, by) = (name.to_owned(), tenant.map(str::to_owned), by.to_owned());
+        self.spawned(async move |desk| {
+            let mut tx = desk.db.begin().await?;
+            let stays = role == Role::Admin && tenant.is_none();
+            if is_last_admin(&mut tx, &name).await? && !stays {
+                return Ok(false);
+            }
+            let found = tx.first(&format!("{ACCOUNT} WHERE name = $1 {{for_update}}"), vec![name.as_str().into()]).await?;
+            let Some(before) = found.as_ref().map(account).transpose()? else { return Ok(false) };
+            let detail = json!({"from": before.role.name(), "to": role.name(), "tenant": tenant});
+            tx.run(ROLE, vec![name.as_str().into(), role.name().into(), tenant.into()]).await?;
+            changed(&desk, tx, &name, NewAudit::new(&by, "account.role", &name, detail)).await
+        })
     }
 
-    fn set_disabled(&self, name: &str, is_disabled: bool) -> Answer<bool> {
-        let values = vec![name.into(), is_disabled.into()];
-        let sql =
-            format!("UPDATE accounts SET is_disabled = $2 WHERE name = $1 AND ($2 = 0 OR role <> 'admin' OR {OTHER_ADMIN})");
-        self.spawned(async move |desk| Ok(desk.db.run(&sql, values).await? > 0))
+    fn set_disabled(&self, name: &str, is_disabled: bool, by: &str) -> Answer<bool> {
+        let action = if is_disabled { "account.disable" } else { "account.enable" };
+        let (name, entry) = (name.to_owned(), NewAudit::new(by, action, name, json!({})));
+        self.spawned(async move |desk| {
+            let mut tx = desk.db.begin().await?;
+            if is_last_admin(&mut tx, &name).await? && is_disabled {
+                return Ok(false);
+            }
+            if tx.run(DISABLED, vec![name.as_str().into(), is_disabled.into()]).await? == 0 {
+                return Ok(false);
+            }
+            changed(&desk, tx, &name, entry).await
+        })
     }
 
     fn admit(&self, newcomer: Newcomer) -> Answer<Option<Admitted>> {
         self.spawned(async move |desk| {
             let mut tx = desk.db.begin().await?;
             let admitted = admit(&mut tx, newcomer).await?;
-            tx.commit().await?;
+            match admitted.as_ref().and_then(new_place) {
+                Some(entry) => drop(done(&desk, tx, entry).await?),
+                None => tx.commit().await?,
+            }
             Ok(admitted)
         })
     }
@@ -98,15 +141,19 @@ impl Access for DeskStore {
         self.spawned(async move |desk| Ok(desk.db.first(COMPANY_ADMIN, vec![]).await?.is_some()))
     }
 
-    fn open_session(&self, hash: SessionHash, account: &str, lifetime: Lifetime) -> Answer<()> {
-        let account = account.to_owned();
+    fn open_session(&self, hash: SessionHash, account: &Account, lifetime: Lifetime, way: &str) -> Answer<bool> {
+        let (name, password) = (account.name.clone(), account.password_hash.clone().unwrap_or_default());
+        let entry = NewAudit::new(&name, "session.open", &name, json!({"by": way}));
         self.spawned(async move |desk| {
             let mut tx = desk.db.begin().await?;
+            // First: whoever changes the account is waited for, and then is seen.
+            if tx.run(LOG_IN, vec![name.as_str().into(), password.into()]).await? == 0 {
+                return Ok(false);
+            }
             let (idle, absolute) = (micros(lifetime.idle), micros(lifetime.absolute));
             tx.run("DELETE FROM sessions WHERE expires_at <= {now} OR seen_at <= {now} - $1", vec![idle.into()]).await?;
-            tx.run(OPEN, vec![hash.to_vec().into(), account.as_str().into(), absolute.into()]).await?;
-            tx.run("UPDATE accounts SET last_login_at = {now} WHERE name = $1", vec![account.into()]).await?;
-            Ok(tx.commit().await?)
+            tx.run(OPEN, vec![hash.to_vec().into(), name.into(), absolute.into()]).await?;
+            done(&desk, tx, entry).await
         })
     }
 
@@ -124,13 +171,22 @@ impl Access for DeskStore {
 
     fn close_session(&self, hash: SessionHash) -> Answer<()> {
         let values = vec![hash.to_vec().into()];
-        self.spawned(async move |desk| done(&desk.db, "DELETE FROM sessions WHERE hash = $1", values).await)
+        self.spawned(async move |desk| run(&desk.db, CLOSE, values).await)
     }
 
-    fn close_sessions(&self, account: &str, except: Option<SessionHash>) -> Answer<()> {
-        let except = except.map_or_else(Vec::new, |hash| hash.to_vec());
-        let values = vec![account.into(), except.into()];
-        self.spawned(async move |desk| done(&desk.db, "DELETE FROM sessions WHERE account = $1 AND hash <> $2", values).await)
+    fn close_sessions(&self, account: &str) -> Answer<()> {
+        let values = vec![account.into()];
+        self.spawned(async move |desk| run(&desk.db, CLOSE_ALL, values).await)
+    }
+
+    fn log_out(&self, account: &str, hash: SessionHash, is_everywhere: bool) -> Answer<()> {
+        let entry = NewAudit::new(account, "session.close", account, json!({"everywhere": is_everywhere}));
+        let (sql, value): (&str, Value) = if is_everywhere { (CLOSE_ALL, account.into()) } else { (CLOSE, hash.to_vec().into()) };
+        self.spawned(async move |desk| {
+            let mut tx = desk.db.begin().await?;
+            tx.run(sql, vec![value]).await?;
+            done(&desk, tx, entry).await.map(drop)
+        })
     }
 
     fn locked(&self, keys: &[String]) -> Answer<Option<Duration>> {
@@ -164,7 +220,7 @@ impl Access for DeskStore {
 
     fn succeeded(&self, key: &str) -> Answer<()> {
         let values = vec![key.into()];
-        self.spawned(async move |desk| done(&desk.db, "DELETE FROM login_failures WHERE key = $1", values).await)
+        self.spawned(async move |desk| run(&desk.db, "DELETE FROM login_failures WHERE key = $1", values).await)
     }
 }
 
@@ -198,7 +254,7 @@ async fn readmit(tx: &mut Tx, before: Account, role: &str, tenant: Option<String
         return Ok(Admitted { account: before, before: Some(was) });
     }
     let values = vec![before.name.as_str().into(), role.into(), tenant.into()];
-    tx.run("UPDATE accounts SET role = $2, tenant = $3 WHERE name = $1", values).await?;
+    tx.run(ROLE, values).await?;
     let row = tx.first(&format!("{ACCOUNT} WHERE name = $1"), vec![before.name.into()]).await?;
     let account = row.as_ref().map(account).transpose()?.ok_or_else(|| StoreError::Damaged("an account went away".into()))?;
     Ok(Admitted { account, before: Some(was) })
@@ -210,9 +266,41 @@ async fn of_identity(tx: &mut Tx, identity: &Identity) -> Result<Option<Account>
     row.as_ref().map(account).transpose()
 }
 
-async fn done(db: &Db, sql: &str, values: Vec<Value>) -> Result<(), DeskError> {
+async fn run(db: &Db, sql: &str, values: Vec<Value>) -> Result<(), DeskError> {
     db.run(sql, values).await?;
     Ok(())
+}
+
+/// Commits what was done with its entry.
+async fn done(desk: &DeskStore, tx: Tx, entry: NewAudit) -> Result<bool, DeskError> {
+    audit::commit(tx, &desk.vault, entry).await?;
+    Ok(true)
+}
+
+/// Ends the change of an account, and its sessions.
+async fn changed(desk: &DeskStore, mut tx: Tx, name: &str, entry: NewAudit) -> Result<bool, DeskError> {
+    tx.run(CLOSE_ALL, vec![name.into()]).await?;
+    done(desk, tx, entry).await
+}
+
+/// Whether it is the last active administrator of every tenant; nobody becomes or stops being one until the transaction ends.
+async fn is_last_admin(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
+    let admins = tx.all(ADMINS, vec![]).await?;
+    let names = admins.iter().map(|row| row.get(0)).collect::<Result<Vec<String>, _>>()?;
+    Ok(names == [name])
+}
+
+/// What a log-in through the company has changed.
+fn new_place(admitted: &Admitted) -> Option<NewAudit> {
+    let Admitted { account: Account { name, role, tenant, is_disabled, .. }, before } = admitted;
+    let (action, detail) = match before {
+        None => ("account.create", json!({"role": role.name(), "tenant": tenant, "by": "company"})),
+        Some(PlaceHere { role: was, tenant: of }) if !is_disabled && (was, of) != (role, tenant) => {
+            ("account.role", json!({"from": was.name(), "to": role.name(), "tenant": tenant, "by": "company"}))
+        }
+        Some(_) => return None,
+    };
+    Some(NewAudit::new(name, action, name, detail))
 }
 
 fn account(row: &Row) -> Result<Account, StoreError> {

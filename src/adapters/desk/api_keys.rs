@@ -74,7 +74,7 @@ impl ApiKeys for DeskStore {
             if let Err(fault) = new.check() {
                 return Ok(Err(fault.into()));
             }
-            if by.tenant.as_ref().is_some_and(|tenant| *tenant != new.tenant || new.may.contains(&Permission::Rules)) {
+            if by.tenant.as_ref().is_some_and(|tenant| *tenant != new.tenant || is_of_all(&new.may)) {
                 return Ok(Err(NotDone::NotAllowed));
             }
             let mut tx = desk.db.begin().await?;
@@ -98,9 +98,7 @@ impl ApiKeys for DeskStore {
                 "burst": new.limit.burst, "expires_days": new.expires_days,
             });
             insert(&mut tx, (id, hash), &new, &by, lives, None).await?;
-            let grown = audit::append_in(&mut tx, entry(&by, "key.create", id, detail)).await?;
-            tx.commit().await?;
-            grown.tell();
+            audit::commit(tx, &desk.vault, entry(&by, "key.create", id, detail)).await?;
             Ok(Ok(()))
         })
     }
@@ -121,9 +119,7 @@ impl ApiKeys for DeskStore {
             insert(&mut tx, (id, hash), &found.new, &by, found.lives, Some(old)).await?;
             let overlap = i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX);
             tx.run(SHORTEN, vec![old.to_string().into(), overlap.into()]).await?;
-            let grown = audit::append_in(&mut tx, entry(&by, "key.rotate", old, detail)).await?;
-            tx.commit().await?;
-            grown.tell();
+            audit::commit(tx, &desk.vault, entry(&by, "key.rotate", old, detail)).await?;
             Ok(Ok(()))
         })
     }
@@ -136,9 +132,7 @@ impl ApiKeys for DeskStore {
                 Err(refused) => return Ok(Err(refused)),
             };
             tx.run(REVOKE, vec![id.to_string().into()]).await?;
-            let grown = audit::append_in(&mut tx, entry(&by, "key.revoke", id, json!({"name": found.new.name}))).await?;
-            tx.commit().await?;
-            grown.tell();
+            audit::commit(tx, &desk.vault, entry(&by, "key.revoke", id, json!({"name": found.new.name}))).await?;
             Ok(Ok(()))
         })
     }
@@ -151,6 +145,10 @@ impl ApiKeys for DeskStore {
             Ok(tx.commit().await?)
         })
     }
+}
+
+fn is_of_all(may: &[Permission]) -> bool {
+    may.iter().any(|permission| permission.is_of_all())
 }
 
 /// A key in force that is about to be changed.
@@ -175,7 +173,7 @@ async fn take(tx: &mut Tx, id: KeyId, by: &Actor) -> Result<Result<Taken, NotDon
     if !is_theirs {
         return Ok(Err(NotDone::NoKey));
     }
-    if by.tenant.is_some() && may.contains(&Permission::Rules) {
+    if by.tenant.is_some() && is_of_all(&may) {
         return Ok(Err(NotDone::NotAllowed));
     }
     if !row.get::<bool>(7)? {
@@ -210,7 +208,7 @@ async fn insert(
 }
 
 fn entry(by: &Actor, action: &str, id: KeyId, detail: serde_json::Value) -> NewAudit {
-    NewAudit { actor: by.name.clone(), action: action.to_owned(), subject: id.to_string(), detail }
+    NewAudit::new(&by.name, action, &id.to_string(), detail)
 }
 
 /// The columns that every reader begins with.

@@ -6,13 +6,14 @@ use super::db::Db;
 use super::history;
 use super::queue::{COLUMNS, FROM, row, status};
 use super::value::Row;
-use super::{DeskStore, FORM, Value};
+use super::{DeskStore, Value, form, sealed_fault};
 use crate::contract::instant::Utc;
 use crate::engine::time::EventTime;
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::matrix::changes;
 use crate::pipeline::desk::views::{CaseQuote, Comment, Disposition, ReferralDisposition, Related};
 use crate::pipeline::desk::{Case, DeskError, Referral, RulingKind};
+use crate::vault::Place;
 
 /// Quotes of a case that are shown, the newest: an applicant who goes on for ever must not fill the page. Beyond: the oldest are left out.
 const QUOTES_SHOWN_MAX: usize = 200;
@@ -27,7 +28,7 @@ const DECISIONS: &str = "SELECT d.log_partition, d.log_offset, d.json FROM case_
     WHERE q.referral_id = $1 AND q.event_time >= $2 ORDER BY d.log_partition, d.log_offset, d.revision";
 const DISPOSITIONS: &str = "SELECT d.ruling_id, d.kind, d.at, d.by_whom, d.rule, d.until, d.quote_ids FROM dispositions d \
     JOIN cases c ON c.referral_id = d.referral_id AND c.tenant = d.tenant WHERE d.referral_id = $1 ORDER BY d.log_partition, d.log_offset";
-const COMMENTS: &str = "SELECT at, actor, text FROM comments WHERE referral_id = $1 ORDER BY id DESC LIMIT $2";
+const COMMENTS: &str = "SELECT at, actor, text, id, sealed FROM comments WHERE referral_id = $1 ORDER BY id DESC LIMIT $2";
 const RELATED: &str = "SELECT c.referral_id, c.status, c.opened_at, count(*) FROM case_quotes mine \
     JOIN case_quotes other ON other.log_partition = mine.log_partition AND other.log_offset = mine.log_offset \
     JOIN cases c ON c.referral_id = other.referral_id \
@@ -53,7 +54,6 @@ pub(super) async fn case(desk: &DeskStore, referral_id: &str, tenant: Option<&st
     }
     let dispositions = dispositions(&desk.db, referral_id).await?;
     let events = history::events(&desk.db, referral_id, &quotes).await?;
-    let comment = |row: &Row| Ok::<_, StoreError>(Comment { at: row.get(0)?, actor: row.get(1)?, text: row.get(2)? });
     let comments = desk.db.all(COMMENTS, vec![id(), limit(COMMENTS_SHOWN_MAX)]).await?;
     let related = desk.db.all(RELATED, vec![id(), limit(RELATED_SHOWN_MAX)]).await?;
     Ok(Case {
@@ -61,7 +61,7 @@ pub(super) async fn case(desk: &DeskStore, referral_id: &str, tenant: Option<&st
         quotes,
         dispositions,
         events,
-        comments: comments.iter().rev().map(comment).collect::<Result<_, _>>()?,
+        comments: comments.iter().rev().map(|row| comment(desk, referral_id, row)).collect::<Result<_, _>>()?,
         related: related.iter().map(related_case).collect::<Result<_, _>>()?,
     })
 }
@@ -70,19 +70,35 @@ fn limit(most: usize) -> Value {
     (most as u64).into()
 }
 
+fn comment(desk: &DeskStore, case: &str, row: &Row) -> Result<Comment, StoreError> {
+    let (author, id, sealed): (String, u64, Option<Vec<u8>>) = (row.get(1)?, row.get(3)?, row.get(4)?);
+    let text = match sealed {
+        Some(sealed) => {
+            let opened = desk.vault.unwrap(Place::Comment { case, author: &author, id }, &sealed);
+            let opened = opened.map_err(|error| sealed_fault(&format!("comment {id}"), error))?;
+            String::from_utf8(opened).map_err(|_| StoreError::Damaged(format!("the desk's comment {id} is no text")))?
+        }
+        None => row.get(2)?,
+    };
+    Ok(Comment { at: row.get(0)?, actor: author, text })
+}
+
 /// In event time, with what changed from one to the next.
 async fn quotes(desk: &DeskStore, referral_id: &str, tenant: &str) -> Result<Vec<CaseQuote>, StoreError> {
     let rows = desk.db.all(QUOTES, vec![referral_id.into(), limit(QUOTES_SHOWN_MAX)]).await?;
     let quote = |row: &Row| {
-        let sealed: Option<Vec<u8>> = row.get(6)?;
+        let (sealed, quote_id): (Option<Vec<u8>>, String) = (row.get(6)?, row.get(0)?);
+        let (partition, offset) = (row.get(2)?, row.get(3)?);
+        let place = Place::Form { tenant, quote_id: &quote_id, partition, offset };
+        let form = sealed.map(|sealed| form(desk, place, &sealed)).transpose()?;
         Ok::<_, StoreError>(CaseQuote {
-            quote_id: row.get(0)?,
+            quote_id,
             event_time: row.get(1)?,
-            partition: row.get(2)?,
-            offset: row.get(3)?,
+            partition,
+            offset,
             is_referred: row.get(4)?,
             premium: row.get(5)?,
-            form: sealed.map(|sealed| desk.vault.unwrap(FORM, &sealed)).transpose()?,
+            form,
             decisions: Vec::new(),
             changes: Vec::new(),
         })

@@ -50,6 +50,10 @@ const ERASE: &str = "INSERT INTO erased (tenant, quote_id, at) SELECT tenant, qu
     ON CONFLICT (tenant, quote_id) DO UPDATE SET at = excluded.at";
 const SHRED: &str = "UPDATE forms SET body = NULL FROM {v} \
     WHERE forms.tenant = v.tenant AND forms.quote_id = v.quote_id AND forms.arrival <= v.at";
+/// Comments may speak of whoever is erased.
+const SILENCE: &str = "UPDATE comments SET text = '', sealed = NULL FROM {v} \
+    JOIN case_quotes q ON q.tenant = v.tenant AND q.quote_id = v.quote_id \
+    WHERE comments.referral_id = q.referral_id AND comments.at <= v.at";
 const RULED: &str = "SELECT d.referral_id, d.kind, d.rule, d.until, d.ruling_id FROM {v} JOIN cases c ON c.referral_id = v.referral_id \
     JOIN dispositions d ON d.referral_id = c.referral_id AND d.tenant = c.tenant \
     ORDER BY d.referral_id, d.log_partition, d.log_offset";
@@ -239,7 +243,7 @@ pub(super) async fn rule(tx: &mut Tx, rulings: &[RulingRecord], touched: &mut BT
     for ruling in rulings.iter().filter(|ruling| ruling.kind == RulingKind::Erased) {
         erased.extend(ruling.quote_ids.iter().map(|quote_id| ((&*ruling.tenant, quote_id.as_str()), ruling.arrival.0)));
     }
-    for sql in [ERASE, SHRED] {
+    for sql in [ERASE, SHRED, SILENCE] {
         let row = |((tenant, quote_id), at): (&(&str, &str), &i64)| vec![(*tenant).into(), (*quote_id).into(), (*at).into()];
         let columns = &[("tenant", ValueKind::Text), ("quote_id", ValueKind::Text), ("at", ValueKind::Int)];
         tx.over(sql, &[], Relation { columns, rows: erased.iter().map(row).collect() }).await?;

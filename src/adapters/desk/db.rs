@@ -1,8 +1,8 @@
 //! One text of each statement for SQLite and PostgreSQL, and the thin layer that knows the difference.
 //!
 //! Values are 64-bit integers, floats, text and bytes; parameters are `$1`, `$2`. Where the two databases do not agree, a statement holds a
-//! word in braces: `{now}` is the database's clock in microseconds, `{skip_locked}` leaves rows to others that hold them, `{v}` is a
-//! relation of parameters named `v` (see [`Relation`]).
+//! word in braces: `{now}` is the database's clock in microseconds, `{skip_locked}` leaves rows to others that hold them,
+//! `{for_update}` waits for them, `{v}` is a relation of parameters named `v` (see [`Relation`]).
 
 use std::borrow::Cow;
 
@@ -194,7 +194,10 @@ fn sqlite_text(sql: &str) -> Cow<'_, str> {
     if !sql.contains('{') {
         return sql.into();
     }
-    sql.replace("{now}", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)").replace("{skip_locked}", "").into()
+    sql.replace("{now}", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+        .replace("{skip_locked}", "")
+        .replace("{for_update}", "")
+        .into()
 }
 
 #[cfg(feature = "postgres")]
@@ -203,7 +206,7 @@ fn postgres_text(sql: &str) -> Cow<'_, str> {
         return sql.into();
     }
     let now = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
-    sql.replace("{now}", now).replace("{skip_locked}", "FOR UPDATE SKIP LOCKED").into()
+    sql.replace("{now}", now).replace("{skip_locked}", "FOR UPDATE SKIP LOCKED").replace("{for_update}", "FOR UPDATE").into()
 }
 
 fn sqlite_relation(before: usize, columns: &[(&str, ValueKind)], rows: usize) -> String {

@@ -1,13 +1,14 @@
 //! What is kept for how long, and dropping the rest a bounded piece at a time.
 
-use super::db::Db;
+use super::db::{Db, Relation};
+use super::value::{Value, ValueKind};
 use crate::engine::time::{DAY, SECOND};
 use crate::pipeline::StoreError;
 
 /// Counted back from the newest that is there, so that an imported history is not gone at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeping {
-    /// Decisions and their counts, microseconds.
+    /// Decisions and their counts, microseconds; closed cases, from their closing.
     pub decisions: i64,
     /// Forms that are in no case, microseconds; those of cases stay as long as decisions.
     pub forms: i64,
@@ -30,6 +31,8 @@ impl Default for Keeping {
 const ROWS: u32 = 2_000;
 /// Statements of one call.
 const ROUNDS: u32 = 20;
+/// Cases of one transaction, with all that hangs on them. Beyond: they go next time.
+const CASES_AT_ONCE: u32 = 200;
 
 const NEWEST: &str = "SELECT (SELECT max(event_time) FROM decisions WHERE is_current = 1), (SELECT max(arrival) FROM forms)";
 const FORMS: &str = "DELETE FROM forms WHERE (log_partition, log_offset, arrival) IN (SELECT f.log_partition, f.log_offset, f.arrival \
@@ -40,8 +43,21 @@ const TALLIES: &str = "DELETE FROM tallies WHERE (minute, tenant, kind, name) IN
 /// Over PostgreSQL whole months go instead.
 const DECISIONS: &str = "DELETE FROM decisions WHERE (log_partition, log_offset) IN (SELECT log_partition, log_offset FROM decisions \
     WHERE is_current = 1 AND event_time < $1 ORDER BY event_time LIMIT $2)";
+/// Closed, without a quote or a ruling since. What waits for somebody is never too old.
+const CLOSED: &str = "SELECT c.referral_id FROM cases c WHERE c.status IN ('cleared', 'confirmed') AND c.opened_at < $1 AND c.active_at < $1 \
+    AND NOT EXISTS (SELECT 1 FROM dispositions d WHERE d.referral_id = c.referral_id AND d.at >= $1) \
+    ORDER BY c.opened_at LIMIT $2 {for_update}";
+/// The case itself last: whoever writes a comment takes it first.
+const OF_A_CASE: [&str; 5] = ["case_quotes", "dispositions", "comments", "webhook_outbox", "cases"];
+/// Rulings on what is no case here, such as erasures by a quote's id.
+const RULINGS: &str = "DELETE FROM dispositions WHERE (log_partition, log_offset) IN (SELECT d.log_partition, d.log_offset \
+    FROM dispositions d WHERE d.at < $1 AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.referral_id = d.referral_id) LIMIT $2)";
+const SESSIONS: &str = "DELETE FROM sessions WHERE expires_at <= {now}";
+const FAILURES: &str = "DELETE FROM login_failures WHERE last_at < {now} - $1 AND locked_until < {now}";
 
 pub(super) async fn drop_old(db: &Db, keeping: Keeping) -> Result<(), StoreError> {
+    db.run(SESSIONS, vec![]).await?;
+    db.run(FAILURES, vec![DAY.into()]).await?;
     let Some(newest) = db.first(NEWEST, vec![]).await? else { return Ok(()) };
     let (decided, arrived): (Option<i64>, Option<i64>) = (newest.get(0)?, newest.get(1)?);
     if let Some(arrived) = arrived {
@@ -51,6 +67,8 @@ pub(super) async fn drop_old(db: &Db, keeping: Keeping) -> Result<(), StoreError
     let Some(decided) = decided else { return Ok(()) };
     let old = decided - keeping.decisions;
     in_pieces(db, TALLIES, &[old]).await?;
+    drop_cases(db, old).await?;
+    in_pieces(db, RULINGS, &[old]).await?;
     match db {
         Db::Sqlite { .. } => in_pieces(db, DECISIONS, &[old]).await,
         #[cfg(feature = "postgres")]
@@ -60,9 +78,32 @@ pub(super) async fn drop_old(db: &Db, keeping: Keeping) -> Result<(), StoreError
 
 async fn in_pieces(db: &Db, sql: &str, bounds: &[i64]) -> Result<(), StoreError> {
     for _ in 0..ROUNDS {
-        let mut values: Vec<super::Value> = bounds.iter().map(|bound| (*bound).into()).collect();
+        let mut values: Vec<Value> = bounds.iter().map(|bound| (*bound).into()).collect();
         values.push(ROWS.into());
         if db.run(sql, values).await? < u64::from(ROWS) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Cases that were closed before, with their quotes, rulings, comments and what webhooks were to be told of them.
+async fn drop_cases(db: &Db, before: i64) -> Result<(), StoreError> {
+    for _ in 0..ROUNDS {
+        let mut tx = db.begin().await?;
+        let closed = tx.all(CLOSED, vec![before.into(), CASES_AT_ONCE.into()]).await?;
+        let ids = closed.iter().map(|row| row.get(0)).collect::<Result<Vec<String>, _>>()?;
+        if ids.is_empty() {
+            break;
+        }
+        for table in OF_A_CASE {
+            let sql = format!("DELETE FROM {table} WHERE referral_id IN (SELECT v.referral_id FROM {{v}})");
+            let rows = ids.iter().map(|id| vec![id.as_str().into()]).collect();
+            tx.over(&sql, &[], Relation { columns: &[("referral_id", ValueKind::Text)], rows }).await?;
+        }
+        tx.commit().await?;
+        tracing::info!(cases = ids.len(), "closed longer ago than desk.retention_days, and dropped");
+        if ids.len() < CASES_AT_ONCE as usize {
             break;
         }
     }

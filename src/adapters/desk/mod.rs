@@ -36,6 +36,7 @@ use tokio::sync::mpsc;
 pub use db::{Db, Relation, Tx};
 pub use keep::Keeping;
 pub use project::Projector;
+pub use reseal::Resealed;
 #[cfg(feature = "postgres")]
 pub use server::{Schema, ServerOptions};
 pub use value::{Cell, FromCell, Row, Value, ValueKind};
@@ -46,10 +47,21 @@ use crate::pipeline::desk::{
     Answer, AuditFilter, AuditPage, AuditVerdict, Bucket, Case, DecisionFilter, DecisionKey, DecisionPage, DecisionRow, Desk,
     DeskError, EXPORT_ROWS_AHEAD, NewAudit, Overview, QueueFilter, QueueKey, QueuePage, Referral, RulingKind,
 };
-use crate::vault::{Place, Vault};
+use crate::vault::{Place, Vault, VaultError};
 
-/// Where forms are sealed for.
-const FORM: Place = Place::Column("form");
+/// A form as it came.
+fn form(desk: &DeskStore, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    desk.vault.unwrap(place, sealed).map_err(|error| {
+        let Place::Form { partition, offset, .. } = place else { return error.into() };
+        sealed_fault(&format!("form at offset {offset} of partition {partition}"), error)
+    })
+}
+
+/// Something on the desk that does not open.
+fn sealed_fault(what: &str, error: VaultError) -> StoreError {
+    let told = format!("the desk's {what}: {error}");
+    if matches!(error, VaultError::Damaged(_)) { StoreError::Damaged(told) } else { StoreError::Refused(told) }
+}
 
 /// The open store, shared by clones.
 #[derive(Clone)]
@@ -133,6 +145,11 @@ impl DeskStore {
         self.spawned(async move |desk| case::published(&desk.db, &referral_id, revision).await)
     }
 
+    /// Whether the audit chain still has an entry with this hash, that of a head which was noted before.
+    pub async fn audit_holds(&self, hash: &str, seq: Option<u64>) -> Result<bool, StoreError> {
+        audit::holds(&self.db, hash, seq).await
+    }
+
     pub async fn close(&self) {
         self.db.close().await;
     }
@@ -170,27 +187,27 @@ impl Desk for DeskStore {
 
     fn claim(&self, referral_id: &str, who: &str, ttl: Duration) -> Answer<EventTime> {
         let (referral_id, who) = (referral_id.to_owned(), who.to_owned());
-        self.spawned(async move |desk| work::claim(&desk.db, &referral_id, &who, ttl).await)
+        self.spawned(async move |desk| work::claim(&desk, &referral_id, &who, ttl).await)
     }
 
     fn claim_next(&self, filter: QueueFilter, who: &str, ttl: Duration) -> Answer<Option<String>> {
         let who = who.to_owned();
-        self.spawned(async move |desk| work::claim_next(&desk.db, &filter, &who, ttl).await)
+        self.spawned(async move |desk| work::claim_next(&desk, &filter, &who, ttl).await)
     }
 
     fn release(&self, referral_id: &str, who: &str) -> Answer<()> {
         let (referral_id, who) = (referral_id.to_owned(), who.to_owned());
-        self.spawned(async move |desk| work::release(&desk.db, &referral_id, &who).await)
+        self.spawned(async move |desk| work::release(&desk, &referral_id, &who).await)
     }
 
-    fn assign(&self, referral_id: &str, assignee: Option<&str>) -> Answer<()> {
-        let (referral_id, assignee) = (referral_id.to_owned(), assignee.map(str::to_owned));
-        self.spawned(async move |desk| work::assign(&desk.db, &referral_id, assignee).await)
+    fn assign(&self, referral_id: &str, assignee: Option<&str>, who: &str) -> Answer<()> {
+        let (referral_id, assignee, who) = (referral_id.to_owned(), assignee.map(str::to_owned), who.to_owned());
+        self.spawned(async move |desk| work::assign(&desk, &referral_id, assignee, &who).await)
     }
 
     fn comment(&self, referral_id: &str, actor: &str, text: &str) -> Answer<()> {
         let (referral_id, actor, text) = (referral_id.to_owned(), actor.to_owned(), text.to_owned());
-        self.spawned(async move |desk| work::comment(&desk.db, &referral_id, &actor, &text).await)
+        self.spawned(async move |desk| work::comment(&desk, &referral_id, &actor, &text).await)
     }
 
     fn decisions(&self, filter: DecisionFilter, after: Option<DecisionKey>, limit: usize) -> Answer<DecisionPage> {
@@ -218,7 +235,7 @@ impl Desk for DeskStore {
     }
 
     fn audit(&self, entry: NewAudit) -> Answer<()> {
-        self.spawned(async move |desk| Ok(audit::append(&desk.db, entry).await?))
+        self.spawned(async move |desk| Ok(audit::append(&desk.db, &desk.vault, entry).await?))
     }
 
     fn audit_page(&self, filter: AuditFilter, before: Option<u64>, limit: usize) -> Answer<AuditPage> {
@@ -226,6 +243,6 @@ impl Desk for DeskStore {
     }
 
     fn audit_verify(&self) -> Answer<AuditVerdict> {
-        self.spawned(async move |desk| Ok(audit::verify(&desk.db).await?))
+        self.spawned(async move |desk| Ok(audit::verify(&desk.db, &desk.vault).await?))
     }
 }

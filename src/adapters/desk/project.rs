@@ -11,13 +11,14 @@ use super::months::Months;
 #[cfg(feature = "postgres")]
 use super::server::SinkLock;
 use super::value::{Value, ValueKind};
-use super::{Db, DeskStore, FORM, Relation, Tx};
+use super::{Db, DeskStore, Relation, Tx};
 use super::{audit, cases, keep, queue, ruled};
 use crate::engine::time::MINUTE;
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::feed::{DecisionRecord, Form, Move, Page, Part, Positions};
 use crate::pipeline::desk::sink::{Gained, Projection};
 use crate::pipeline::desk::views::QueueCounts;
+use crate::vault::Place;
 
 const LOG_ID: &str = "SELECT value FROM desk WHERE key = 'log_id'";
 const POSITIONS: &str = "SELECT feed, log_partition, next FROM sink_offsets";
@@ -288,7 +289,9 @@ async fn write_forms(tx: &mut Tx, desk: &DeskStore, forms: &[Form]) -> Result<()
         at.is_some_and(|at| form.arrival.0 <= *at)
     };
     let row = |form: &Form| {
-        let body = if is_erased(form) { Value::Blob(None) } else { desk.vault.wrap(FORM, &form.body)?.into() };
+        let Form { tenant, quote_id, partition, offset, body, .. } = form;
+        let place = Place::Form { tenant, quote_id, partition: *partition, offset: *offset };
+        let body = if is_erased(form) { Value::Blob(None) } else { desk.vault.wrap(place, body)?.into() };
         Ok::<_, StoreError>(vec![
             form.partition.into(),
             form.offset.into(),

@@ -2,15 +2,16 @@
 
 use super::db::Db;
 use super::value::{Row, Value};
-use super::{DeskStore, FORM, Tx};
+use super::{DeskStore, Tx, form};
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::views::{Lease, Premium, QueueCounts, Snooze};
 use crate::pipeline::desk::{CaseRow, DeskError, PAGE_MAX, QueueFilter, QueueKey, QueuePage, Status};
+use crate::vault::Place;
 
 /// Of a case and the newest of its forms: what [`row`] reads.
 pub(super) const COLUMNS: &str = "c.referral_id, c.tenant, c.status, c.revision, c.opened_at, c.active_at, c.reason, c.rule, c.quotes, \
     c.variants, c.premium_first, c.premium_lowest, c.premium_last, c.snoozed_rule, c.snoozed_until, c.assignee, \
-    CASE WHEN c.lease_until > {now} THEN c.lease_by END, c.lease_until, f.body";
+    CASE WHEN c.lease_until > {now} THEN c.lease_by END, c.lease_until, f.body, f.quote_id, c.newest_partition, c.newest_offset";
 pub(super) const FROM: &str =
     "cases c LEFT JOIN forms f ON f.log_partition = c.newest_partition AND f.log_offset = c.newest_offset";
 const WAITING: &str = "c.status IN ('open', 'proof_requested')";
@@ -127,10 +128,13 @@ pub(super) fn status(name: &str) -> Result<Status, StoreError> {
 pub(super) fn row(desk: &DeskStore, row: &Row) -> Result<CaseRow, StoreError> {
     let (snoozed_rule, snoozed_until) = (row.get::<Option<String>>(13)?, row.get(14)?);
     let (lease_by, lease_until) = (row.get::<Option<String>>(16)?, row.get(17)?);
-    let body: Option<Vec<u8>> = row.get(18)?;
+    let (body, quote_id): (Option<Vec<u8>>, Option<String>) = (row.get(18)?, row.get(19)?);
+    let (tenant, quote_id): (String, String) = (row.get(1)?, quote_id.unwrap_or_default());
+    let place = Place::Form { tenant: &tenant, quote_id: &quote_id, partition: row.get(20)?, offset: row.get(21)? };
+    let newest_form = body.map(|sealed| form(desk, place, &sealed)).transpose()?;
     Ok(CaseRow {
         referral_id: row.get(0)?,
-        tenant: row.get(1)?,
+        tenant,
         status: status(&row.get::<String>(2)?)?,
         revision: row.get(3)?,
         opened_at: row.get(4)?,
@@ -143,7 +147,7 @@ pub(super) fn row(desk: &DeskStore, row: &Row) -> Result<CaseRow, StoreError> {
         snooze: snoozed_rule.zip(snoozed_until).map(|(rule, until)| Snooze { rule, until }),
         assignee: row.get(15)?,
         lease: lease_by.zip(lease_until).map(|(by, until)| Lease { by, until }),
-        newest_form: body.map(|sealed| desk.vault.unwrap(FORM, &sealed)).transpose()?,
+        newest_form,
     })
 }
 

@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::manifest::{self, Listed};
-use super::segment;
+use super::segment::{self, Seal};
 use crate::engine::time::{EventTime, HOUR};
 use crate::pipeline::checkpoint::{Manifest, SEGMENT_BYTES};
 use crate::pipeline::{Segment, StoreError};
-use crate::vault::Vault;
 
 /// A stored checkpoint: the default is that nothing is stored.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +65,7 @@ impl Known {
         segments: &[Segment],
         horizon: EventTime,
         manifest: &Manifest,
-        vault: &Vault,
+        seal: &Seal,
     ) -> Result<(Known, Change), StoreError> {
         follow(self.next_offset(), segments, manifest.next_offset)?;
         let mut known = self.clone();
@@ -82,13 +81,13 @@ impl Known {
                 Some(open) if fits(open, segment) => join(open, segment),
                 _ => {
                     if let Some(whole) = open.replace(segment.clone()) {
-                        change.push(&mut known, whole, vault)?;
+                        change.push(&mut known, whole, seal)?;
                     }
                 }
             }
         }
         if let Some(last) = open {
-            change.push(&mut known, last, vault)?;
+            change.push(&mut known, last, seal)?;
         }
         while known.newest.len() > 1 && known.newest.front().is_some_and(|newest| *newest < horizon) {
             known.newest.pop_front();
@@ -100,8 +99,8 @@ impl Known {
 }
 
 impl Change {
-    fn push(&mut self, known: &mut Known, segment: Segment, vault: &Vault) -> Result<(), StoreError> {
-        let stored = segment::encode(&segment, vault)?;
+    fn push(&mut self, known: &mut Known, segment: Segment, seal: &Seal) -> Result<(), StoreError> {
+        let stored = segment::encode(&segment, seal)?;
         known.list(segment, &stored);
         self.push.push(stored);
         Ok(())

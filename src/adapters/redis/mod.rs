@@ -14,16 +14,14 @@ mod server;
 pub use link::Options;
 pub use server::check;
 
-use std::sync::Arc;
-
 use redis::Pipeline;
 
 use self::known::{Change, Known, follow};
 use self::link::Link;
+use self::segment::Seal;
 use crate::engine::time::EventTime;
 use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest};
 use crate::pipeline::{Segment, StoreError};
-use crate::vault::Vault;
 
 /// Segments read by one command.
 const READ_SEGMENTS: usize = 64;
@@ -35,7 +33,7 @@ const STAGED_SECS: i64 = 3600;
 /// Checkpoints of one partition. Its methods block the calling thread, at most a few timeouts long.
 pub struct RedisCheckpoints {
     link: Link,
-    vault: Arc<Vault>,
+    seal: Seal,
     keys: Keys,
     /// As of the last read or write; `None` before the first and after a surprise.
     known: Option<Known>,
@@ -69,8 +67,8 @@ impl RedisCheckpoints {
     pub fn new(options: &Options, log_id: &str, partition: u32) -> Result<RedisCheckpoints, StoreError> {
         let key = |name: &str| format!("quoteguard:{{{log_id}:{partition}}}:{name}");
         let keys = Keys { manifest: key("manifest"), segments: key("segments"), staging: key("staging") };
-        let vault = options.vault.clone();
-        Ok(RedisCheckpoints { link: Link::new(options.clone())?, vault, keys, known: None, unsure: None, staged: 0 })
+        let seal = Seal { vault: options.vault.clone(), log_id: log_id.to_owned(), partition };
+        Ok(RedisCheckpoints { link: Link::new(options.clone())?, seal, keys, known: None, unsure: None, staged: 0 })
     }
 
     /// The manifest as stored; empty when there is none.
@@ -158,7 +156,7 @@ impl RedisCheckpoints {
                 return Err(lacks(from, listed.segments));
             }
             for stored in stored {
-                let segment = segment::decode(&stored, &self.vault)?;
+                let segment = segment::decode(&stored, &self.seal)?;
                 follow(next, std::slice::from_ref(&segment), segment.to).map_err(chain)?;
                 next = Some(segment.to);
                 known.list(segment.clone(), &stored);
@@ -189,7 +187,7 @@ impl RedisCheckpoints {
                 let Some(segment) = segments.next() else { break };
                 follow(next, std::slice::from_ref(&segment), segment.to)?;
                 next = Some(segment.to);
-                let stored = segment::encode(&segment, &self.vault)?;
+                let stored = segment::encode(&segment, &self.seal)?;
                 known.list(segment, &stored);
                 bytes += stored.len();
                 portion.push(stored);
@@ -248,7 +246,7 @@ impl Checkpoints for RedisCheckpoints {
             // Done already, as far as we know: the server is asked all the same.
             Some(stored) if stored == manifest => (known.clone(), Change::default()),
             _ if known.next_offset() != base => return Err(CheckpointError::Rewound { stored: known.next_offset() }),
-            _ => known.append(segments, EventTime(horizon), manifest, &self.vault)?,
+            _ => known.append(segments, EventTime(horizon), manifest, &self.seal)?,
         };
         let (follows, held) = (known.text.clone().into_bytes(), known.newest.len());
         let list = self.keys.segments.clone();

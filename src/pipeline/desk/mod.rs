@@ -77,6 +77,8 @@ pub trait Desk: Send + Sync {
     /// [`DeskError::Stale`] unless `seen` is the case's revision, [`DeskError::Transition`], [`DeskError::Taken`].
     fn reserve(&self, referral_id: &str, seen: u32, kind: RulingKind, who: &str) -> Answer<String>;
 
+    // Each of these is in the audit with what it did, or not done.
+
     /// Takes a case for `ttl`; again by the same person renews.
     ///
     /// # Errors
@@ -90,7 +92,7 @@ pub trait Desk: Send + Sync {
     fn release(&self, referral_id: &str, who: &str) -> Answer<()>;
 
     /// Assigns it to somebody, or to nobody.
-    fn assign(&self, referral_id: &str, assignee: Option<&str>) -> Answer<()>;
+    fn assign(&self, referral_id: &str, assignee: Option<&str>, who: &str) -> Answer<()>;
 
     /// # Errors
     /// [`DeskError::TooLong`], [`DeskError::NoCase`].

@@ -294,6 +294,12 @@ pub struct NewAudit {
     pub detail: serde_json::Value,
 }
 
+impl NewAudit {
+    pub fn new(actor: &str, action: &str, subject: &str, detail: serde_json::Value) -> NewAudit {
+        NewAudit { actor: actor.to_owned(), action: action.to_owned(), subject: subject.to_owned(), detail }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     pub seq: u64,
@@ -328,6 +334,8 @@ pub enum AuditVerdict {
     Whole {
         entries: u64,
         head: String,
+        /// From this entry on nobody computes the hashes anew without a key; `None`: of none.
+        keyed_from: Option<u64>,
     },
     Broken {
         seq: u64,

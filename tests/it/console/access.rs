@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use super::browser::{Browser, CONFIG, PASSWORD, between, desk, first_password};
-use crate::app::{TestApp, connect};
+use crate::app::{BINARY, TestApp, connect};
 
 const SESSION: &str = "__Host-quoteguard-session";
 
@@ -97,6 +97,10 @@ async fn unknown_and_known_names_are_refused_and_locked_alike() {
     }
     let (known, unknown) = told.split_at(7);
     assert_eq!(known, unknown, "the answer tells nothing");
+    // The lock holds for a second: a slow machine would see it end.
+    let file = app.dir.path().join("quoteguard-desk.db");
+    let longer = "UPDATE login_failures SET locked_until = locked_until + 600000000 WHERE locked_until > 0";
+    sqlx::query(longer).execute(&mut connect(&file).await).await.expect("written");
     let mut right = Browser::new(&app);
     assert_eq!(right.log_in("admin", PASSWORD).await.status, 429, "nor does the right password while it is locked");
     let refused = desk(&app, "SELECT subject FROM audit WHERE action = 'session.refused' ORDER BY seq").await;
@@ -104,7 +108,6 @@ async fn unknown_and_known_names_are_refused_and_locked_alike() {
     assert!(!refused.contains(&"nobody".to_owned()), "what was typed may be a password");
 
     // Time passes: the lock has ended, and the next failure locks for twice as long.
-    let file = app.dir.path().join("quoteguard-desk.db");
     let sql = "UPDATE login_failures SET locked_until = 0";
     sqlx::query(sql).execute(&mut connect(&file).await).await.expect("written");
     let mut browser = Browser::new(&app);
@@ -230,6 +233,64 @@ async fn a_change_of_an_account_ends_its_sessions_and_an_administrator_stays() {
         assert_eq!(admin.post("/console/accounts", &[("name", name), ("role", "analyst")]).await.status, 422, "{name}");
     }
     assert_eq!(admin.post("/console/accounts", &[("name", "olga"), ("role", "analyst")]).await.status, 422, "the name is taken");
+}
+
+/// A command of the binary in the folder of a service: whether it succeeded, stdout, stderr.
+async fn run(app: &TestApp, args: &[&str]) -> (bool, String, String) {
+    let mut command = tokio::process::Command::new(BINARY);
+    command.args(args).args(["--config", "quoteguard.toml"]).current_dir(app.dir.path());
+    let output = command.output().await.expect("runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn who_has_the_machine_lets_a_locked_out_administrator_in_again() {
+    let app = TestApp::start(CONFIG).await;
+    let mut admin = Browser::admin(&app).await;
+    for _ in 0..6 {
+        Browser::new(&app).log_in("admin", "a wrong password").await;
+    }
+    assert_eq!(Browser::new(&app).log_in("admin", PASSWORD).await.status, 429);
+    let (done, password, said) = run(&app, &["accounts", "reset", "Admin", "--data", "quoteguard.db"]).await;
+    assert!(done && said.contains("shown this once") && !said.contains(password.trim()), "{said}");
+    assert_eq!(admin.get("/console/audit").await.status, 303, "its sessions have ended");
+    assert_eq!(Browser::new(&app).log_in("admin", PASSWORD).await.status, 401, "the old password is gone");
+    let mut again = Browser::new(&app);
+    let welcome = again.log_in("admin", password.trim()).await;
+    assert_eq!((welcome.status.as_u16(), welcome.header("location")), (303, "/console/password"));
+    let reset = desk(&app, "SELECT subject FROM audit WHERE action = 'account.password_reset' AND actor LIKE 'cli%'").await;
+    assert_eq!(reset, ["admin"]);
+    let (done, _, said) = run(&app, &["accounts", "reset", "nobody", "--data", "quoteguard.db"]).await;
+    assert!(!done && said.contains("there is no account nobody"), "{said}");
+}
+
+#[tokio::test]
+async fn a_head_that_was_noted_tells_that_the_end_of_the_audit_was_cut() {
+    let app = TestApp::start(CONFIG).await;
+    drop(Browser::admin(&app).await);
+    let verify = async |more: &[&str]| run(&app, &[&["audit", "verify", "--data", "quoteguard.db"][..], more].concat()).await;
+    let (whole, said, _) = verify(&[]).await;
+    assert!(whole && said.contains("whoever can write to the database can write them anew"), "{said}");
+    let head = between(&said, "the last hash is ", "\n").to_owned();
+    let (hash, _) = head.split_once('@').expect("a number");
+    for noted in [head.as_str(), hash] {
+        let (whole, said, _) = verify(&["--head", noted]).await;
+        assert!(whole, "{said}");
+    }
+    let (done, _, said) = verify(&["--head", "nonsense"]).await;
+    assert!(!done && said.contains("64 hex digits"), "{said}");
+    // The last entry is taken away as if it had never been.
+    let file = app.dir.path().join("quoteguard-desk.db");
+    for sql in [
+        "UPDATE audit_head SET seq = seq - 1, hash = (SELECT prev FROM audit ORDER BY seq DESC LIMIT 1)",
+        "DELETE FROM audit WHERE seq > (SELECT seq FROM audit_head)",
+    ] {
+        sqlx::query(sql).execute(&mut connect(&file).await).await.expect("written");
+    }
+    assert!(verify(&[]).await.0, "by itself the chain is whole");
+    let (whole, said, _) = verify(&["--head", &head]).await;
+    assert!(!whole && said.contains("the head that was noted is not in the chain"), "{said}");
 }
 
 #[tokio::test]

@@ -182,6 +182,33 @@ async fn somebody_who_gives_up_at_the_provider_is_told_so() {
 }
 
 #[tokio::test]
+async fn log_ins_that_are_broken_off_or_answer_another_lock_their_address() {
+    for broken in ["error=access_denied&state=", "code=code-1&state=x"] {
+        let issuer = Issuer::start().await;
+        let app = TestApp::start(&issuer.config("", "")).await;
+        let mut statuses = Vec::new();
+        for _ in 0..22 {
+            let mut browser = Browser::new(&app);
+            let back = issuer.begin(&mut browser, olga(&["desk"])).await;
+            let state = super::browser::between(&back, "state=", "&").to_owned();
+            let answer = browser.get(&format!("/console/login/company/back?{broken}{state}")).await;
+            if answer.status == 429 {
+                assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|secs| secs >= 1));
+            }
+            statuses.push(answer.status.as_u16());
+        }
+        assert!(statuses[..20].iter().all(|status| *status == 403) && statuses[20..].contains(&429), "{broken}: {statuses:?}");
+        assert_eq!(issuer.asked("/token"), 0);
+        // Whoever has begun nothing counts nothing: a page elsewhere can send anybody there.
+        forget_failures(&app).await;
+        for _ in 0..25 {
+            assert_eq!(Browser::new(&app).get("/console/login/company/back?error=x&state=y").await.status, 403);
+        }
+        assert_eq!(desk(&app, "SELECT count(*) FROM login_failures").await, ["0"]);
+    }
+}
+
+#[tokio::test]
 async fn keys_rotate_and_unknown_ones_lead_to_one_look_a_minute() {
     let issuer = Issuer::start().await;
     let app = TestApp::start(&issuer.config("", "")).await;

@@ -66,11 +66,14 @@ async fn an_administrator_of_one_tenant_has_its_keys_alone() {
     let mut olga = Browser::person(&mut admin, "olga", "admin", "ours").await;
     let page = olga.page("/console/keys").await;
     assert!(!page.contains("broker") && !page.contains("name=\"tenant\"") && !page.contains("name=\"rules\""), "{page}");
+    assert!(page.contains("name=\"checks\"") && !page.contains("name=\"ops\""), "{page}");
     // Whatever the form says.
     let fields = [("name", "site"), ("tenant", "theirs"), ("checks", "1")];
     let ours = made(&mut olga, "/console/keys", &fields).await;
     assert_eq!(desk(&app, "SELECT tenant FROM api_keys WHERE name = 'site'").await, ["ours"]);
-    assert_eq!(olga.post("/console/keys", &[("name", "chief"), ("rules", "1")]).await.status, 422);
+    for of_all in ["rules", "ops"] {
+        assert_eq!(olga.post("/console/keys", &[("name", "chief"), (of_all, "1")]).await.status, 422, "{of_all}");
+    }
     let path = format!("/console/keys/{}", &theirs[3..15]);
     for fields in [&[("do", "revoke")][..], &[("do", "rotate"), ("overlap", "0")]] {
         assert_eq!(olga.post(&path, fields).await.status, 422, "{fields:?}");

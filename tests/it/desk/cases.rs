@@ -266,16 +266,16 @@ pub async fn comments_and_assignments_stay(databases: &impl Databases, recorded:
     assert_eq!(texts, [hostile, long.as_str(), "nul  inside"]);
     let too_long = desk.comment(&id, "anna", &"x".repeat(100_000)).await;
     assert!(matches!(too_long, Err(DeskError::TooLong { chars: 100_000, .. })), "{too_long:?}");
-    desk.assign(&id, Some("boris")).await.expect("assigned");
+    desk.assign(&id, Some("boris"), "anna").await.expect("assigned");
     let of = |assignee: &str| QueueFilter { assignee: Some(assignee.into()), ..QueueFilter::default() };
     let found = desk.queue(of("boris"), None, 9).await.expect("reads").cases;
     assert_eq!(found.iter().map(|case| case.referral_id.as_str()).collect::<Vec<_>>(), [id.as_str()]);
     let unassigned = QueueFilter { unassigned: true, ..QueueFilter::default() };
     let others = desk.queue(unassigned, None, 200).await.expect("reads").cases;
     assert_eq!(others.len() + 1, queue_len(&desk).await);
-    desk.assign(&id, None).await.expect("nobody's again");
+    desk.assign(&id, None, "anna").await.expect("nobody's again");
     assert!(desk.queue(of("boris"), None, 9).await.expect("reads").cases.is_empty());
-    for missing in [desk.comment("R-none", "anna", "x").await, desk.assign("R-none", None).await] {
+    for missing in [desk.comment("R-none", "anna", "x").await, desk.assign("R-none", None, "anna").await] {
         assert!(matches!(missing, Err(DeskError::NoCase(_))), "{missing:?}");
     }
 }

@@ -114,6 +114,28 @@ pub async fn keys_are_listed_and_changed_by_tenant(databases: &impl Databases) {
     assert_eq!(desk.api_keys_in_force().await.expect("reads").keys.len(), 2);
 }
 
+pub async fn who_is_bound_to_a_tenant_gives_nothing_that_is_of_all(databases: &impl Databases) {
+    let desk = databases.empty().await;
+    let bound = Actor { name: "boris".into(), tenant: Some("north".into()) };
+    for (number, (permission, is_given)) in
+        [(Permission::Checks, true), (Permission::Rules, false), (Permission::Rulings, true), (Permission::Ops, false)]
+            .into_iter()
+            .enumerate()
+    {
+        assert_eq!(Permission::ALL[number], permission, "each scope has its line");
+        let with = |who: &str| NewKey { may: vec![permission], ..new(&format!("{who}-{number}"), "north") };
+        let expected = if is_given { Ok(()) } else { Err(NotDone::NotAllowed) };
+        let key = fresh();
+        assert_eq!(desk.create_api_key(&key, with("theirs"), bound.clone(), true).await.expect("answers"), expected);
+        let more = NewKey { may: vec![Permission::Checks, permission], ..with("beside") };
+        assert_eq!(desk.create_api_key(&fresh(), more, bound.clone(), true).await.expect("answers"), expected, "{permission:?}");
+        let (given, done) = create(&desk, with("ours")).await;
+        assert_eq!(done, Ok(()), "{permission:?}: who is not bound gives every one");
+        let rotated = desk.rotate_api_key(given.id, &fresh(), bound.clone(), HOUR).await.expect("answers");
+        assert_eq!(rotated, expected, "{permission:?}: nor by a rotation");
+    }
+}
+
 pub async fn one_of_two_who_do_the_same_is_refused(databases: &impl Databases) {
     let desk = databases.empty().await;
     let (site, _) = create(&desk, new("site", "north")).await;

@@ -6,6 +6,7 @@ mod cases;
 mod faults;
 #[cfg(all(feature = "kafka", feature = "redis"))]
 mod kafka;
+mod keep;
 mod keys;
 mod log;
 mod pages;
@@ -19,15 +20,20 @@ mod volume;
 
 use std::sync::Arc;
 
-use quoteguard::adapters::desk::DeskStore;
+use quoteguard::adapters::desk::{DeskStore, Keeping};
 use quoteguard::pipeline::desk::feed::{Move, Page, Part};
 use quoteguard::vault::Vault;
 
 use log::Recorded;
 
-/// Makes an empty desk, in a database of its own.
+/// Makes empty desks, each in a database of its own.
 trait Databases {
-    async fn empty(&self) -> DeskStore;
+    /// One desk, opened once with each vault.
+    async fn opened(&self, vaults: &[Arc<Vault>], keeping: Keeping) -> Vec<DeskStore>;
+
+    async fn empty(&self) -> DeskStore {
+        self.opened(&[vault()], Keeping::default()).await.remove(0)
+    }
 }
 
 /// Every promise, asked of one kind of database.
@@ -51,8 +57,18 @@ async fn keeps_the_promises(databases: &impl Databases) {
     cases::the_audit_chain_names_what_was_done_to_it(databases).await;
     accounts::an_identity_is_one_account_whatever_it_is_called(databases).await;
     accounts::only_an_administrator_who_came_in_closes_the_local_way(databases).await;
+    accounts::one_administrator_of_every_tenant_stays(databases).await;
+    accounts::a_session_of_an_old_password_does_not_outlive_it(databases).await;
+    accounts::what_is_done_to_accounts_is_in_the_audit_with_it(databases).await;
+    keep::closed_cases_go_with_all_that_hangs_on_them(databases, &recorded).await;
+    keep::ended_sessions_and_old_failures_go(databases).await;
+    keep::what_is_sealed_opens_at_its_row_alone(databases, &recorded).await;
+    keep::comments_on_whoever_is_erased_are_emptied(databases, &recorded).await;
+    keep::a_chain_with_a_key_is_not_written_anew_without_it(databases).await;
+    keep::a_chain_that_began_without_a_key_goes_over_to_one(databases).await;
     keys::keys_are_made_rotated_and_revoked_with_their_audit(databases).await;
     keys::keys_are_listed_and_changed_by_tenant(databases).await;
+    keys::who_is_bound_to_a_tenant_gives_nothing_that_is_of_all(databases).await;
     keys::one_of_two_who_do_the_same_is_refused(databases).await;
     keys::the_use_of_keys_is_noted_and_changes_nothing_else(databases).await;
 }

@@ -1,10 +1,13 @@
 //! The desk in PostgreSQL.
 
+use std::sync::Arc;
+
 use quoteguard::adapters::desk::{DeskStore, Keeping, Projector, Schema, ServerOptions};
 use quoteguard::engine::time::DAY;
 use quoteguard::pipeline::StoreError;
 use quoteguard::pipeline::desk::feed::{Page, Part};
 use quoteguard::pipeline::desk::sink::Projection;
+use quoteguard::vault::Vault;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::runtime::Handle;
@@ -32,10 +35,12 @@ pub fn open(options: ServerOptions) -> DeskStore {
 }
 
 impl Databases for Server {
-    async fn empty(&self) -> DeskStore {
-        let desk = open(self.database().await);
-        desk.prepare().await.expect("an empty schema is brought up");
-        desk
+    async fn opened(&self, vaults: &[Arc<Vault>], keeping: Keeping) -> Vec<DeskStore> {
+        let options = self.database().await;
+        let open = |vault: &Arc<Vault>| DeskStore::of_server(options.clone(), vault.clone(), keeping);
+        let opened: Vec<_> = vaults.iter().map(open).collect::<Result<_, _>>().expect("options that can be");
+        opened[0].prepare().await.expect("an empty schema is brought up");
+        opened
     }
 }
 

@@ -1,19 +1,25 @@
 //! The desk as a file.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use quoteguard::adapters::desk::{DeskStore, Keeping};
+use quoteguard::vault::Vault;
 use tempfile::TempDir;
 
-use super::{Databases, keeps_the_promises, vault};
+use super::{Databases, keeps_the_promises};
 
 struct Files(TempDir);
 
 impl Databases for Files {
-    async fn empty(&self) -> DeskStore {
+    async fn opened(&self, vaults: &[Arc<Vault>], keeping: Keeping) -> Vec<DeskStore> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = self.0.path().join(format!("{}.db", COUNT.fetch_add(1, Ordering::Relaxed)));
-        DeskStore::open_file(&path, vault(), Keeping::default()).await.expect("opens")
+        let mut opened = Vec::new();
+        for vault in vaults {
+            opened.push(DeskStore::open_file(&path, vault.clone(), keeping).await.expect("opens"));
+        }
+        opened
     }
 }
 
