@@ -12,6 +12,7 @@ use serde_json::json;
 use super::access::form::Fields;
 use super::access::guard::Ctx;
 use super::access::roles::{Right, may};
+use super::explore::verdict_text;
 use super::failure::Failure;
 use super::matrix::{Matrix, Open};
 use super::page::{Flash, Frame, html};
@@ -19,9 +20,14 @@ use super::reasons::{Reasons, reasons};
 use super::show::visible;
 use super::texts::Texts;
 use super::{Console, opening};
+use crate::contract::decision::{DecisionV1, VerdictV1};
+use crate::engine::decision::Verdict;
 use crate::engine::time::EventTime;
-use crate::pipeline::desk::views::CaseQuote;
-use crate::pipeline::desk::{Case, RulingKind, Status};
+use crate::pipeline::desk::views::{AuditEntry, CaseQuote};
+use crate::pipeline::desk::{AuditFilter, Case, RulingKind, Status};
+
+/// Of each kind of act: a case that is handed to and fro must not fill the page.
+const ACTS_SHOWN_MAX: usize = 50;
 
 #[derive(Template)]
 #[template(path = "console/case.html")]
@@ -102,8 +108,8 @@ pub async fn case(
     let case = console.desk.case(&id, ctx.who.tenant.as_deref()).await?;
     console.record(&ctx.who.name, "case.view", &id, json!({})).await?;
     let (open, until) = opening::granted(&console, &ctx, &id, &query);
-    let people = people(&console, &ctx).await?;
-    html(&view(&console, &ctx, frame, &case, Shown { open, until, query: &query, people }), ctx.look.t)
+    let (people, acts) = (people(&console, &ctx).await?, acts(&console, &id).await?);
+    html(&view(&console, &ctx, frame, &case, Shown { open, until, query: &query, people, acts }), ctx.look.t)
 }
 
 /// The case again, with what is wrong with the form that was sent about it.
@@ -124,8 +130,8 @@ pub async fn with_failure(
     let mut frame = Frame::of(console, ctx, id, &Fields::default());
     frame.path = format!("/console/referrals/{id}");
     frame.flash = Some(Flash { is_bad: true, text: failure.text(t) });
-    let people = people(console, ctx).await?;
-    let mut response = html(&view(console, ctx, frame, &case, Shown { open, until, query: fields, people }), t)?;
+    let (people, acts) = (people(console, ctx).await?, acts(console, id).await?);
+    let mut response = html(&view(console, ctx, frame, &case, Shown { open, until, query: fields, people, acts }), t)?;
     *response.status_mut() = failure.status();
     Ok(response)
 }
@@ -135,6 +141,17 @@ struct Shown<'a> {
     until: Option<EventTime>,
     query: &'a Fields,
     people: Vec<String>,
+    acts: Vec<AuditEntry>,
+}
+
+/// Who has taken, given back and assigned it: the newest of each.
+async fn acts(console: &Console, id: &str) -> Result<Vec<AuditEntry>, Failure> {
+    let mut acts = Vec::new();
+    for action in ["case.claim", "case.release", "case.assign"] {
+        let filter = AuditFilter { subject: Some(id.to_owned()), action: Some(action.to_owned()), ..AuditFilter::default() };
+        acts.extend(console.desk.audit_page(filter, None, ACTS_SHOWN_MAX).await?.entries);
+    }
+    Ok(acts)
 }
 
 /// Those who may rule, for whom assigns.
@@ -172,7 +189,7 @@ fn view(console: &Console, ctx: &Ctx, frame: Frame, case: &Case, shown: Shown<'_
         reasons: reasons(t, case),
         matrix: Matrix::new(t, zone, &case.quotes, &row.tenant, &shown.open),
         matrix_hint: t.matrix_hint,
-        history: history(t, zone, case),
+        history: history(t, zone, case, &shown.acts),
         related: case
             .related
             .iter()
@@ -215,23 +232,58 @@ fn rules(quotes: &[CaseQuote], own: &str) -> Vec<String> {
 }
 
 /// Newest first.
-fn history(t: &Texts, zone: super::show::Zone, case: &Case) -> Vec<Event> {
-    let mut events: Vec<(EventTime, Event)> = Vec::new();
-    let opened =
-        Event { at: String::new(), who: String::new(), what: t.opened.to_owned(), text: String::new(), is_comment: false };
-    events.push((case.row.opened_at, opened));
+fn history(t: &Texts, zone: super::show::Zone, case: &Case, acts: &[AuditEntry]) -> Vec<Event> {
+    let event = |who: &str, what: &str, text: String| Event {
+        at: String::new(),
+        who: who.to_owned(),
+        what: what.to_owned(),
+        text,
+        is_comment: false,
+    };
+    let mut events: Vec<(EventTime, Event)> = vec![(case.row.opened_at, event("", t.opened, String::new()))];
     for done in &case.dispositions {
         let until =
             done.until.filter(|_| done.kind == RulingKind::Snooze).map(|until| format!("{} {}", t.until, zone.moment(t, until)));
         let text = [done.rule.clone(), until].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        let who = done.by.clone().unwrap_or_default();
-        events.push((done.at, Event { at: String::new(), who, what: t.ruling(done.kind).to_owned(), text, is_comment: false }));
+        events.push((done.at, event(done.by.as_deref().unwrap_or_default(), t.ruling(done.kind), text)));
     }
+    for act in acts {
+        let (what, text) = match act.action.as_str() {
+            "case.claim" => (t.was_taken, String::new()),
+            "case.release" => (t.was_released, String::new()),
+            _ => (t.was_assigned, assignee(&act.detail).unwrap_or_else(|| t.nobody.to_owned())),
+        };
+        events.push((act.at, event(&act.actor, what, text)));
+    }
+    events.extend(amendments(t, &case.quotes).map(|(at, text)| (at, event("", t.was_amended, text))));
     for comment in &case.comments {
         let text = comment.text.split('\n').map(visible).collect::<Vec<_>>().join("\n");
-        let event = Event { at: String::new(), who: comment.actor.clone(), what: t.comment.to_owned(), text, is_comment: true };
-        events.push((comment.at, event));
+        events.push((comment.at, Event { is_comment: true, ..event(&comment.actor, t.comment, text) }));
     }
     events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     events.into_iter().map(|(at, event)| Event { at: zone.moment(t, at), ..event }).collect()
+}
+
+/// To whom, as the audit's entry has it.
+fn assignee(detail: &str) -> Option<String> {
+    let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
+    detail.get("assignee")?.as_str().map(str::to_owned)
+}
+
+/// Decisions that a later quote has changed, at the time of that quote where the case holds it.
+fn amendments(t: &Texts, quotes: &[CaseQuote]) -> impl Iterator<Item = (EventTime, String)> {
+    quotes.iter().flat_map(move |quote| {
+        let read = |json: &String| serde_json::from_str::<DecisionV1>(json).ok();
+        let revisions: Vec<DecisionV1> = quote.decisions.iter().filter_map(read).collect();
+        let told = |verdict: VerdictV1| Verdict::parse(verdict.name()).map_or("", |verdict| verdict_text(t, verdict));
+        let amended = revisions.windows(2).filter(|pair| pair[0].decision != pair[1].decision).map(|pair| {
+            let (before, after) = (told(pair[0].decision), told(pair[1].decision));
+            let cause = pair[1].cause.as_ref().map(|cause| cause.quote_id.as_str());
+            let at =
+                quotes.iter().find(|other| Some(other.quote_id.as_str()) == cause).map_or(quote.event_time, |by| by.event_time);
+            let by = cause.map(|cause| format!(", {} {}", t.amended_by, visible(cause))).unwrap_or_default();
+            (at, format!("{}: {before} → {after}{by}", visible(&quote.quote_id)))
+        });
+        amended.collect::<Vec<_>>()
+    })
 }

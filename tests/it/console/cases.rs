@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::browser::{Browser, CONFIG, between, desk, plant};
+use super::browser::{Browser, CONFIG, between, desk, plant, plant_with};
 use crate::app::{TestApp, column, eventually};
 use crate::quotes::{instant, quote_at};
 
@@ -242,4 +242,32 @@ async fn the_audit_lists_what_was_done_and_names_what_was_changed_behind_its_bac
     sqlx::query(sql).execute(&mut crate::app::connect(&file).await).await.expect("written");
     let broken = olga.post("/console/audit/verify", &[]).await.text();
     assert!(broken.contains("broken at entry 2: it was changed"), "{broken}");
+}
+
+#[tokio::test]
+async fn the_history_tells_who_had_it_and_what_later_quotes_changed() {
+    let app = TestApp::start(CONFIG).await;
+    let base = OffsetDateTime::now_utc() - time::Duration::minutes(2);
+    // The first half of the forms arrives last: decisions of the other half are made again.
+    let referral = plant_with(&app, 21, "default", |quote| {
+        let number: i64 = quote["quote_id"].as_str().and_then(|id| id.rsplit('-').next()?.parse().ok()).expect("a number");
+        quote["submitted_at"] = json!(instant(base + time::Duration::seconds((number + 3) % 6 * 5)));
+    })
+    .await;
+    let mut olga = Browser::admin(&app).await;
+    let path = format!("/console/referrals/{referral}");
+    olga.page(&path).await;
+    for (act, field) in
+        [("claim", ("take", "1")), ("claim", ("release", "1")), ("assign", ("assignee", "admin")), ("assign", ("assignee", ""))]
+    {
+        assert_eq!(olga.post(&format!("{path}/{act}"), &[field]).await.status, 303, "{act} {field:?}");
+    }
+    let page = olga.page(&path).await;
+    let history = between(&page, "<ol class=\"timeline\">", "</ol>");
+    for (what, text) in [("Taken", ""), ("Given back", ""), ("Assigned", "admin"), ("Assigned", "Nobody"), ("Case opened", "")] {
+        let told = history.split("<li").any(|event| event.contains(&format!("<b>{what}</b>")) && event.contains(text));
+        assert!(told, "{what} {text}: {history}");
+    }
+    let amended: Vec<&str> = history.split("<li").filter(|event| event.contains("<b>Decision amended</b>")).collect();
+    assert!(!amended.is_empty() && amended.iter().all(|event| event.contains("by the later quote p21-")), "{history}");
 }
