@@ -287,3 +287,46 @@ fn amendments(t: &Texts, quotes: &[CaseQuote]) -> impl Iterator<Item = (EventTim
         amended.collect::<Vec<_>>()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::check::Language;
+
+    fn decision(revision: u32, verdict: &str, cause: Option<&str>) -> String {
+        let position = json!({"partition": 0, "offset": 1});
+        json!({"decision_id": "0", "quote_id": "q-1", "revision": revision, "decision": verdict, "answer": verdict, "referral_id": null,
+            "tenant": "default", "reasons": [], "attempts": 1, "suspicious_attempts": 0, "suspicion": 0.0, "features": {}, "linked": [],
+            "linked_total": 0, "rule_book": {"version": 1, "hash": "0"}, "engine": "1", "event_time": "2026-11-29T00:00:00Z",
+            "position": position, "cause": cause.map(|id| json!({"quote_id": id, "position": position})), "flags": []})
+        .to_string()
+    }
+
+    fn quote(id: &str, at: i64, decisions: Vec<String>) -> CaseQuote {
+        CaseQuote {
+            quote_id: id.into(),
+            event_time: EventTime(at),
+            partition: 0,
+            offset: 1,
+            is_referred: true,
+            premium: None,
+            form: None,
+            decisions,
+            changes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_decision_that_a_later_quote_changed_is_told_at_its_time() {
+        let t = Texts::of(Language::En);
+        let revisions =
+            vec![decision(1, "accept", None), decision(2, "accept", Some("q-0")), decision(3, "refer", Some("q-2")), "{".into()];
+        let quotes = [quote("q-1", 10, revisions), quote("q-2", 5, vec![decision(1, "accept", None)])];
+        let told: Vec<_> = amendments(t, &quotes).collect();
+        assert_eq!(told, [(EventTime(5), "q-1: accept → refer, by the later quote q-2".to_owned())]);
+        // Its cause belongs to another case.
+        let alone = [quote("q-1", 10, vec![decision(1, "refer", None), decision(2, "accept", Some("q-9"))])];
+        let told: Vec<_> = amendments(t, &alone).collect();
+        assert_eq!(told, [(EventTime(10), "q-1: refer → accept, by the later quote q-9".to_owned())]);
+    }
+}
