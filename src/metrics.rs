@@ -301,7 +301,8 @@ impl Metrics {
         self.http_connections.add(change);
     }
 
-    /// By the service, before its client was done: `room` for another, or the `handshake` of TLS failed.
+    /// By the service, before its client was done: `room` for another, the `handshake` of TLS failed, or it `stalled`
+    /// and took nothing of its answer.
     pub fn http_connection_closed(&self, reason: &str) {
         self.http_connections_closed.with_label_values(&[reason]).inc();
     }

@@ -14,7 +14,7 @@ use crate::adapters::oidc::{self, Provider};
 use crate::config::Config;
 use crate::console::access::cookies::Cookies;
 use crate::console::show::Zone;
-use crate::console::{Company, Console, FirstPassword, NotMade, Parts, Settings, first_account, router};
+use crate::console::{Company, Console, FirstPassword, NotMade, Parts, Refused, Settings, first_account, router};
 use crate::http::auth::Keys;
 use crate::pipeline::access::Lifetime;
 use crate::pipeline::health::{Health, Readiness};
@@ -42,6 +42,11 @@ pub(super) async fn pages(config: &Config, desk: &DeskStore, keys: &Arc<Keys>, b
         health: behind.health.clone(),
         pipelines: behind.pipelines.clone(),
         company: company(config)?,
+        refused: behind.letters.clone().map(|letters| Refused {
+            letters,
+            queue: behind.queue.clone(),
+            clock: config.time.arrival.clock(),
+        }),
     };
     Ok(router(Console::new(parts, settings(config))))
 }
@@ -103,5 +108,6 @@ fn settings(config: &Config) -> Settings {
         },
         address_header: console.address_header.as_deref().and_then(|name| name.parse().ok()),
         local_accounts: console.local_accounts,
+        backtests: console.backtests.clone(),
     }
 }

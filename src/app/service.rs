@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::books::{BookVersion, Books, PROPOSALS_MAX, Proposal, Reload, Shelf};
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::health::{Health, Readiness};
+use crate::pipeline::letters::Letters;
 use crate::pipeline::pipelines::Pipelines;
 use crate::pipeline::queue::{Job, Queue, bounded};
 use crate::pipeline::recover::{Logged, Recovered, compile, recover};
@@ -101,6 +102,7 @@ impl Service {
             books: books.clone(),
             rulings: Arc::new(queue.clone()),
             decisions: Arc::new(reader.clone()),
+            letters: Some(Arc::new(reader.clone())),
             metrics: metrics.clone(),
             health: health.clone(),
         };
@@ -188,6 +190,8 @@ pub(super) struct HttpParts {
     pub books: Arc<Books>,
     pub rulings: Arc<dyn Rulings>,
     pub decisions: Arc<dyn Decisions>,
+    /// `None` where they are on a topic.
+    pub letters: Option<Arc<dyn Letters>>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
 }
@@ -212,10 +216,11 @@ pub(super) async fn start_http(
     let edge = Edge {
         connections_max: open_files::connections(config.http.connections_max),
         header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+        stall_timeout: Duration::from_millis(config.http.body_timeout_ms),
         tls,
         metrics: parts.metrics.clone(),
     };
-    let HttpParts { queue, pipelines, books, rulings, decisions, metrics, health } = parts;
+    let HttpParts { queue, pipelines, books, rulings, decisions, letters: _, metrics, health } = parts;
     let shared = Arc::new(Shared {
         queue,
         pipelines,

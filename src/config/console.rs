@@ -29,6 +29,9 @@ pub struct Console {
     pub address_header: Option<String>,
     /// Log in with a name and a password of this console. When false only until an administrator has come in through `oidc`.
     pub local_accounts: bool,
+    /// Folder with reports of `quoteguard backtest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backtests: Option<PathBuf>,
     pub oidc: Oidc,
 }
 
@@ -43,6 +46,7 @@ impl Default for Console {
             first_password_file: None,
             address_header: None,
             local_accounts: true,
+            backtests: None,
             oidc: Oidc::default(),
         }
     }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::access::form::Fields;
 use super::access::guard::Ctx;
 use super::access::roles::{Right, may};
+use super::explore::verdict_text;
 use super::failure::Failure;
 use super::matrix::{Matrix, Open};
 use super::page::{Flash, Frame, html};
@@ -19,6 +20,8 @@ use super::reasons::{Reasons, reasons};
 use super::show::visible;
 use super::texts::Texts;
 use super::{Console, opening};
+use crate::contract::decision::VerdictV1;
+use crate::engine::decision::Verdict;
 use crate::engine::time::EventTime;
 use crate::pipeline::desk::views::{CaseQuote, Happened};
 use crate::pipeline::desk::{Case, RulingKind, Status};
@@ -250,7 +253,8 @@ fn happened(t: &Texts, what: &Happened) -> (String, &'static str, String) {
             (by.clone(), t.assigned_to, assignee.clone().unwrap_or_else(|| t.to_nobody.to_owned()))
         }
         Happened::Amended { quote_id, before, after, .. } => {
-            (String::new(), t.amended, format!("{quote_id}: {} → {}", before.name(), after.name()))
+            let told = |verdict: &VerdictV1| Verdict::parse(verdict.name()).map_or("", |verdict| verdict_text(t, verdict));
+            (String::new(), t.amended, format!("{}: {} → {}", visible(quote_id), told(before), told(after)))
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Decisions by time, tenant, verdict, rule and quote: a histogram, a table page by page, and CSV.
+//! Decisions by time, tenant, verdict, rule and quote, and by a condition: a histogram, a table page by page, and CSV.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::body::{Body, Bytes};
@@ -12,29 +13,34 @@ use form_urlencoded::Serializer;
 use futures_util::stream::unfold;
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, timeout_at};
 
-use super::Console;
 use super::access::form::Fields;
 use super::access::guard::Ctx;
 use super::access::roles::Right;
+use super::asked::{Fault, Found};
 use super::failure::Failure;
 use super::page::{Flash, Frame, html};
 use super::show::{Zone, visible};
 use super::svg::bars;
 use super::texts::Texts;
+use super::{Console, asked};
 use crate::contract::instant::Utc;
 use crate::engine::decision::Verdict;
+use crate::engine::rules::filter::Filter;
 use crate::engine::time::{DAY, EventTime, MINUTE};
 use crate::pipeline::StoreError;
 use crate::pipeline::desk::views::DecisionRow;
 use crate::pipeline::desk::{Bucket, DecisionFilter, DecisionKey};
-use crate::shown::money;
+use crate::shown::{money, whole};
 
 const PAGE_ROWS: usize = 50;
 /// Bars of the histogram at most.
 const BARS_MAX: i64 = 120;
 /// Rows of the CSV that are written at once.
 const CSV_ROWS: usize = 256;
+/// A download that takes longer is broken off, however slowly its client reads.
+const EXPORT_LIFE: Duration = Duration::from_secs(1_800);
 
 #[derive(Template)]
 #[template(path = "console/explore.html")]
@@ -48,6 +54,12 @@ struct ExploreView {
     verdicts: Vec<(&'static str, &'static str)>,
     rule: String,
     quote_id: String,
+    /// A condition in the rules' language.
+    asked: String,
+    faults: Vec<Fault>,
+    features: Vec<(&'static str, &'static str)>,
+    /// How many decisions were looked at for it.
+    looked_at: Option<String>,
     chart: String,
     chart_from: String,
     chart_to: String,
@@ -134,9 +146,19 @@ pub async fn explore(State(console): State<Arc<Console>>, ctx: Ctx, query: Field
         }
     };
     let after = query.given("after").and_then(read_key);
-    let page = console.desk.decisions(filter.clone(), after, PAGE_ROWS).await?;
+    let asked = query.given("where").map(asked::compile).transpose();
+    let page = match &asked {
+        Ok(Some(asked)) => asked::search(&console, asked, filter.clone(), after, PAGE_ROWS).await?,
+        Ok(None) => {
+            let page = console.desk.decisions(filter.clone(), after, PAGE_ROWS).await?;
+            Found { rows: page.rows, next: page.next, looked_at: 0 }
+        }
+        // What it asks for is not known, so nothing is shown for it.
+        Err(_) => Found::default(),
+    };
     let minutes = minutes(&filter);
-    let buckets = console.desk.histogram(filter.clone(), minutes).await?;
+    // A condition has no chart: it was not asked of every decision.
+    let buckets = if matches!(asked, Ok(None)) { console.desk.histogram(filter.clone(), minutes).await? } else { Vec::new() };
     let width = i64::from(minutes) * MINUTE;
     // Buckets begin at whole multiples of their width.
     let first = EventTime(filter.from.0.div_euclid(width) * width);
@@ -163,13 +185,17 @@ pub async fn explore(State(console): State<Arc<Console>>, ctx: Ctx, query: Field
         verdicts: [Verdict::Accept, Verdict::Flag, Verdict::Refer].map(|of| (of.name(), verdict_text(t, of))).into(),
         rule: text("rule"),
         quote_id: text("quote_id"),
+        asked: text("where"),
+        features: asked::features(),
+        looked_at: matches!(asked, Ok(Some(_))).then(|| whole(page.looked_at)),
         chart: bars(&buckets, first, width, count, t.over_time, title),
         chart_from: zone.moment(t, first),
         chart_to: zone.moment(t, filter.to),
         rows: page.rows.iter().map(|row| line(&console, t, row)).collect(),
         next: page.next.map(|key| again(zone, &filter, &query, Some(key))),
         is_first: after.is_none(),
-        export: ctx.may(Right::Export).then(|| again(zone, &filter, &query, None)),
+        export: (ctx.may(Right::Export) && asked.is_ok()).then(|| again(zone, &filter, &query, None)),
+        faults: asked.err().unwrap_or_default(),
         frame,
     };
     html(&view, t)
@@ -185,7 +211,7 @@ fn minutes(filter: &DecisionFilter) -> u32 {
 fn again(zone: Zone, filter: &DecisionFilter, query: &Fields, after: Option<DecisionKey>) -> String {
     let mut out = Serializer::new(String::new());
     out.append_pair("from", &zone.input(filter.from)).append_pair("to", &zone.input(filter.to));
-    for name in ["tenant", "verdict", "rule", "quote_id"] {
+    for name in ["tenant", "verdict", "rule", "quote_id", "where"] {
         if let Some(value) = query.given(name) {
             out.append_pair(name, value);
         }
@@ -205,17 +231,23 @@ fn read_key(text: &str) -> Option<DecisionKey> {
 /// Every decision of the filter, written as it is read.
 pub async fn csv(State(console): State<Arc<Console>>, ctx: Ctx, query: Fields) -> Result<Response<Body>, Failure> {
     let filter = filter(&console, &ctx, &query)?;
+    let asked = query.given("where").map(asked::compile).transpose().map_err(|_| Failure::BadForm)?;
     let about = json!({"from": Utc(filter.from).to_string(), "to": Utc(filter.to).to_string(), "tenant": filter.tenant,
-        "verdict": filter.verdict.map(Verdict::name), "rule": filter.rule, "quote_id": filter.quote_id});
+        "verdict": filter.verdict.map(Verdict::name), "rule": filter.rule, "quote_id": filter.quote_id, "where": query.given("where")});
     console.record(&ctx.who.name, "decisions.export", "decisions", about).await?;
-    let rows = console.desk.export(filter);
+    let export = Export { rows: console.desk.export(filter, None), asked, ends: Instant::now() + EXPORT_LIFE, is_first: true };
     let headers =
         [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"quoteguard-decisions.csv\"")];
-    let stream = unfold((rows, true), |(mut rows, is_first)| async move {
-        let chunk = chunk(&mut rows, is_first).await?;
-        Some((chunk, (rows, false)))
-    });
+    let stream = unfold(export, |mut export| async move { export.chunk().await.map(|chunk| (chunk, export)) });
     Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+/// A download under way.
+struct Export {
+    rows: Receiver<Result<DecisionRow, StoreError>>,
+    asked: Option<Filter>,
+    ends: Instant,
+    is_first: bool,
 }
 
 const COLUMNS: [&str; 15] = [
@@ -236,25 +268,39 @@ const COLUMNS: [&str; 15] = [
     "decision_id",
 ];
 
-/// The next rows as text; `None` at the end. A store that fails breaks the download off, so that half a file is not taken for a whole.
-async fn chunk(rows: &mut Receiver<Result<DecisionRow, StoreError>>, is_first: bool) -> Option<Result<Bytes, StoreError>> {
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    let mut count = 0;
-    if is_first && writer.write_record(COLUMNS).is_err() {
-        return None;
-    }
-    while count < CSV_ROWS {
-        // The first is waited for; then what is there is enough.
-        let row = if count == 0 && !is_first { rows.recv().await } else { rows.try_recv().ok() };
-        match row {
-            Some(Ok(row)) => drop(writer.write_record(record(&row))),
-            Some(Err(error)) => return Some(Err(error)),
-            None => break,
+impl Export {
+    /// The next rows as text; `None` at the end. A store that fails, or a time that is over, breaks the download off, so that half a file
+    /// is not taken for a whole.
+    async fn chunk(&mut self) -> Option<Result<Bytes, StoreError>> {
+        let mut writer = ::csv::Writer::from_writer(Vec::new());
+        let is_first = std::mem::take(&mut self.is_first);
+        if is_first && writer.write_record(COLUMNS).is_err() {
+            return None;
         }
-        count += 1;
+        let mut count = 0;
+        while count < CSV_ROWS {
+            // The first is waited for; then what is there is enough.
+            let row = if count == 0 && !is_first {
+                match timeout_at(self.ends, self.rows.recv()).await {
+                    Ok(row) => row,
+                    Err(_) => return Some(Err(StoreError::Unavailable("the download took too long".into()))),
+                }
+            } else {
+                self.rows.try_recv().ok()
+            };
+            match row {
+                Some(Ok(row)) if self.asked.as_ref().is_some_and(|asked| !asked::holds(asked, &row)) => {}
+                Some(Ok(row)) => {
+                    drop(writer.write_record(record(&row)));
+                    count += 1;
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
+        }
+        let text = writer.into_inner().unwrap_or_default();
+        (!text.is_empty()).then(|| Ok(Bytes::from(text)))
     }
-    let text = writer.into_inner().unwrap_or_default();
-    (!text.is_empty()).then(|| Ok(Bytes::from(text)))
 }
 
 fn record(row: &DecisionRow) -> [String; 15] {
@@ -309,5 +355,17 @@ mod tests {
         }
         assert_eq!(read_key("5.0.7"), Some(DecisionKey { event_time: EventTime(5), partition: 0, offset: 7 }));
         assert_eq!(read_key("5.0"), None);
+    }
+
+    #[tokio::test]
+    async fn a_download_whose_time_is_over_is_no_whole_file() {
+        let (sender, rows) = tokio::sync::mpsc::channel(1);
+        let mut export = Export { rows, asked: None, ends: Instant::now(), is_first: true };
+        let head = export.chunk().await.expect("a head").expect("reads");
+        assert!(head.starts_with(b"event_time,"));
+        let broken = export.chunk().await.expect("not the end");
+        assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
+        drop(sender);
+        assert!(export.chunk().await.is_none(), "the end of a file that was read");
     }
 }

@@ -5,13 +5,17 @@
 pub mod access;
 mod accounts;
 mod api_keys;
+mod asked;
 mod assets;
 mod audit_page;
+mod backtests;
 mod case;
 mod company;
 mod explore;
 mod failure;
+mod figures;
 mod first;
+mod letters;
 mod live;
 mod login;
 mod look;
@@ -30,6 +34,7 @@ mod svg;
 mod texts;
 mod values;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -48,7 +53,9 @@ use access::guard::guard;
 use access::roles::Right;
 pub use company::Company;
 use failure::Failure;
+use figures::Figures;
 pub use first::{FirstPassword, NotMade, first_account};
+pub use letters::Refused;
 use live::Live;
 pub use login::{name_key, password_key};
 use once::Once;
@@ -82,6 +89,8 @@ pub struct Parts {
     pub pipelines: Arc<Pipelines>,
     /// The provider whose people log in.
     pub company: Option<Company>,
+    /// `None` where dead letters are on a topic.
+    pub refused: Option<Refused>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +102,8 @@ pub struct Settings {
     pub address_header: Option<HeaderName>,
     /// Log in with a name and a password; when not, only until an administrator has come in through the company.
     pub local_accounts: bool,
+    /// Folder with reports of backtests.
+    pub backtests: Option<PathBuf>,
 }
 
 pub struct Console {
@@ -106,8 +117,10 @@ pub struct Console {
     health: Arc<Health>,
     pipelines: Arc<Pipelines>,
     company: Option<Company>,
+    refused: Option<Refused>,
     settings: Settings,
     live: Live,
+    figures: Figures,
     once: Once,
     doors: Doors,
 }
@@ -115,7 +128,7 @@ pub struct Console {
 impl Console {
     /// Must be called on the runtime: it begins to look for news.
     pub fn new(parts: Parts, settings: Settings) -> Arc<Console> {
-        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health, pipelines, company } = parts;
+        let Parts { desk, access, api_keys, keys, rulings, books, metrics, health, pipelines, company, refused } = parts;
         let live = Live::start(desk.clone(), health.clone());
         Arc::new(Console {
             desk,
@@ -128,8 +141,10 @@ impl Console {
             health,
             pipelines,
             company,
+            refused,
             settings,
             live,
+            figures: Figures::default(),
             once: Once::default(),
             doors: Doors::default(),
         })
@@ -209,8 +224,11 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/console/explore.csv", needs(Right::Export, get(explore::csv)))
         .route("/console/rules", needs(Right::Rules, get(rule_pages::current)))
         .route("/console/rules/{version}", needs(Right::Rules, get(rule_pages::version)))
+        .route("/console/backtests", needs(Right::Backtests, get(backtests::list)))
+        .route("/console/backtests/{name}", needs(Right::Backtests, get(backtests::report)))
         .route("/console/operations", needs(Right::Operations, get(operations::operations)))
         .route("/console/operations/pipelines", needs(Right::Operate, post(operations::order)))
+        .route("/console/operations/letters", needs(Right::Operate, post(letters::send_again)))
         .route("/console/audit", needs(Right::Audit, get(audit_page::list)))
         .route("/console/audit/verify", needs(Right::Audit, post(audit_page::verify)))
         .route("/console/accounts", needs(Right::Accounts, get(accounts::list).post(accounts::add)))
@@ -232,8 +250,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// What every page tells the browser not to do.
 async fn harden(request: Request, next: Next) -> Response<Body> {
     let mut response = next.run(request).await;
+    // A report that is served as it lies in its folder has a stricter one.
+    response.headers_mut().entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     for (name, value) in [
-        (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "same-origin"),

@@ -8,15 +8,16 @@ use axum::extract::State;
 use axum::http::Response;
 use serde_json::json;
 
-use super::Console;
 use super::access::form::{Fields, Form};
 use super::access::guard::{Ctx, see_other};
 use super::access::roles::Right;
 use super::failure::Failure;
+use super::letters::LetterLine;
 use super::overview::health;
 use super::page::{Frame, html};
 use super::show::{latency, span};
 use super::texts::Texts;
+use super::{Console, letters};
 use crate::contract::pipelines::{PipelineActV1, PipelineStateV1, PipelineV1};
 use crate::metrics::Sample;
 use crate::pipeline::pipelines::NotOrdered;
@@ -35,6 +36,9 @@ struct OperationsView {
     partitions: Vec<PartitionLine>,
     stages: Vec<(String, String, String)>,
     dead_letters: Vec<(String, String)>,
+    letters: Vec<LetterLine>,
+    /// They are on a topic, for its own tools.
+    is_on_topic: bool,
 }
 
 struct PipelineLine {
@@ -79,6 +83,8 @@ pub async fn operations(State(console): State<Arc<Console>>, ctx: Ctx, query: Fi
         partitions: partitions(&console, &samples),
         stages: stages.map(|stage| (label(stage), whole(stage.count), latency(t, stage.value / stage.count as f64))).collect(),
         dead_letters: of("quoteguard_dead_letters_total").map(|sample| (label(sample), count(sample.value))).collect(),
+        letters: letters::newest(&console).await?,
+        is_on_topic: console.refused.is_none(),
         frame: Frame::of(&console, &ctx, t.operations, &query),
     };
     html(&view, t)

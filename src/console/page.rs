@@ -63,7 +63,7 @@ impl Frame {
             theme: look.theme.name(),
             themes: Theme::ALL.iter().map(|theme| (theme.name(), theme.label(t))).collect(),
             title: title.to_owned(),
-            sections: ctx.map_or_else(Vec::new, |ctx| sections(t, ctx, path)),
+            sections: ctx.map_or_else(Vec::new, |ctx| sections(console, t, ctx, path)),
             who: ctx.map(|ctx| ctx.who.name.clone()).unwrap_or_default(),
             role: ctx.map(|ctx| role(t, ctx.who.role)).unwrap_or_default(),
             csrf: ctx.map(|ctx| ctx.token.csrf()).unwrap_or_default(),
@@ -104,19 +104,21 @@ impl Frame {
     }
 }
 
-fn sections(t: &Texts, ctx: &Ctx, path: &str) -> Vec<Section> {
+fn sections(console: &Console, t: &Texts, ctx: &Ctx, path: &str) -> Vec<Section> {
     let place = path.split('?').next().unwrap_or_default();
     let all = [
         ("/console", t.overview, Right::Overview),
         ("/console/referrals", t.referrals, Right::Cases),
         ("/console/explore", t.explore, Right::Explore),
         ("/console/rules", t.rules, Right::Rules),
+        ("/console/backtests", t.backtests, Right::Backtests),
         ("/console/operations", t.operations, Right::Operations),
         ("/console/audit", t.audit, Right::Audit),
         ("/console/accounts", t.accounts, Right::Accounts),
         ("/console/keys", t.api_keys, Right::ApiKeys),
     ];
-    let seen = all.into_iter().filter(|(_, _, right)| ctx.may(*right));
+    let is_kept = |right: Right| right != Right::Backtests || console.settings.backtests.is_some();
+    let seen = all.into_iter().filter(|(_, _, right)| ctx.may(*right) && is_kept(*right));
     let is_here = |path: &str| place == path || path != "/console" && place.starts_with(&format!("{path}/"));
     seen.map(|(path, label, _)| Section { path, label, is_here: is_here(path) }).collect()
 }
@@ -144,6 +146,12 @@ fn done_text(t: &Texts, done: &str) -> Option<&'static str> {
         "no-next" => t.no_next,
         "sessions" => t.sessions_ended,
         "pipeline" => t.done_pipeline,
+        "letter-decided" => t.letter_decided,
+        "letter-known" => t.letter_known,
+        "letter-refused" => t.letter_refused,
+        "letter-no-quote" => t.letter_no_quote,
+        "letter-busy" => t.letter_busy,
+        "letter-pending" => t.letter_pending,
         "key-revoked" => t.key_revoked,
         _ => return None,
     })

@@ -33,6 +33,7 @@ struct RulesView {
     since: String,
     by: String,
     is_last: bool,
+    is_of_all: bool,
     rules: Vec<RuleLine>,
     versions: Vec<VersionLine>,
     source: Option<String>,
@@ -45,9 +46,8 @@ struct RuleLine {
     owner: String,
     mode: &'static str,
     then: &'static str,
-    live: String,
-    shadow: String,
-    errors: String,
+    /// Live, shadow and faulty matches since the start; all tenants' together, so not for an account of one.
+    counted: Option<[String; 3]>,
     today: String,
     precision: Option<String>,
     ruled: String,
@@ -82,11 +82,15 @@ async fn book(
     of: &BookVersion,
     with_source: bool,
 ) -> Result<Response<Body>, Failure> {
-    let (t, zone, now) = (ctx.look.t, console.settings.zone, console.now());
-    let figures = console.desk.overview(ctx.who.tenant.as_deref(), now, zone.midnight(now)).await?;
-    let figures: BTreeMap<&str, _> = figures.rules.iter().map(|rule| (rule.rule.as_str(), rule)).collect();
+    let (t, zone) = (ctx.look.t, console.settings.zone);
+    let is_of_all = ctx.who.tenant.is_none();
+    let read = console.figures.of(console, ctx.who.tenant.as_deref()).await?;
+    let figures: BTreeMap<&str, _> = read.overview.rules.iter().map(|rule| (rule.rule.as_str(), rule)).collect();
     let rule = |rule: &crate::engine::rules::RuleSource| {
-        let (live, shadow, errors) = console.metrics.rule_hits(&rule.id);
+        let counted = is_of_all.then(|| {
+            let (live, shadow, errors) = console.metrics.rule_hits(&rule.id);
+            [live, shadow, errors].map(whole)
+        });
         let figures = figures.get(&*rule.id);
         let (confirmed, ruled) = figures.map_or((0, 0), |of| (of.confirmed, of.confirmed + of.cleared));
         RuleLine {
@@ -96,9 +100,7 @@ async fn book(
             owner: rule.owner.to_string(),
             mode: rule.mode.name(),
             then: rule.then.name(),
-            live: whole(live),
-            shadow: whole(shadow),
-            errors: whole(errors),
+            counted,
             today: whole(figures.map_or(0, |of| of.hits)),
             precision: percent(confirmed, ruled),
             ruled: format!("{} / {}", whole(confirmed), whole(ruled)),
@@ -112,6 +114,7 @@ async fn book(
         since: line.since,
         by: line.by,
         is_last,
+        is_of_all,
         rules: of.book.rules().map(rule).collect(),
         versions: console.books.shelf.newest(VERSIONS_MAX).iter().map(|of| version_line(t, zone, of)).collect(),
         source: with_source.then(|| source(&of.book)),

@@ -45,6 +45,7 @@ texts! {
     key_clear: "clear", "честный клиент";
     key_confirm: "confirm", "подтвердить подбор";
     key_proof: "ask for proof", "запросить документы";
+    key_next: "take the next case", "взять следующее дело";
     key_up: "back to the queue", "назад к очереди";
     key_help: "this list", "этот список";
     close: "Close", "Закрыть";
@@ -290,6 +291,12 @@ texts! {
     suspicious: "Suspicious", "Подозрительных";
     nothing_found: "No decision matches. Widen the time range, or leave a field empty.",
         "Ничего не найдено. Расширьте период или очистите поле.";
+    condition: "Condition", "Условие";
+    condition_features: "What a condition may name", "Что можно назвать в условии";
+    condition_hint: "As in a rule. Numbers are over the window of the rule that decided.",
+        "Пишется как в правиле. Числа — за окно правила, которое решило.";
+    looked_at: "Decisions looked through:", "Просмотрено решений:";
+    looks_on: "the next page goes on from there", "следующая страница продолжит поиск";
     over_time: "Decisions over time", "Решения по времени";
     bad_time: "Give the time as 2026-11-28T14:30.", "Время указывается как 2026-11-28T14:30.";
 
@@ -321,7 +328,22 @@ texts! {
     count: "Count", "Число";
     mean: "Mean", "Среднее";
     dead_letters: "Dead letters", "Отклонённые записи";
-    no_dead_letters: "None since the start.", "С запуска не было.";
+    no_dead_letters: "None.", "Нет.";
+    letter_last: "Refused last", "Последние отклонённые";
+    letter_position: "Position", "Позиция";
+    letter_place: "From", "Откуда";
+    letter_error: "What is wrong", "Что не так";
+    letter_again: "Send again", "Отправить снова";
+    letter_hint: "Once its cause is gone, a record can be sent again: it becomes a new one at the end of the log.",
+        "Когда причина устранена, запись можно отправить снова: она станет новой в конце журнала.";
+    letter_topic: "Over Kafka they are records of the topic of dead letters.", "При работе через Kafka это записи топика отклонённых.";
+    letter_decided: "It was a quote, and is decided.", "Это заявка, решение вынесено.";
+    letter_known: "The same quote had been decided already.", "По этой заявке решение уже было.";
+    letter_refused: "It was refused again; see the newest line.", "Снова отклонено; см. верхнюю строку.";
+    letter_no_quote: "The record is no quote as it stands. Correct it at its source and send it from there.",
+        "Запись по-прежнему не является заявкой. Исправьте её в источнике и отправьте оттуда.";
+    letter_busy: "Too many quotes are waiting. Nothing was done; try again.", "Слишком много заявок ждут. Ничего не сделано; повторите.";
+    letter_pending: "It was sent; its decision will come in a moment.", "Отправлено; решение появится через мгновение.";
     queue_depth: "Quotes waiting for the writer", "Заявок ждут записи";
     live_attempts: "Attempts held", "Попыток в памяти";
     state_memory: "Memory of the state", "Память состояния";
@@ -345,6 +367,17 @@ texts! {
     done_pipeline: "The order was given.", "Команда отдана.";
     one_log: "One log, one partition.", "Один журнал, один раздел.";
     well: "well", "исправен";
+
+    // Backtests.
+    backtests: "Backtests", "Прогоны";
+    backtests_off: "No folder of reports is named in the configuration:", "В конфигурации не указана папка отчётов:";
+    backtests_none: "The folder holds no report yet. One is written by:", "В папке пока нет отчётов. Отчёт пишет команда:";
+    backtests_period: "quotes of", "заявки за";
+    backtests_per_day: "Referrals a day", "Передач в день";
+    backtests_applicants: "Applicants referred", "Передано заявителей";
+    backtests_premium: "Premium protected", "Премии защищено";
+    backtests_honest: "Honest referred", "Передано честных";
+    backtests_more: "Further books in the report:", "Ещё книг в отчёте:";
 
     // Audit.
     actor: "Who", "Кто";

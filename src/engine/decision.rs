@@ -17,6 +17,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub const ALL: [Verdict; 3] = [Verdict::Accept, Verdict::Flag, Verdict::Refer];
+
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Accept => "accept",
@@ -26,7 +28,7 @@ impl Verdict {
     }
 
     pub fn parse(name: &str) -> Option<Verdict> {
-        [Verdict::Accept, Verdict::Flag, Verdict::Refer].into_iter().find(|v| v.name() == name)
+        Self::ALL.into_iter().find(|v| v.name() == name)
     }
 }
 

@@ -104,6 +104,14 @@ pub enum Feature {
     AgentId,
     Product,
     Tenant,
+    // Of decisions that were made: a rule cannot name these.
+    Decision,
+    Answer,
+    Rules,
+    ReferralId,
+    QuoteId,
+    Source,
+    Revision,
 }
 
 /// One row of the catalogue.
@@ -120,9 +128,10 @@ pub struct FeatureSpec {
 }
 
 macro_rules! catalogue {
-    ($($feature:ident $name:literal $arguments:ident $kind:ident $range:expr, $unit:literal $doc:literal;)*) => {
-        /// Every feature a rule may name, in the order of the documentation.
-        pub const CATALOGUE: &[FeatureSpec] = &[$(FeatureSpec {
+    ($(#[$about:meta])* $catalogue:ident;
+     $($feature:ident $name:literal $arguments:ident $kind:ident $range:expr, $unit:literal $doc:literal;)*) => {
+        $(#[$about])*
+        pub const $catalogue: &[FeatureSpec] = &[$(FeatureSpec {
             feature: Feature::$feature, name: $name, arguments: Arguments::$arguments, kind: Kind::$kind,
             range: $range, unit: $unit, doc: $doc,
         }),*];
@@ -133,7 +142,8 @@ impl FeatureSpec {
     /// The row of a feature.
     pub fn of(feature: Feature) -> &'static FeatureSpec {
         // The rows are in the order of the features; a test holds them there.
-        &CATALOGUE[feature as usize]
+        let place = feature as usize;
+        CATALOGUE.get(place).unwrap_or_else(|| &DECIDED[place - CATALOGUE.len()])
     }
 }
 
@@ -147,6 +157,8 @@ const SECONDS: (f64, f64) = (0.0, WINDOW_SECS_MAX as f64);
 const TEXT: (f64, f64) = (0.0, 0.0);
 
 catalogue! {
+    /// Every feature a rule may name, in the order of the documentation.
+    CATALOGUE;
     Attempts "attempts" Window Int WITH_ITSELF, "quotes" "Quotes of this applicant in the window, this one included.";
     SuspiciousAttempts "suspicious_attempts" Window Int COUNT, "variants" "Contradicting versions of the facts in the window, less one.";
     Suspicion "suspicion" Window Double AMOUNT, "tweaks" "Weight of the changes: what changed, in whose favour, how fast, how often. 1 is one plain deliberate tweak.";
@@ -170,6 +182,44 @@ catalogue! {
     AgentId "agent_id" None Text TEXT, "" "The agent, empty when not given.";
     Product "product" None Text TEXT, "" "The product asked for.";
     Tenant "tenant" None Text TEXT, "" "The tenant the quote belongs to.";
+}
+
+catalogue! {
+    /// What is kept of a decision and may be asked for when decisions are searched. The window of its numbers is that of the rule which
+    /// decided.
+    DECIDED;
+    Decision "decision" None Text TEXT, "" "accept, flag or refer.";
+    Answer "answer" None Text TEXT, "" "What the submitter was told: accept, flag or refer.";
+    Rules "rules" None Text TEXT, "" "The rules that matched, a space before and after each; empty for none.";
+    ReferralId "referral_id" None Text TEXT, "" "The case; empty for none.";
+    QuoteId "quote_id" None Text TEXT, "" "The quote as its sender calls it.";
+    Source "source" None Text TEXT, "" "How the quote came: http, file, kafka or postgres; empty where its form is not kept.";
+    Revision "revision" None Int WITH_ITSELF, "" "More than 1: a later quote has amended the decision.";
+    Attempts "attempts" None Int WITH_ITSELF, "quotes" "Quotes of this applicant, this one included.";
+    SuspiciousAttempts "suspicious_attempts" None Int COUNT, "variants" "Contradicting versions of the facts, less one.";
+    Suspicion "suspicion" None Double AMOUNT, "tweaks" "Weight of the changes. 1 is one plain deliberate tweak.";
+    Premium "premium" None Double AMOUNT, "currency" "The premium shown for the form; 0 when not given.";
+    Channel "channel" None Text TEXT, "" "web, app, agent, phone or api.";
+    Product "product" None Text TEXT, "" "The product asked for.";
+    Tenant "tenant" None Text TEXT, "" "The tenant the quote belongs to.";
+}
+
+/// What conditions are asked about.
+pub trait Facts {
+    /// A numeric or boolean feature, booleans as 0 and 1; 0 for texts.
+    fn number(&self, feature: Feature, field: Option<Field>, window: usize) -> f64;
+    /// A text feature; empty for numbers.
+    fn text(&self, feature: Feature) -> &str;
+}
+
+impl Facts for Evidence {
+    fn number(&self, feature: Feature, field: Option<Field>, window: usize) -> f64 {
+        Evidence::number(self, feature, field, window)
+    }
+
+    fn text(&self, feature: Feature) -> &str {
+        Evidence::text(self, feature)
+    }
 }
 
 impl Evidence {
@@ -228,7 +278,8 @@ impl WindowEvidence {
             Feature::SameSourceSuspicious => f64::from(self.same_source_suspicious),
             Feature::SourceApplicants => f64::from(self.source_applicants),
             Feature::AddressApplicants => f64::from(self.address_applicants),
-            Feature::Premium | Feature::Channel | Feature::AgentId | Feature::Product | Feature::Tenant => 0.0,
+            // Of the quote or the decision, whatever the window.
+            _ => 0.0,
         }
     }
 
@@ -245,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_feature_is_found_by_its_place() {
-        for spec in CATALOGUE {
+        for spec in CATALOGUE.iter().chain(DECIDED) {
             assert_eq!(FeatureSpec::of(spec.feature).name, spec.name);
         }
     }

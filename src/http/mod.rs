@@ -9,6 +9,7 @@ pub mod desk_keys;
 mod envelope;
 pub mod openapi;
 mod ops;
+mod patience;
 mod pipelines;
 mod rate;
 mod referrals;

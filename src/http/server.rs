@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use super::patience::Patient;
 use super::seats::{Seat, Seats};
 use crate::metrics::Metrics;
 
@@ -40,6 +41,8 @@ pub struct Edge {
     pub connections_max: usize,
     /// For the handshake and the first head, and for every later head from the answer before.
     pub header_timeout: Duration,
+    /// For a client that takes nothing of an answer.
+    pub stall_timeout: Duration,
     pub tls: Option<TlsAcceptor>,
     pub metrics: Arc<Metrics>,
 }
@@ -134,6 +137,7 @@ impl Talk {
         // What a slow handshake took is missing from each head of this connection, not only from the first.
         let mut http = self.http.clone();
         http.header_read_timeout(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+        let stream = Patient::new(stream, self.edge.stall_timeout, self.edge.metrics.clone());
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         // A client that breaks off is no event of ours.
         let is_stop = tokio::select! {

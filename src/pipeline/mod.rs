@@ -15,6 +15,7 @@ pub mod desk;
 pub mod fate;
 pub mod fixed;
 pub mod health;
+pub mod letters;
 pub mod partition;
 pub mod partitioner;
 pub mod patience;

@@ -2,11 +2,12 @@
 //   node run.mjs SERVICE_BINARY LOADTEST_BINARY [--screens DIR]
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { chromium } from "playwright-core";
 import * as company from "./company.mjs";
 
@@ -15,14 +16,17 @@ const [service, loadtest] = programs;
 const screens = rest[0] === "--screens" ? resolve(rest[1]) : null;
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PASSWORD = "correct horse battery";
-const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/operations", "/audit", "/accounts", "/keys", "/password"];
+const PAGES = ["", "/referrals", "/explore", "/rules", "/rules/1", "/backtests", "/operations", "/audit", "/accounts", "/keys", "/password"];
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const folder = await mkdtemp(join(tmpdir(), "quoteguard-browser-"));
 // The provider has to know where the console will be.
 const base = `http://127.0.0.1:${await freePort()}`;
 const provider = await company.start(base);
-const settings = "[console]\nfirst_password_file = 'first-password'\nutc_offset = '+03:00'\n";
+const settings = "[console]\nfirst_password_file = 'first-password'\nutc_offset = '+03:00'\nbacktests = 'reports'\n";
+await mkdir(join(folder, "reports"));
+await copyFile(new URL("../it/backtest.json", import.meta.url), join(folder, "reports", "november.json"));
+await writeFile(join(folder, "reports", "november.html"), "<!doctype html><title>A report</title><p>A report");
 await writeFile(join(folder, "quoteguard.toml"), settings + company.config(base, provider.issuer));
 const server = spawn(service, ["serve", "--listen", new URL(base).host, "--data", "quoteguard.db"], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
 await listening(server);
@@ -41,6 +45,9 @@ try {
     ["by keyboard alone", byKeyboard],
     ["two underwriters at once", twoAtOnce],
     ["a referral appears by itself within a second", live],
+    ["the last of many changes is shown", burst],
+    ["what happened while the stream was away is shown", reconnect],
+    ["a condition finds decisions, and a mistake is shown in its place", condition],
     ["without scripts", withoutScripts],
     ["an administrator makes and rotates an API key", apiKey],
     ["at 390 pixels nothing is wider than the screen", narrow],
@@ -282,6 +289,108 @@ async function live() {
   const took = Date.now() - began;
   assert.ok(took <= 1000, `it took ${took} ms`);
   console.log(`      the page showed it ${took} ms after the answer`);
+  await page.context().close();
+}
+
+/** Decisions of the last hour, as the overview shows them. */
+async function decided(page) {
+  const tile = page.locator(".tile", { hasText: "Решений за час" }).locator("dd").first();
+  return Number((await tile.textContent()).replace(/\D/g, ""));
+}
+
+/** Waits until the overview shows so many. */
+async function shows(page, count) {
+  const until = Date.now() + 10_000;
+  while ((await decided(page)) !== count) {
+    assert.ok(Date.now() < until, `${await decided(page)} decisions are shown instead of ${count}`);
+    await page.waitForTimeout(50);
+  }
+}
+
+/** Quotes of as many people who have nothing in common, all at once. */
+async function many(name, count) {
+  const letters = (of, i, length) => Array.from({ length }, (_, at) => of[createHash("sha256").update(`${name} ${i} ${of}`).digest()[at] % of.length]).join("");
+  const quote = (i) => ({
+    quote_id: `${name}-${i}`, submitted_at: new Date().toISOString(), product: "osago", channel: { kind: "web", session_id: `${name}-s-${i}`, device_id: `${name}-d-${i}` },
+    policyholder: { last_name: letters("абвгдежзиклмнопрст", i, 9), first_name: letters("авеилноркт", i, 6), birth_date: `19${50 + (i % 40)}-0${1 + (i % 7)}-1${i % 10}` },
+    vehicle: { vin: letters("ABCDEFGHJKLMNPRSTUVWXYZ1234567890", i, 17), make: "Lada", model: "Vesta", year: 2020, power_hp: 106 }, coverage: { term_months: 12, deductible: 0 }, premium: 9_000 + i,
+  });
+  const headers = { "content-type": "application/json", ...(key && { "x-api-key": key }) };
+  const send = (i) => fetch(`${base}/v1/quotes/check`, { method: "POST", headers, body: JSON.stringify(quote(i)) });
+  const answers = await Promise.all(Array.from({ length: count }, (_, i) => send(i)));
+  assert.ok(answers.every((answer) => answer.status === 200), `${answers.map((answer) => answer.status)}`);
+}
+
+async function burst() {
+  const page = await person("olga", PASSWORD);
+  const stream = page.waitForResponse((response) => response.url().endsWith("/console/events"));
+  await page.goto(`${base}/console`);
+  await stream;
+  const before = await decided(page);
+  await many("burst", 50);
+  await shows(page, before + 50);
+  await page.context().close();
+}
+
+/** A way to the service that can be cut. */
+async function cuttable() {
+  const sockets = new Set();
+  let open = true;
+  const { hostname, port } = new URL(base);
+  const way = createServer((client) => {
+    if (!open) return client.destroy();
+    const server = connect(Number(port), hostname);
+    for (const [from, to] of [[client, server], [server, client]]) {
+      sockets.add(from);
+      from.on("error", () => to.destroy());
+      from.on("close", () => { sockets.delete(from); to.destroy(); });
+      from.pipe(to);
+    }
+  });
+  await new Promise((done) => way.listen(0, "127.0.0.1", done));
+  return {
+    url: `http://127.0.0.1:${way.address().port}`,
+    cut() { open = false; for (const socket of sockets) socket.destroy(); },
+    mend() { open = true; },
+    close() { this.cut(); way.close(); },
+  };
+}
+
+async function reconnect() {
+  const way = await cuttable();
+  const page = await person("olga", PASSWORD);
+  const streams = () => page.waitForResponse((response) => response.url() === `${way.url}/console/events`);
+  let stream = streams();
+  await page.goto(`${way.url}/console`);
+  await stream;
+  const before = await decided(page);
+  way.cut();
+  await many("away", 7);
+  assert.equal(await decided(page), before, "nothing is heard while the way is cut");
+  stream = streams();
+  way.mend();
+  await stream;
+  await shows(page, before + 7);
+  await page.context().close();
+  way.close();
+  // That the stream was lost is told by htmx as an error.
+  faults.splice(0, faults.length, ...faults.filter((fault) => !fault.startsWith(way.url)));
+}
+
+async function condition() {
+  const page = await person("auditor-1", PASSWORD);
+  await page.goto(`${base}/console/explore`);
+  await page.fill("[name=where]", "premum > 9000.0");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#faults");
+  assert.match(await page.textContent("#faults"), /unknown name `premum`.*premium/s);
+  assert.match(await page.textContent("#faults pre"), /\^{6}/);
+  await axe(page, "a mistake in a condition");
+  await page.fill("[name=where]", "decision == \"refer\" && premium > 1000.0");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("tbody .verdict.refer");
+  assert.equal(await page.locator("tbody .verdict:not(.refer)").count(), 0);
+  assert.match(await page.textContent("main"), /Просмотрено решений/);
   await page.context().close();
 }
 

@@ -1,6 +1,7 @@
 //! The console over HTTP, as a browser without scripts sees it.
 
 mod access;
+mod backtests;
 pub mod browser;
 mod cases;
 mod company;

@@ -89,8 +89,12 @@ fn row(row: &Row) -> Result<DecisionRow, StoreError> {
 }
 
 /// Reads page after page as fast as the receiver takes rows; ends when it is gone.
-pub(super) async fn export(db: &Db, filter: &DecisionFilter, rows: &Sender<Result<DecisionRow, StoreError>>) {
-    let mut after = None;
+pub(super) async fn export(
+    db: &Db,
+    filter: &DecisionFilter,
+    mut after: Option<DecisionKey>,
+    rows: &Sender<Result<DecisionRow, StoreError>>,
+) {
     loop {
         let page = match read(db, filter, after, EXPORT_PAGE).await {
             Ok(page) => page,

@@ -218,10 +218,10 @@ impl Desk for DeskStore {
         self.spawned(async move |desk| Ok(explore::histogram(&desk.db, &filter, minutes).await?))
     }
 
-    fn export(&self, filter: DecisionFilter) -> mpsc::Receiver<Result<DecisionRow, StoreError>> {
+    fn export(&self, filter: DecisionFilter, after: Option<DecisionKey>) -> mpsc::Receiver<Result<DecisionRow, StoreError>> {
         let (rows, receiver) = mpsc::channel(EXPORT_ROWS_AHEAD);
         let db = self.db.clone();
-        tokio::spawn(async move { explore::export(&db, &filter, &rows).await });
+        tokio::spawn(async move { explore::export(&db, &filter, after, &rows).await });
         receiver
     }
 

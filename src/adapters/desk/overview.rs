@@ -7,8 +7,8 @@ use super::explore::buckets;
 use super::queue::{Where, counts};
 use crate::engine::time::{EventTime, HOUR};
 use crate::pipeline::StoreError;
-use crate::pipeline::desk::Overview;
 use crate::pipeline::desk::views::RuleFigures;
+use crate::pipeline::desk::{Bucket, Overview};
 
 /// Rules that are listed. Beyond: those with the fewest hits are left out.
 const RULES_SHOWN_MAX: usize = 20;
@@ -22,6 +22,14 @@ pub(super) async fn pulse(db: &Db) -> Result<i64, StoreError> {
 
 pub(super) async fn overview(db: &Db, tenant: Option<String>, now: EventTime, today: EventTime) -> Result<Overview, StoreError> {
     let tenant = tenant.as_deref();
+    // Beside each other: the page waits for the slowest alone.
+    let (minutes, (opened_today, premium_protected), counts, rules) =
+        tokio::try_join!(minutes(db, tenant, now), opened(db, tenant, today), counts(db, tenant), rules(db, tenant, today))?;
+    Ok(Overview { minutes, counts, premium_protected, opened_today, rules })
+}
+
+/// Decisions of the last hour.
+async fn minutes(db: &Db, tenant: Option<&str>, now: EventTime) -> Result<Vec<Bucket>, StoreError> {
     let mut wanted = Where::default();
     wanted.plain("kind = 'verdict'");
     wanted.and("minute > $", EventTime(now.0 - HOUR));
@@ -29,19 +37,18 @@ pub(super) async fn overview(db: &Db, tenant: Option<String>, now: EventTime, to
     wanted.and_maybe("tenant = $", tenant);
     let sql =
         format!("SELECT minute, name, CAST(sum(count) AS BIGINT) FROM tallies{} GROUP BY minute, name ORDER BY 1", wanted.sql());
-    let minutes = buckets(&db.all(&sql, wanted.values).await?)?;
+    buckets(&db.all(&sql, wanted.values).await?)
+}
+
+/// Cases of today, and how far the price had fallen in them.
+async fn opened(db: &Db, tenant: Option<&str>, today: EventTime) -> Result<(u64, f64), StoreError> {
     let mut wanted = Where::default();
     wanted.and("opened_at >= $", today);
     wanted.and_maybe("tenant = $", tenant);
     // Whom an underwriter has cleared was no picker: nothing was protected there.
     let protected = "CASE WHEN status <> 'cleared' THEN premium_first - premium_lowest END";
     let sql = format!("SELECT count(*), coalesce(sum({protected}), 0.0) FROM cases{}", wanted.sql());
-    let (opened_today, premium_protected) = match db.first(&sql, wanted.values).await? {
-        Some(row) => (row.get(0)?, row.get(1)?),
-        None => (0, 0.0),
-    };
-    let (counts, rules) = (counts(db, tenant).await?, rules(db, tenant, today).await?);
-    Ok(Overview { minutes, counts, premium_protected, opened_today, rules })
+    db.first(&sql, wanted.values).await?.map_or(Ok((0, 0.0)), |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 async fn rules(db: &Db, tenant: Option<&str>, today: EventTime) -> Result<Vec<RuleFigures>, StoreError> {

@@ -8,6 +8,7 @@ mod commit;
 mod erase;
 mod fault;
 mod feed;
+mod letters;
 mod load;
 mod meta;
 mod open;

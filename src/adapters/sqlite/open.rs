@@ -74,9 +74,10 @@ pub(super) async fn open_as(
     let path = path.to_owned();
     let (oldest, is_suspect) = (None, false);
     let committed = Arc::default();
+    let reader = Reader::new(pool, vault.clone());
     let store =
         SqliteStore { connection, options, is_suspect, runtime, path, vault, oldest, checkpointer, committed, _lock: lock };
-    Ok(Opened { store, reader: Reader::new(pool), settings, files, tables })
+    Ok(Opened { store, reader, settings, files, tables })
 }
 
 /// Brings the schema to this release.

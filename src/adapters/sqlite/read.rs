@@ -29,12 +29,13 @@ const NEWEST_BOOK: &str = "SELECT body FROM log WHERE kind = ? ORDER BY offset D
 /// Read-only and shared; sees every committed batch.
 #[derive(Clone)]
 pub struct Reader {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
+    pub(super) vault: Arc<Vault>,
 }
 
 impl Reader {
-    pub(super) fn new(pool: SqlitePool) -> Reader {
-        Reader { pool }
+    pub(super) fn new(pool: SqlitePool, vault: Arc<Vault>) -> Reader {
+        Reader { pool, vault }
     }
 
     pub async fn close(&self) {

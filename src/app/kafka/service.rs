@@ -96,6 +96,7 @@ impl KafkaService {
             books: books.clone(),
             rulings: log.clone(),
             decisions: decisions.clone(),
+            letters: None,
             metrics: metrics.clone(),
             health: health.clone(),
         };

@@ -32,7 +32,7 @@ pub struct Ctx {
 impl Ctx {
     pub fn may(&self, right: Right) -> bool {
         // These show what all tenants did.
-        let is_of_all = matches!(right, Right::Operations | Right::Operate | Right::Audit);
+        let is_of_all = matches!(right, Right::Backtests | Right::Operations | Right::Operate | Right::Audit);
         may(self.who.role, right) && !(is_of_all && self.who.tenant.is_some())
     }
 

@@ -19,6 +19,7 @@ pub enum Right {
     Explore,
     Export,
     Rules,
+    Backtests,
     Operations,
     /// Pause, resume and drain pipelines.
     Operate,
@@ -28,7 +29,7 @@ pub enum Right {
 }
 
 impl Right {
-    pub const ALL: [Right; 15] = [
+    pub const ALL: [Right; 16] = [
         Right::Own,
         Right::Overview,
         Right::Cases,
@@ -39,6 +40,7 @@ impl Right {
         Right::Explore,
         Right::Export,
         Right::Rules,
+        Right::Backtests,
         Right::Operations,
         Right::Operate,
         Right::Audit,
@@ -48,7 +50,7 @@ impl Right {
 }
 
 /// The first column is the right, then underwriter, analyst, administrator, auditor.
-const TABLE: [(Right, [bool; 4]); 15] = [
+const TABLE: [(Right, [bool; 4]); 16] = [
     (Right::Own, [true, true, true, true]),
     (Right::Overview, [true, true, true, true]),
     (Right::Cases, [true, true, true, true]),
@@ -59,6 +61,7 @@ const TABLE: [(Right, [bool; 4]); 15] = [
     (Right::Explore, [true, true, true, true]),
     (Right::Export, [false, true, true, true]),
     (Right::Rules, [true, true, true, true]),
+    (Right::Backtests, [false, true, true, false]),
     (Right::Operations, [false, true, true, true]),
     (Right::Operate, [false, false, true, false]),
     (Right::Audit, [false, false, true, true]),

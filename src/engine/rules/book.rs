@@ -349,7 +349,7 @@ fn prepare(
     let mut own = Vec::new();
     if let Some(parsed) = &parsed {
         let mut number = |micros| place(&mut own, micros);
-        if let Err(found) = check::check(parsed, &Context { source, lists, window_secs_max }, &mut number) {
+        if let Err(found) = check::check(parsed, &Context::of_rule(source, lists, window_secs_max), &mut number) {
             problems.extend(found);
         }
     }
@@ -385,7 +385,7 @@ fn compile(
         Ok(found) => found as u16,
         Err(_) => windows.len() as u16 + place(&mut absent, micros),
     };
-    let checked = check::check(&prepared.parsed, &Context { source: &source, lists, window_secs_max }, &mut number)?;
+    let checked = check::check(&prepared.parsed, &Context::of_rule(&source, lists, window_secs_max), &mut number)?;
     let window = number(checked.first_window.unwrap_or(DAY));
     Ok(Rule { condition: checked.condition, template: prepared.template, window, source })
 }

@@ -38,6 +38,15 @@ pub struct Context<'a> {
     /// How long quotes are kept, seconds. `None` for a book that a log holds: what was taken then is compiled as it is, whatever is
     /// asked of new ones.
     pub window_secs_max: Option<i64>,
+    /// What may be named, and where that is written down.
+    pub features: &'static [FeatureSpec],
+    pub reference: &'static str,
+}
+
+impl<'a> Context<'a> {
+    pub fn of_rule(source: &'a RuleSource, lists: &'a BTreeMap<Box<str>, List>, window_secs_max: Option<i64>) -> Context<'a> {
+        Context { source, lists, window_secs_max, features: CATALOGUE, reference: "docs/rule-reference.md" }
+    }
 }
 
 /// An expression with its type.
@@ -220,23 +229,28 @@ impl<'a> Checker<'a> {
                 ParamValue::Duration(micros) => Typed::Duration(micros),
             });
         }
-        match feature(name) {
+        match self.feature(name) {
             Some(spec) if spec.arguments == Arguments::None => Some(build::read(spec, None, 0)),
             Some(spec) => self.problem(at, format!("`{name}` needs arguments"), Some(format!("write `{}`", usage(spec)))),
             None => {
-                let known = self.context.source.params.keys().map(|p| &**p).chain(CATALOGUE.iter().map(|spec| spec.name));
+                let known =
+                    self.context.source.params.keys().map(|p| &**p).chain(self.context.features.iter().map(|spec| spec.name));
                 let help = did_you_mean(name, known).unwrap_or_else(|| self.list_params());
                 self.problem(at, format!("unknown name `{name}`"), Some(help))
             }
         }
     }
 
+    fn feature(&self, name: &str) -> Option<&'static FeatureSpec> {
+        self.context.features.iter().find(|spec| spec.name == name)
+    }
+
     fn list_params(&self) -> String {
         if self.context.source.params.is_empty() {
-            return "this rule has no parameters; the features are listed in docs/rule-reference.md".into();
+            return format!("the features are listed in {}", self.context.reference);
         }
         let names: Vec<&str> = self.context.source.params.keys().map(|name| &**name).collect();
-        format!("the parameters of this rule are {}; the features are listed in docs/rule-reference.md", names.join(", "))
+        format!("the parameters of this rule are {}; the features are listed in {}", names.join(", "), self.context.reference)
     }
 
     fn call(&mut self, at: &'a IdedExpr, call: &'a CallExpr) -> Maybe<Typed> {
@@ -248,10 +262,6 @@ impl<'a> Checker<'a> {
             None => self.function(at, call),
         }
     }
-}
-
-fn feature(name: &str) -> Option<&'static FeatureSpec> {
-    CATALOGUE.iter().find(|spec| spec.name == name)
 }
 
 /// How a feature is written.

@@ -6,7 +6,7 @@
 
 use super::pattern::Pattern;
 use super::source::List;
-use crate::engine::evidence::{Evidence, Feature};
+use crate::engine::evidence::{Facts, Feature};
 use crate::engine::field::Field;
 
 /// Why a condition had no value for a quote. The rule does not match, and the fault is counted.
@@ -42,8 +42,8 @@ pub struct Read {
 }
 
 impl Read {
-    fn get(self, evidence: &Evidence) -> f64 {
-        evidence.number(self.feature, self.field, usize::from(self.window))
+    fn get(self, facts: &impl Facts) -> f64 {
+        facts.number(self.feature, self.field, usize::from(self.window))
     }
 }
 
@@ -136,30 +136,30 @@ impl TextTest {
 }
 
 impl Bool {
-    pub fn eval(&self, evidence: &Evidence) -> Outcome<bool> {
+    pub fn eval(&self, facts: &impl Facts) -> Outcome<bool> {
         match self {
             Bool::Const(value) => Ok(*value),
-            Bool::Read(read) => Ok(read.get(evidence) != 0.0),
-            Bool::Not(inner) => inner.eval(evidence).map(|value| !value),
-            Bool::All(terms) => decided_by(false, terms, evidence),
-            Bool::Any(terms) => decided_by(true, terms, evidence),
-            Bool::Equal(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
-            Bool::Bound(comparison, read, value) => compare_doubles(*comparison, read.get(evidence), *value),
-            Bool::Int(comparison, pair) => Ok(compare(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?)),
-            Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(evidence)?, pair.1.eval(evidence)?),
-            Bool::Text(pair) => Ok(pair.0.eval(evidence)? == pair.1.eval(evidence)?),
-            Bool::TextTest(pair) => Ok(pair.1.holds(pair.0.eval(evidence)?)),
-            Bool::Listed(parts) => Ok(parts.2.contains(parts.0.eval(evidence)?)),
-            Bool::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+            Bool::Read(read) => Ok(read.get(facts) != 0.0),
+            Bool::Not(inner) => inner.eval(facts).map(|value| !value),
+            Bool::All(terms) => decided_by(false, terms, facts),
+            Bool::Any(terms) => decided_by(true, terms, facts),
+            Bool::Equal(pair) => Ok(pair.0.eval(facts)? == pair.1.eval(facts)?),
+            Bool::Bound(comparison, read, value) => compare_doubles(*comparison, read.get(facts), *value),
+            Bool::Int(comparison, pair) => Ok(compare(*comparison, pair.0.eval(facts)?, pair.1.eval(facts)?)),
+            Bool::Double(comparison, pair) => compare_doubles(*comparison, pair.0.eval(facts)?, pair.1.eval(facts)?),
+            Bool::Text(pair) => Ok(pair.0.eval(facts)? == pair.1.eval(facts)?),
+            Bool::TextTest(pair) => Ok(pair.1.holds(pair.0.eval(facts)?)),
+            Bool::Listed(parts) => Ok(parts.2.contains(parts.0.eval(facts)?)),
+            Bool::If(parts) => if parts.0.eval(facts)? { &parts.1 } else { &parts.2 }.eval(facts),
         }
     }
 }
 
 /// `decisive` as soon as a term has that value, whatever faulted before it; else the first fault, if any.
-fn decided_by(decisive: bool, terms: &[Bool], evidence: &Evidence) -> Outcome<bool> {
+fn decided_by(decisive: bool, terms: &[Bool], facts: &impl Facts) -> Outcome<bool> {
     let mut undecided = Ok(!decisive);
     for term in terms {
-        match term.eval(evidence) {
+        match term.eval(facts) {
             Ok(value) if value == decisive => return Ok(decisive),
             Ok(_) => {}
             Err(fault) => undecided = undecided.and(Err(fault)),
@@ -188,12 +188,12 @@ fn compare_doubles(comparison: Comparison, left: f64, right: f64) -> Outcome<boo
 }
 
 impl Int {
-    pub fn eval(&self, evidence: &Evidence) -> Outcome<i64> {
+    pub fn eval(&self, facts: &impl Facts) -> Outcome<i64> {
         match self {
             Int::Const(value) => Ok(*value),
-            Int::Read(read) => Ok(read.get(evidence) as i64),
+            Int::Read(read) => Ok(read.get(facts) as i64),
             Int::Arithmetic(operation, pair) => {
-                let (left, right) = (pair.0.eval(evidence)?, pair.1.eval(evidence)?);
+                let (left, right) = (pair.0.eval(facts)?, pair.1.eval(facts)?);
                 let result = match operation {
                     Arithmetic::Add => left.checked_add(right),
                     Arithmetic::Subtract => left.checked_sub(right),
@@ -204,26 +204,26 @@ impl Int {
                 };
                 result.ok_or(Fault::Overflow)
             }
-            Int::Negate(inner) => inner.eval(evidence)?.checked_neg().ok_or(Fault::Overflow),
-            Int::Size(text) => Ok(text.eval(evidence)?.chars().count() as i64),
+            Int::Negate(inner) => inner.eval(facts)?.checked_neg().ok_or(Fault::Overflow),
+            Int::Size(text) => Ok(text.eval(facts)?.chars().count() as i64),
             Int::FromDouble(inner) => {
-                let value = inner.eval(evidence)?;
+                let value = inner.eval(facts)?;
                 // `i64::MAX as f64` is 2^63, one beyond the largest; CEL excludes both ends.
                 let fits = value > i64::MIN as f64 && value < i64::MAX as f64;
                 if fits { Ok(value as i64) } else { Err(Fault::Overflow) }
             }
-            Int::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+            Int::If(parts) => if parts.0.eval(facts)? { &parts.1 } else { &parts.2 }.eval(facts),
         }
     }
 }
 
 impl Double {
-    pub fn eval(&self, evidence: &Evidence) -> Outcome<f64> {
+    pub fn eval(&self, facts: &impl Facts) -> Outcome<f64> {
         match self {
             Double::Const(value) => Ok(*value),
-            Double::Read(read) => Ok(read.get(evidence)),
+            Double::Read(read) => Ok(read.get(facts)),
             Double::Arithmetic(operation, pair) => {
-                let (left, right) = (pair.0.eval(evidence)?, pair.1.eval(evidence)?);
+                let (left, right) = (pair.0.eval(facts)?, pair.1.eval(facts)?);
                 Ok(match operation {
                     Arithmetic::Add => left + right,
                     Arithmetic::Subtract => left - right,
@@ -232,19 +232,19 @@ impl Double {
                     Arithmetic::Remainder => left % right,
                 })
             }
-            Double::Negate(inner) => inner.eval(evidence).map(|value| -value),
-            Double::FromInt(inner) => inner.eval(evidence).map(|value| value as f64),
-            Double::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+            Double::Negate(inner) => inner.eval(facts).map(|value| -value),
+            Double::FromInt(inner) => inner.eval(facts).map(|value| value as f64),
+            Double::If(parts) => if parts.0.eval(facts)? { &parts.1 } else { &parts.2 }.eval(facts),
         }
     }
 }
 
 impl Text {
-    pub fn eval<'a>(&'a self, evidence: &'a Evidence) -> Outcome<&'a str> {
+    pub fn eval<'a>(&'a self, facts: &'a impl Facts) -> Outcome<&'a str> {
         match self {
             Text::Const(value) => Ok(value),
-            Text::Read(feature) => Ok(evidence.text(*feature)),
-            Text::If(parts) => if parts.0.eval(evidence)? { &parts.1 } else { &parts.2 }.eval(evidence),
+            Text::Read(feature) => Ok(facts.text(*feature)),
+            Text::If(parts) => if parts.0.eval(facts)? { &parts.1 } else { &parts.2 }.eval(facts),
         }
     }
 }

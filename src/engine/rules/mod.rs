@@ -7,6 +7,7 @@ pub mod book;
 mod check;
 pub mod condition;
 pub mod duration;
+pub mod filter;
 mod pattern;
 mod range;
 pub mod source;

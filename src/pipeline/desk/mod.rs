@@ -104,8 +104,9 @@ pub trait Desk: Send + Sync {
     /// How many decisions there are in each bucket of so many minutes; buckets without any are left out.
     fn histogram(&self, filter: DecisionFilter, minutes: u32) -> Answer<Vec<Bucket>>;
 
-    /// All decisions of a filter, newest first; ends early when the receiver is dropped.
-    fn export(&self, filter: DecisionFilter) -> mpsc::Receiver<Result<DecisionRow, StoreError>>;
+    /// All decisions of a filter, or those after one of them, newest first; ends early when the receiver is dropped. Between two reads no
+    /// transaction is open, however long the receiver waits.
+    fn export(&self, filter: DecisionFilter, after: Option<DecisionKey>) -> mpsc::Receiver<Result<DecisionRow, StoreError>>;
 
     /// The figures of the first page, for one tenant or all. `now` is where the last hour ends, `today` where the day began.
     fn overview(&self, tenant: Option<&str>, now: EventTime, today: EventTime) -> Answer<Overview>;

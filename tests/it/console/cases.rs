@@ -260,3 +260,23 @@ async fn the_audit_lists_what_was_done_and_names_what_was_changed_behind_its_bac
     let broken = olga.post("/console/audit/verify", &[]).await.text();
     assert!(broken.contains("broken at entry 2: it was changed"), "{broken}");
 }
+
+#[tokio::test]
+async fn the_history_tells_who_had_it() {
+    let app = TestApp::start(CONFIG).await;
+    let referral = plant(&app, 21, "default").await;
+    let mut olga = Browser::admin(&app).await;
+    let path = format!("/console/referrals/{referral}");
+    olga.page(&path).await;
+    for (act, field) in
+        [("claim", ("take", "1")), ("claim", ("release", "1")), ("assign", ("assignee", "admin")), ("assign", ("assignee", ""))]
+    {
+        assert_eq!(olga.post(&format!("{path}/{act}"), &[field]).await.status, 303, "{act} {field:?}");
+    }
+    let page = olga.page(&path).await;
+    let history = between(&page, "<ol class=\"timeline\">", "</ol>");
+    for (what, text) in [("Taken", ""), ("Given back", ""), ("Assigned", "admin"), ("Assigned", "Nobody"), ("Case opened", "")] {
+        let told = history.split("<li").any(|event| event.contains(&format!("<b>{what}</b>")) && event.contains(text));
+        assert!(told, "{what} {text}: {history}");
+    }
+}

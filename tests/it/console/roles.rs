@@ -26,8 +26,10 @@ const TABLE: &[Line] = &[
     ("GET", "/console/explore.csv", ("", ""), [false, true, true, true]),
     ("GET", "/console/rules", ("", ""), [true, true, true, true]),
     ("GET", "/console/rules/1", ("", ""), [true, true, true, true]),
+    ("GET", "/console/backtests", ("", ""), [false, true, true, false]),
     ("GET", "/console/operations", ("", ""), [false, true, true, true]),
     ("POST", "/console/operations/pipelines", ("do", "nonsense"), [false, false, true, false]),
+    ("POST", "/console/operations/letters", ("offset", "nonsense"), [false, false, true, false]),
     ("GET", "/console/audit", ("", ""), [false, false, true, true]),
     ("POST", "/console/audit/verify", ("", ""), [false, false, true, true]),
     ("GET", "/console/accounts", ("", ""), [false, false, true, false]),
@@ -81,8 +83,12 @@ async fn an_account_of_one_tenant_meets_no_other() {
         let page = olga.page(path).await;
         assert!(!page.contains("p2-"), "{path}");
     }
-    for path in ["/console/audit", "/console/operations"] {
+    for path in ["/console/audit", "/console/operations", "/console/backtests"] {
         assert_eq!(olga.get(path).await.status, 403, "{path}");
+    }
+    // What is measured over all tenants together says something about the others.
+    for (path, of_all) in [("/console", "Time to the answer"), ("/console/rules", "since the service started")] {
+        assert!(admin.page(path).await.contains(of_all) && !olga.page(path).await.contains(of_all), "{path}");
     }
     let pause = [("name", "http"), ("do", "pause")];
     assert_eq!(olga.post("/console/operations/pipelines", &pause).await.status, 403);

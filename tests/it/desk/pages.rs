@@ -112,11 +112,16 @@ pub async fn decisions_are_found_by_everything_they_are_filtered_by(databases: &
         assert_eq!(ids(&found), expected, "{filter:?}");
         assert!(found.iter().all(|row| row.product.as_deref() == Some("osago") && row.premium.is_some()), "with their forms");
         let mut exported = Vec::new();
-        let mut rows = desk.export(filter.clone());
+        let mut rows = desk.export(filter.clone(), None);
         while let Some(row) = rows.recv().await {
             exported.push(row.expect("reads"));
         }
         assert_eq!(exported, found, "{filter:?}");
+        if let [first, rest @ ..] = found.as_slice() {
+            let mut rows = desk.export(filter.clone(), Some(first.key));
+            let next = rows.recv().await.transpose().expect("reads");
+            assert_eq!(next.as_ref(), rest.first(), "{filter:?}");
+        }
         if filter.verdict.is_none() {
             let buckets = desk.histogram(filter.clone(), 60).await.expect("reads");
             let total: u64 = buckets.iter().map(|bucket| bucket.accept + bucket.flag + bucket.refer).sum();

@@ -3,8 +3,9 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
 use super::build::{self, Operator, symbol};
-use super::{Checker, Maybe, Typed, feature, kind_name, usage};
-use crate::engine::evidence::{Arguments, CATALOGUE, Feature, FeatureSpec};
+use super::{Checker, Maybe, Typed, kind_name, usage};
+use crate::engine::decision::Verdict;
+use crate::engine::evidence::{Arguments, Feature, FeatureSpec};
 use crate::engine::field::Field;
 use crate::engine::limits;
 use crate::engine::quote::ChannelKind;
@@ -91,7 +92,7 @@ impl<'a> Checker<'a> {
                 self.folded(at, build::compare_doubles(comparison, seconds(micros), right))
             }
             (Typed::Text(left), Typed::Text(right), Some(positive)) => {
-                self.known_channel(at, &left, &right)?;
+                self.known_name(at, &left, &right)?;
                 Some(signed(build::equal_texts(left, right), positive))
             }
             (Typed::Bool(left), Typed::Bool(right), Some(positive)) => Some(signed(build::equal_bools(left, right), positive)),
@@ -111,18 +112,22 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The channels are a closed list: another text would never match.
-    fn known_channel(&mut self, at: &IdedExpr, left: &Text, right: &Text) -> Maybe<()> {
-        match (left, right) {
-            (Text::Read(Feature::Channel), Text::Const(name)) | (Text::Const(name), Text::Read(Feature::Channel))
-                if ChannelKind::parse(name).is_none() =>
-            {
-                let names = ChannelKind::ALL.map(ChannelKind::name);
-                let help = did_you_mean(name, names).unwrap_or_else(|| format!("the channels are {}", names.join(", ")));
-                self.problem(at, format!("there is no channel `{name}`"), Some(help))
-            }
-            _ => Some(()),
+    /// Channels and verdicts are closed lists: another text would never match.
+    fn known_name(&mut self, at: &IdedExpr, left: &Text, right: &Text) -> Maybe<()> {
+        let (feature, name) = match (left, right) {
+            (Text::Read(feature), Text::Const(name)) | (Text::Const(name), Text::Read(feature)) => (*feature, name),
+            _ => return Some(()),
+        };
+        let (what, names) = match feature {
+            Feature::Channel => ("channel", ChannelKind::ALL.map(ChannelKind::name).to_vec()),
+            Feature::Decision | Feature::Answer => ("decision", Verdict::ALL.map(Verdict::name).to_vec()),
+            _ => return Some(()),
+        };
+        if names.contains(&&**name) {
+            return Some(());
         }
+        let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("the {what}s are {}", names.join(", ")));
+        self.problem(at, format!("there is no {what} `{name}`"), Some(help))
     }
 
     fn arithmetic(&mut self, at: &IdedExpr, operation: Arithmetic, left: Typed, right: Typed) -> Maybe<Typed> {
@@ -232,12 +237,12 @@ impl<'a> Checker<'a> {
             (LIST, _) => self.problem(at, "a list may only stand to the right of `in`", None),
             ("size", [argument]) => self.size(argument),
             ("duration" | "double" | "int" | "size", _) => self.problem(at, format!("`{name}` takes one argument"), None),
-            _ => match feature(name) {
+            _ => match self.feature(name) {
                 Some(spec) => self.feature_call(at, spec, &call.args),
                 None => {
-                    let known = CATALOGUE.iter().map(|spec| spec.name).chain(CONVERSIONS);
-                    let help =
-                        did_you_mean(name, known).unwrap_or_else(|| "the features are listed in docs/rule-reference.md".into());
+                    let known = self.context.features.iter().map(|spec| spec.name).chain(CONVERSIONS);
+                    let help = did_you_mean(name, known)
+                        .unwrap_or_else(|| format!("the features are listed in {}", self.context.reference));
                     self.problem(at, format!("unknown feature `{name}`"), Some(help))
                 }
             },

@@ -24,7 +24,7 @@ fn lists() -> BTreeMap<Box<str>, List> {
 }
 
 fn context<'a>(source: &'a RuleSource, lists: &'a BTreeMap<Box<str>, List>) -> Context<'a> {
-    Context { source, lists, window_secs_max: Some(limits::WINDOW_SECS_MAX) }
+    Context::of_rule(source, lists, Some(limits::WINDOW_SECS_MAX))
 }
 
 /// Window 0 is 24 h, window 1 anything else. Parameters that the text does not use are left out.

@@ -1,0 +1,96 @@
+//! Dead letters on the page of operations: what was refused and why, and sending one again once its cause is gone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Response;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::Console;
+use super::access::form::Form;
+use super::access::guard::{Ctx, see_other};
+use super::failure::Failure;
+use super::show::visible;
+use crate::contract::quote::{Decoded, decode};
+use crate::engine::decide::Prepared;
+use crate::engine::step::{ArrivalClock, Outcome};
+use crate::metrics::product_label;
+use crate::pipeline::letters::{Letter, Letters};
+use crate::pipeline::queue::{Job, Payload, Queue};
+use crate::pipeline::{Source, batch};
+
+/// Letters that are listed, the newest.
+const LETTERS_MAX: usize = 50;
+/// How long the page waits for the decision. After that it is made all the same.
+const DECIDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the letters are, and the way back into the log.
+pub struct Refused {
+    pub letters: Arc<dyn Letters>,
+    pub queue: Queue,
+    /// Of quotes that came from no file.
+    pub clock: ArrivalClock,
+}
+
+pub struct LetterLine {
+    pub offset: u64,
+    pub reason: String,
+    pub error: String,
+    pub place: String,
+}
+
+pub async fn newest(console: &Console) -> Result<Vec<LetterLine>, Failure> {
+    let Some(refused) = &console.refused else { return Ok(Vec::new()) };
+    Ok(refused.letters.newest(LETTERS_MAX).await?.into_iter().map(line).collect())
+}
+
+fn line(letter: Letter) -> LetterLine {
+    let error = if letter.pointer.is_empty() { letter.error } else { format!("{}: {}", letter.pointer, letter.error) };
+    let place = letter.place.map(|(file, line)| format!("{}:{line}", visible(&file)));
+    LetterLine { offset: letter.offset, reason: letter.reason, error: visible(&error), place: place.unwrap_or_default() }
+}
+
+/// Sends the record of a letter again, as a new one; written down before it is done.
+pub async fn send_again(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
+    let offset: u64 = form.0.given("offset").and_then(|offset| offset.parse().ok()).ok_or(Failure::BadForm)?;
+    let refused = console.refused.as_ref().ok_or(Failure::NotFound)?;
+    let (letter, body) = refused.letters.record(offset).await?.ok_or(Failure::NotFound)?;
+    console.record(&ctx.who.name, "letter.again", &offset.to_string(), json!({"reason": letter.reason})).await?;
+    let done = again(refused, &letter, body).await;
+    Ok(see_other(&format!("/console/operations?done={done}")))
+}
+
+/// What became of it, as the page's query says it.
+async fn again(refused: &Refused, letter: &Letter, body: Vec<u8>) -> &'static str {
+    let Ok(Decoded { quote, .. }) = decode(&body, None) else { return "letter-no-quote" };
+    let (reply, awaited) = refused.queue.reply(&quote.tenant, &quote.quote_id);
+    let job = Job {
+        payload: Payload::Quote {
+            prepared: Arc::new(Prepared::new(&quote)),
+            product: product_label(&quote.product),
+            tenant: quote.tenant,
+            body,
+        },
+        // As it came the first time.
+        clock: if letter.place.is_some() { ArrivalClock::Event } else { refused.clock },
+        source: if letter.place.is_some() { Source::File } else { Source::Http },
+        client: None,
+        progress: None,
+        reply: Some(reply),
+        room: None,
+        submitted: Instant::now(),
+        span: None,
+    };
+    if refused.queue.try_submit(job).is_err() {
+        return "letter-busy";
+    }
+    match timeout(DECIDED_WITHIN, awaited.answer).await {
+        Ok(Ok(answered)) if matches!(answered.outcome, Outcome::Duplicate(_)) => "letter-known",
+        Ok(Ok(answered)) if batch::refusal(&answered.outcome).is_some() => "letter-refused",
+        Ok(Ok(_)) => "letter-decided",
+        Ok(Err(_)) | Err(_) => "letter-pending",
+    }
+}
