@@ -204,7 +204,7 @@ async fn project(desk: &DeskStore, page: &Page) -> Result<Option<Gained>, StoreE
     let answers = ruled::answers(&mut tx, &fresh).await?;
     let mut grown = Vec::with_capacity(fresh.len());
     for ruling in fresh {
-        grown.push(audit::append_in(&mut tx, ruled::entry(ruling)).await?);
+        grown.push(audit::append_in(&mut tx, &desk.vault, ruled::entry(ruling)).await?);
     }
     tx.commit().await?;
     grown.into_iter().for_each(audit::Grown::tell);
