@@ -219,9 +219,14 @@ impl Vault {
     pub fn is_newest(&self, wrapped: &[u8]) -> bool {
         match (self.key(), wrapped.split_first()) {
             (Some(key), Some((&WRAPPED, rest))) => rest.starts_with(&key.0.to_le_bytes()),
-            (None, first) => first.is_none_or(|(first, _)| ![WRAPPED, WRAPPED_LOOSELY].contains(first)),
+            (None, _) => !Vault::is_sealed(wrapped),
             (Some(_), _) => false,
         }
+    }
+
+    /// Whether bytes of [`Vault::wrap`] were sealed, by whichever key.
+    pub fn is_sealed(wrapped: &[u8]) -> bool {
+        wrapped.first().is_some_and(|first| [WRAPPED, WRAPPED_LOOSELY].contains(first))
     }
 
     /// What was wrapped.

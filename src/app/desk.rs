@@ -88,7 +88,13 @@ pub(super) fn start_sink(
     runtime: Handle,
 ) -> Result<Watching> {
     let (stop, stopped) = mpsc::channel();
-    let sink = Sink { feed, projection: Projector::new(desk, runtime), metrics, health, currency: config.desk.currency.clone() };
+    let sink = Sink {
+        feed,
+        projection: Projector::new(desk, runtime),
+        metrics,
+        health,
+        currency: config.desk.currency.clone().unwrap_or_default(),
+    };
     Ok((thread::Builder::new().name("desk-sink".to_owned()).spawn(move || sink.run(&stopped))?, stop))
 }
 
@@ -168,6 +174,9 @@ pub fn audit(command: &AuditCommand) -> Result<ExitCode> {
                 Tampering::Changed => "is not what was written",
                 Tampering::Deleted => "was deleted",
                 Tampering::Cut => "and all after it were cut off",
+                Tampering::Unkeyed => {
+                    "and all after it are not bound with a key, though privacy.* has one: written anew, or begun before there was one; for these `quoteguard keys reseal`"
+                }
             };
             writeln!(stdout(), "broken: entry {seq} {what}")?;
             Ok(ExitCode::FAILURE)

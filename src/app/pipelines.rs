@@ -14,7 +14,7 @@ use super::rules_remote::Remote;
 use crate::config::Config;
 use crate::contract::pipelines::{PipelineActV1, PipelineStateV1, PipelineV1};
 use crate::metrics::Metrics;
-use crate::pipeline::pipelines::{Hands, NewPipeline, Pipeline, Pipelines, Standing};
+use crate::pipeline::pipelines::{HTTP, Hands, NewPipeline, Pipeline, Pipelines, Standing};
 use crate::pipeline::queue::{Queue, QueueView};
 
 /// How often a drain is asked after.
@@ -49,7 +49,7 @@ pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<Pipelin
 pub(super) fn door(pipelines: &Pipelines, config: &Config, queue: &Queue) -> Arc<Pipeline> {
     let sinks = if config.kafka.brokers.is_some() { vec!["quotes topic"] } else { sinks(config) };
     let hands = Box::new(ByQueue { queue: queue.view(), is_all: true });
-    pipelines.add(NewPipeline { name: "http".to_owned(), source: format!("HTTP {}", config.http.listen), sinks, hands })
+    pipelines.add(NewPipeline { name: HTTP.to_owned(), source: format!("HTTP {}", config.http.listen), sinks, hands })
 }
 
 /// Of what is in the embedded log.

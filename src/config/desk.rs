@@ -17,17 +17,18 @@ pub struct Desk {
     /// Certificates that may sign the server's; the system's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// How long decisions are kept there.
+    /// How long decisions and closed cases are kept there.
     pub retention_days: u32,
     /// Open connections to PostgreSQL.
     pub connections_max: u32,
     /// ISO 4217 code of the premiums, for the metrics.
-    pub currency: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Desk { url: None, password_file: None, ca_file: None, retention_days: 400, connections_max: 8, currency: String::new() }
+        Desk { url: None, password_file: None, ca_file: None, retention_days: 400, connections_max: 8, currency: None }
     }
 }
 
@@ -48,8 +49,8 @@ impl Desk {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let is_code = self.currency.len() == 3 && self.currency.bytes().all(|byte| byte.is_ascii_uppercase());
-        if !self.currency.is_empty() && !is_code {
+        let is_code = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        if self.currency.as_deref().is_some_and(|currency| !is_code(currency)) {
             return Err(wrong("desk.currency", "must be a code of ISO 4217 such as RUB"));
         }
         let Some(url) = &self.url else { return self.check_numbers() };

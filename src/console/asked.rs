@@ -1,6 +1,8 @@
 //! Decisions that a condition of the rules' language asks for: read newest first and looked at one by one, as far as a page may go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::Console;
 use super::failure::Failure;
@@ -81,11 +83,19 @@ pub async fn search(
     most: usize,
 ) -> Result<Found, Failure> {
     let until = Instant::now() + LOOKS_FOR;
+    let mut last = after;
     let mut rows = console.desk.export(filter, after);
     let mut found = Found::default();
-    while let Some(row) = rows.recv().await.transpose()? {
+    // A store that is slow is not waited for either.
+    loop {
+        let Ok(row) = timeout_at(until, rows.recv()).await else {
+            found.next = last;
+            break;
+        };
+        let Some(row) = row.transpose()? else { break };
         found.looked_at += 1;
         let key = row.key;
+        last = Some(key);
         if holds(asked, &row) {
             found.rows.push(row);
         }

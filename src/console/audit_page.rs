@@ -61,6 +61,7 @@ pub async fn verify(State(console): State<Arc<Console>>, ctx: Ctx, _form: Form) 
                 Tampering::Changed => t.tampered_changed,
                 Tampering::Deleted => t.tampered_deleted,
                 Tampering::Cut => t.tampered_cut,
+                Tampering::Unkeyed => t.tampered_unkeyed,
             };
             (true, format!("{} {seq}: {what}.", t.chain_broken), json!({"broken_at": seq}))
         }

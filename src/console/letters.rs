@@ -18,7 +18,8 @@ use crate::contract::quote::{Decoded, decode};
 use crate::engine::decide::Prepared;
 use crate::engine::step::{ArrivalClock, Outcome};
 use crate::metrics::product_label;
-use crate::pipeline::letters::{Letter, Letters};
+use crate::pipeline::letters::{Letter, Letters, Record};
+use crate::pipeline::pipelines::HTTP;
 use crate::pipeline::queue::{Job, Payload, Queue};
 use crate::pipeline::{Source, batch};
 
@@ -57,15 +58,21 @@ fn line(letter: Letter) -> LetterLine {
 pub async fn send_again(State(console): State<Arc<Console>>, ctx: Ctx, form: Form) -> Result<Response<Body>, Failure> {
     let offset: u64 = form.0.given("offset").and_then(|offset| offset.parse().ok()).ok_or(Failure::BadForm)?;
     let refused = console.refused.as_ref().ok_or(Failure::NotFound)?;
-    let (letter, body) = refused.letters.record(offset).await?.ok_or(Failure::NotFound)?;
-    console.record(&ctx.who.name, "letter.again", &offset.to_string(), json!({"reason": letter.reason})).await?;
-    let done = again(refused, &letter, body).await;
+    let record = refused.letters.record(offset).await?.ok_or(Failure::NotFound)?;
+    console.record(&ctx.who.name, "letter.again", &offset.to_string(), json!({"reason": record.letter.reason})).await?;
+    let done = again(&console, refused, record).await;
     Ok(see_other(&format!("/console/operations?done={done}")))
 }
 
 /// What became of it, as the page's query says it.
-async fn again(refused: &Refused, letter: &Letter, body: Vec<u8>) -> &'static str {
-    let Ok(Decoded { quote, .. }) = decode(&body, None) else { return "letter-no-quote" };
+async fn again(console: &Console, refused: &Refused, record: Record) -> &'static str {
+    let Record { letter, body, tenant, client } = record;
+    // Whoever holds the checks holds those that come back as well.
+    let door = console.pipelines.get(HTTP);
+    let Some(_passage) = door.as_ref().map_or(Some(None), |door| door.enter().map(Some)) else { return "letter-held" };
+    // For whom it came: a form need not say so.
+    let tenant = Some(&*tenant).filter(|tenant| !tenant.is_empty());
+    let Ok(Decoded { quote, .. }) = decode(&body, tenant) else { return "letter-no-quote" };
     let (reply, awaited) = refused.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
         payload: Payload::Quote {
@@ -77,7 +84,7 @@ async fn again(refused: &Refused, letter: &Letter, body: Vec<u8>) -> &'static st
         // As it came the first time.
         clock: if letter.place.is_some() { ArrivalClock::Event } else { refused.clock },
         source: if letter.place.is_some() { Source::File } else { Source::Http },
-        client: None,
+        client: client.map(Into::into),
         progress: None,
         reply: Some(reply),
         room: None,

@@ -151,6 +151,7 @@ fn done_text(t: &Texts, done: &str) -> Option<&'static str> {
         "letter-refused" => t.letter_refused,
         "letter-no-quote" => t.letter_no_quote,
         "letter-busy" => t.letter_busy,
+        "letter-held" => t.letter_held,
         "letter-pending" => t.letter_pending,
         "key-revoked" => t.key_revoked,
         _ => return None,

@@ -342,6 +342,7 @@ texts! {
     letter_refused: "It was refused again; see the newest line.", "Снова отклонено; см. верхнюю строку.";
     letter_no_quote: "The record is no quote as it stands. Correct it at its source and send it from there.",
         "Запись по-прежнему не является заявкой. Исправьте её в источнике и отправьте оттуда.";
+    letter_held: "An operator has paused the checks. Nothing was done.", "Проверки приостановлены оператором. Ничего не сделано.";
     letter_busy: "Too many quotes are waiting. Nothing was done; try again.", "Слишком много заявок ждут. Ничего не сделано; повторите.";
     letter_pending: "It was sent; its decision will come in a moment.", "Отправлено; решение появится через мгновение.";
     queue_depth: "Quotes waiting for the writer", "Заявок ждут записи";
@@ -390,6 +391,7 @@ texts! {
     tampered_changed: "it was changed", "запись изменена";
     tampered_deleted: "it was deleted", "запись удалена";
     tampered_cut: "the entries from it on were cut off", "записи начиная с неё отрезаны";
+    tampered_unkeyed: "and all after it are bound without the key: written anew, or begun before there was one (keys reseal)", "и все следующие связаны без ключа: переписаны заново или начаты до его появления (keys reseal)";
     audit_empty: "No entry matches.", "Записей нет.";
 
     // Accounts.

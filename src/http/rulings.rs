@@ -56,9 +56,11 @@ pub async fn rule(State(shared): State<Arc<Shared>>, request: Request) -> Respon
 async fn answer(shared: Arc<Shared>, asking: Asking, headers: &HeaderMap, body: Body) -> Result<Response<Body>, Refusal> {
     let client = asking.authorise(Permission::Rulings)?;
     let request: RulingRequestV1 = parsed(&read_json(&shared, headers, body, BODY_BYTES_MAX).await?)?;
-    let (by, tenant) = client.as_ref().map_or(("anyone", TENANT_DEFAULT), |client| (&*client.name, &*client.tenant));
+    // A key may be called as somebody is.
+    let by = client.as_ref().map_or("anyone".to_owned(), |client| format!("key:{}", client.name));
+    let tenant = client.as_ref().map_or(TENANT_DEFAULT, |client| &*client.tenant);
     let asked =
-        Asked { by, tenant, now: EventTime(SystemClock.now().0), ruling_id: random_id().map_err(|_| Problem::internal())? };
+        Asked { by: &by, tenant, now: EventTime(SystemClock.now().0), ruling_id: random_id().map_err(|_| Problem::internal())? };
     let record = request.record(asked).map_err(Problem::invalid_ruling)?;
     if client.is_some() && record.tenant != tenant {
         return Err(Problem::forbidden("the key speaks for another tenant; leave `tenant` out").into());

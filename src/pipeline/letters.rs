@@ -15,10 +15,20 @@ pub struct Letter {
     pub place: Option<(String, u64)>,
 }
 
+/// A letter with its record, and for whom it came.
+pub struct Record {
+    pub letter: Letter,
+    pub body: Vec<u8>,
+    /// Empty where none was told.
+    pub tenant: String,
+    /// Name of the API key.
+    pub client: Option<String>,
+}
+
 pub trait Letters: Send + Sync {
     /// The newest first.
     fn newest(&self, limit: usize) -> Reading<Vec<Letter>>;
 
-    /// The record as it came, with its letter; `None` where there is no such letter, or its bytes were erased.
-    fn record(&self, offset: u64) -> Reading<Option<(Letter, Vec<u8>)>>;
+    /// The record as it came; `None` where there is no such letter, or its bytes were erased.
+    fn record(&self, offset: u64) -> Reading<Option<Record>>;
 }

@@ -16,6 +16,8 @@ use kept::Kept;
 use crate::contract::pipelines::{PipelineActV1, PipelineStateV1, PipelineV1};
 use crate::metrics::Metrics;
 
+/// Name of the pipeline of the checks.
+pub const HTTP: &str = "http";
 /// Over how many whole seconds the rate is told.
 const RATE_SECS: usize = 10;
 /// How often a drain looks at what is in flight.

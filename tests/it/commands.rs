@@ -223,7 +223,7 @@ fn every_key_is_documented_with_its_default() {
             "rules.dir = 'r'\nwatch.dir = 'w'\ntime.event_start = '2026-01-01T00:00:00Z'\n[[http.keys]]\nname = 'a'\ntenant = 't'\n\
              key_sha256 = '{}'\n[kafka]\nbrokers = 'k:1'\ninstance_id = 'a'\nsecurity = 'sasl_ssl'\nca_file = 'ca'\nusername = 'u'\n\
              {password} = 'p'\n[http.tls]\ncert_file = 'c'\nkey_file = 'k'\n[redis]\nca_file = 'ca'\nusername = 'u'\n{password} = 'p'\n\
-             [privacy]\n{keys}\n[desk]\nurl = 'sqlite:d'\nca_file = 'ca'\npassword_file = 'p'\n\
+             [privacy]\n{keys}\n[desk]\nurl = 'sqlite:d'\nca_file = 'ca'\npassword_file = 'p'\ncurrency = 'RUB'\n\
              [telemetry]\notlp_endpoint = 'http://c:4318'\n[console]\nfirst_password_file = 'p'\naddress_header = 'x-forwarded-for'\nbacktests = 'b'\n\
              [export]\ndir = 'e'\n[console.oidc]\nissuer = 'https://i'\nclient_id = 'c'\nclient_{secret} = 's'\npublic_url = 'https://h'\nca_file = 'ca'\n\
              label = 'l'\ntenant_claim = 't'\nroles = {{ VALUE = 'admin' }}\n\

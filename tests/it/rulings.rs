@@ -214,5 +214,5 @@ async fn who_may_rule_and_what_is_refused() {
         problem.1["errors"].as_array().expect("errors").iter().filter_map(|error| error["pointer"].as_str()).collect();
     assert_eq!((problem.0, pointers), (422, vec!["/case", "/rule", "/quote_ids/1"]), "{}", problem.1);
     let by = column(&app.database(), "SELECT client || ' ' || json_extract(body, '$.by') FROM log WHERE kind = 3").await;
-    assert_eq!(by, ["desk desk"], "the log names the key");
+    assert_eq!(by, ["key:desk key:desk"], "the log names the key");
 }

@@ -53,7 +53,13 @@ impl ChainKey {
         Ok(vault.wrap(KEY, &[&self.key[..], &self.from.to_le_bytes()].concat())?)
     }
 
+    /// One that lies there unsealed is not ours: whoever writes the tables could have put his own.
     fn open(vault: &Vault, sealed: &[u8]) -> Result<ChainKey, StoreError> {
+        if !Vault::is_sealed(sealed) {
+            return Err(StoreError::Damaged(
+                "the key of the audit chain is not sealed: it is not the one that was made here".to_owned(),
+            ));
+        }
         let opened = vault.unwrap(KEY, sealed).map_err(|error| sealed_fault("key of the audit chain", error))?;
         let parts = opened.split_first_chunk::<KEY_BYTES>().and_then(|(key, from)| Some((*key, from.try_into().ok()?)));
         let (key, from) = parts.ok_or_else(|| StoreError::Damaged("the key of the audit chain is none".to_owned()))?;
@@ -142,7 +148,9 @@ pub(super) async fn reseal(db: &Db, vault: &Vault) -> Result<(), StoreError> {
             let sealed = ChainKey::open(vault, &sealed)?.seal(vault)?;
             tx.run(GIVE_KEY, vec![sealed.into()]).await?;
         }
-        None => drop(give_key(&mut tx, vault, head.get::<u64>(0)? + 1).await?),
+        None => {
+            give_key(&mut tx, vault, head.get::<u64>(0)? + 1).await?;
+        }
     }
     tx.commit().await
 }
@@ -207,6 +215,9 @@ pub(super) async fn verify(db: &Db, vault: &Vault) -> Result<AuditVerdict, Store
         Some(row) => (row.get(0)?, row.get(1)?, row.get(2)?),
         None => (0, ROOT.to_owned(), None),
     };
+    if key.as_ref().is_some_and(|key| !Vault::is_sealed(key)) {
+        return Ok(AuditVerdict::Broken { seq: 1, what: Tampering::Unkeyed });
+    }
     let key = key.map(|sealed| ChainKey::open(vault, &sealed)).transpose()?;
     let (mut seq, mut prev) = (0, ROOT.to_owned());
     let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT {VERIFY_PAGE}");
@@ -231,6 +242,10 @@ pub(super) async fn verify(db: &Db, vault: &Vault) -> Result<AuditVerdict, Store
     }
     match beyond(db, entries, &head, &prev).await? {
         Some(seq) => Ok(AuditVerdict::Broken { seq, what: Tampering::Changed }),
+        // Written anew by somebody without the key, or begun before there was one.
+        None if key.is_none() && vault.key().is_some() && entries > 0 => {
+            Ok(AuditVerdict::Broken { seq: 1, what: Tampering::Unkeyed })
+        }
         None => Ok(AuditVerdict::Whole { entries, head, keyed_from: key.map(|key| key.from) }),
     }
 }

@@ -46,16 +46,22 @@ const DECISIONS: &str = "DELETE FROM decisions WHERE (log_partition, log_offset)
 /// Closed, without a quote or a ruling since. What waits for somebody is never too old.
 const CLOSED: &str = "SELECT c.referral_id FROM cases c WHERE c.status IN ('cleared', 'confirmed') AND c.opened_at < $1 AND c.active_at < $1 \
     AND NOT EXISTS (SELECT 1 FROM dispositions d WHERE d.referral_id = c.referral_id AND d.at >= $1) \
+    AND (c.deciding_until IS NULL OR c.deciding_until < {now}) \
     ORDER BY c.opened_at LIMIT $2 {for_update}";
 /// The case itself last: whoever writes a comment takes it first.
-const OF_A_CASE: [&str; 5] = ["case_quotes", "dispositions", "comments", "webhook_outbox", "cases"];
+const OF_A_CASE: [&str; 6] = ["case_quotes", "case_rules", "dispositions", "comments", "webhook_outbox", "cases"];
 /// Rulings on what is no case here, such as erasures by a quote's id.
 const RULINGS: &str = "DELETE FROM dispositions WHERE (log_partition, log_offset) IN (SELECT d.log_partition, d.log_offset \
     FROM dispositions d WHERE d.at < $1 AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.referral_id = d.referral_id) LIMIT $2)";
+/// Of cases that the log does not tell of any more, as after a restore.
+const COMMENTS: &str = "DELETE FROM comments WHERE id IN (SELECT m.id FROM comments m WHERE m.at < $1 \
+    AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.referral_id = m.referral_id) LIMIT $2)";
 const SESSIONS: &str = "DELETE FROM sessions WHERE expires_at <= {now}";
 const FAILURES: &str = "DELETE FROM login_failures WHERE last_at < {now} - $1 AND locked_until < {now}";
 
-pub(super) async fn drop_old(db: &Db, keeping: Keeping) -> Result<(), StoreError> {
+/// Cases, and what hangs on them, go only when the log `is_told` whole: while it is being told, a case may still be without its ruling,
+/// or a ruling without its case.
+pub(super) async fn drop_old(db: &Db, keeping: Keeping, is_told: bool) -> Result<(), StoreError> {
     db.run(SESSIONS, vec![]).await?;
     db.run(FAILURES, vec![DAY.into()]).await?;
     let Some(newest) = db.first(NEWEST, vec![]).await? else { return Ok(()) };
@@ -67,8 +73,11 @@ pub(super) async fn drop_old(db: &Db, keeping: Keeping) -> Result<(), StoreError
     let Some(decided) = decided else { return Ok(()) };
     let old = decided - keeping.decisions;
     in_pieces(db, TALLIES, &[old]).await?;
-    drop_cases(db, old).await?;
-    in_pieces(db, RULINGS, &[old]).await?;
+    if is_told {
+        drop_cases(db, old).await?;
+        in_pieces(db, RULINGS, &[old]).await?;
+        in_pieces(db, COMMENTS, &[old]).await?;
+    }
     match db {
         Db::Sqlite { .. } => in_pieces(db, DECISIONS, &[old]).await,
         #[cfg(feature = "postgres")]

@@ -69,10 +69,16 @@ impl Months {
         let wanted: BTreeSet<_> =
             decided.map(|month| (TABLES[0], month)).chain(arrived.map(|month| (TABLES[1], month))).collect();
         for (table, month) in wanted {
-            for month in [month, month.next()] {
-                if !self.0.contains(&(table, month)) {
-                    make(db, table, month).await?;
-                    self.0.insert((table, month));
+            if !self.0.contains(&(table, month)) {
+                make(db, table, month).await?;
+                self.0.insert((table, month));
+            }
+            // In good time, so that its first row waits for no lock; until then it may fail.
+            let next = month.next();
+            if !self.0.contains(&(table, next)) {
+                match make(db, table, next).await {
+                    Ok(()) => drop(self.0.insert((table, next))),
+                    Err(error) => tracing::warn!(%error, table, "the next month's partition cannot be made yet"),
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The log's rows into tables: positions moved by compare-and-set, everything of a page in one transaction.
+//! The log's rows into tables: positions moved by compare-and-set, in one transaction with the rows that they speak of. Of a page that has
+//! both, forms and decisions are two such transactions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -108,7 +109,7 @@ impl Projector {
         Ok(Some(positions))
     }
 
-    async fn look_after(&mut self) -> Result<(), StoreError> {
+    async fn look_after(&mut self, is_told: bool) -> Result<(), StoreError> {
         #[cfg(feature = "postgres")]
         if let Some(lock) = &mut self.lock
             && let Err(error) = lock.renew().await
@@ -117,7 +118,10 @@ impl Projector {
             return Err(error);
         }
         if self.tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
-            keep::drop_old(&self.desk.db, self.desk.keeping).await?;
+            // What is not dropped now is dropped next time; what is new does not wait for it.
+            if let Err(error) = keep::drop_old(&self.desk.db, self.desk.keeping, is_told).await {
+                tracing::warn!(%error, "the desk keeps what is older than it should for another minute");
+            }
             #[cfg(feature = "postgres")]
             self.months.forget();
             self.tidied = Some(Instant::now());
@@ -153,9 +157,9 @@ impl Projection for Projector {
         runtime.block_on(queue::counts(&self.desk.db, None))
     }
 
-    fn upkeep(&mut self) -> Result<(), StoreError> {
+    fn upkeep(&mut self, is_told: bool) -> Result<(), StoreError> {
         let runtime = self.runtime.clone();
-        runtime.block_on(self.look_after())
+        runtime.block_on(self.look_after(is_told))
     }
 }
 
@@ -191,7 +195,8 @@ async fn project(desk: &DeskStore, page: &Page) -> Result<Option<Gained>, StoreE
     if is_both && page.rulings.is_empty() && desk.db.has_room_for_two() {
         return project_by_two(desk, page).await;
     }
-    let mut tx = begin(desk).await?;
+    // An entry of the audit is told to the log of the service once it is there, so it has to stay there.
+    let mut tx = if page.rulings.is_empty() { begin(desk).await? } else { desk.db.begin().await? };
     if !move_parts(&mut tx, page, |_| true).await? {
         return Ok(None);
     }
@@ -248,6 +253,7 @@ async fn project_by_two(desk: &DeskStore, page: &Page) -> Result<Option<Gained>,
     Ok(gained.map(|protected| Gained { protected, answers: Vec::new() }))
 }
 
+/// Rows and positions are lost together in a crash of the server, and the log still has them: nothing waits for its disk.
 async fn begin(desk: &DeskStore) -> Result<Tx, StoreError> {
     let mut tx = desk.db.begin().await?;
     tx.commit_lazily().await?;

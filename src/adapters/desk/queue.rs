@@ -131,7 +131,14 @@ pub(super) fn row(desk: &DeskStore, row: &Row) -> Result<CaseRow, StoreError> {
     let (body, quote_id): (Option<Vec<u8>>, Option<String>) = (row.get(18)?, row.get(19)?);
     let (tenant, quote_id): (String, String) = (row.get(1)?, quote_id.unwrap_or_default());
     let place = Place::Form { tenant: &tenant, quote_id: &quote_id, partition: row.get(20)?, offset: row.get(21)? };
-    let newest_form = body.map(|sealed| form(desk, place, &sealed)).transpose()?;
+    // One that does not open must not take the list away; the case's own page says what is wrong.
+    let newest_form = body.and_then(|sealed| match form(desk, place, &sealed) {
+        Ok(form) => Some(form),
+        Err(error) => {
+            tracing::error!(%error, "a form on the desk does not open");
+            None
+        }
+    });
     Ok(CaseRow {
         referral_id: row.get(0)?,
         tenant,

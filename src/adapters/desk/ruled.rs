@@ -17,7 +17,8 @@ use crate::pipeline::desk::status::RulingKind;
 
 const AUDITED: &str = "SELECT a.subject, a.action, a.detail FROM {v} JOIN audit a \
     ON a.subject = v.subject AND a.action = v.action AND a.detail = v.detail";
-const ANSWERS: &str = "SELECT r.rule, v.kind FROM {v} JOIN case_rules r ON r.referral_id = v.referral_id";
+const ANSWERS: &str = "SELECT r.rule, v.kind FROM {v} JOIN cases c ON c.referral_id = v.referral_id AND c.tenant = v.tenant \
+    JOIN case_rules r ON r.referral_id = v.referral_id";
 
 /// The ruling in the chain: who, what, and of which case. It names no quotes: their ids may be a person's.
 pub(super) fn entry(ruling: &RulingRecord) -> NewAudit {
@@ -54,8 +55,10 @@ pub(super) async fn not_audited<'a>(tx: &mut Tx, rulings: &'a [RulingRecord]) ->
 /// What these rulings say of every rule that matched in their cases.
 pub(super) async fn answers(tx: &mut Tx, rulings: &[&RulingRecord]) -> Result<Vec<RuleAnswer>, StoreError> {
     let of_cases = rulings.iter().filter(|ruling| ruling.kind.status().is_some());
-    let rows = of_cases.map(|ruling| vec![ruling.referral_id.as_str().into(), ruling.kind.name().into()]).collect();
-    let columns = &[("referral_id", ValueKind::Text), ("kind", ValueKind::Text)];
+    let rows = of_cases
+        .map(|ruling| vec![ruling.referral_id.as_str().into(), ruling.tenant.as_str().into(), ruling.kind.name().into()])
+        .collect();
+    let columns = &[("referral_id", ValueKind::Text), ("tenant", ValueKind::Text), ("kind", ValueKind::Text)];
     let mut answers: Vec<RuleAnswer> = Vec::new();
     for row in tx.over(ANSWERS, &[], Relation { columns, rows }).await? {
         let (rule, kind): (String, String) = (row.get(0)?, row.get(1)?);

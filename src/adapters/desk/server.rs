@@ -88,7 +88,11 @@ pub(super) async fn schema(db: &Db) -> Result<Schema, StoreError> {
 /// Several instances may try at once: one of them does it.
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
     let Db::Postgres(pool) = db else { return Ok(()) };
-    MIGRATOR.run(pool).await.map_err(not_migrated)
+    // Over many rows a migration takes longer than any statement of a service may; it waits for a lock no longer than those.
+    let options = PgConnectOptions::clone(&pool.connect_options()).options([("statement_timeout", "0")]);
+    let mut connection = PgConnection::connect_with(&options).await.map_err(fault)?;
+    MIGRATOR.run(&mut connection).await.map_err(not_migrated)?;
+    connection.close().await.map_err(fault)
 }
 
 fn not_migrated(error: MigrateError) -> StoreError {

@@ -7,13 +7,13 @@ use super::fault::fault;
 use super::load::{RESTORE, key, sealed_fault};
 use super::read::Reader;
 use super::{from_sql, to_sql};
-use crate::pipeline::letters::{Letter, Letters};
+use crate::pipeline::letters::{Letter, Letters, Record};
 use crate::pipeline::{Reading, RecordKind, StoreError};
 use crate::vault::{Place, Sealed};
 
 const NEWEST: &str = "SELECT offset, reason, error, pointer, file, line FROM rejects ORDER BY offset DESC LIMIT ?";
 /// A quote that was refused has its bytes in the log alone.
-const RECORD: &str = "SELECT r.offset, r.reason, r.error, r.pointer, r.file, r.line, r.raw, r.key, l.kind, l.body, l.key FROM rejects r \
+const RECORD: &str = "SELECT r.offset, r.reason, r.error, r.pointer, r.file, r.line, r.raw, r.key, l.kind, l.body, l.key, l.tenant, l.client FROM rejects r \
                       JOIN log l ON l.offset = r.offset WHERE r.offset = ?";
 
 impl Letters for Reader {
@@ -26,7 +26,7 @@ impl Letters for Reader {
         })
     }
 
-    fn record(&self, offset: u64) -> Reading<Option<(Letter, Vec<u8>)>> {
+    fn record(&self, offset: u64) -> Reading<Option<Record>> {
         let reader = self.clone();
         let pool = self.pool.clone();
         let read = tokio::spawn(async move { sqlx::query(RECORD).bind(to_sql(offset)).fetch_optional(&pool).await });
@@ -34,10 +34,11 @@ impl Letters for Reader {
             let row = read.await.map_err(|error| StoreError::Unavailable(error.to_string()))?.map_err(fault)?;
             let Some(row) = row else { return Ok(None) };
             let (letter, sealed, place) = sealed(&row, offset).map_err(fault)?;
+            let (tenant, client) = (row.try_get(11).map_err(fault)?, row.try_get(12).map_err(fault)?);
             let opened = reader.vault.open(place, sealed);
-            let bytes = opened.map_err(|error| sealed_fault(&format!("the dead letter at offset {offset}"), error, RESTORE))?;
+            let body = opened.map_err(|error| sealed_fault(&format!("the dead letter at offset {offset}"), error, RESTORE))?;
             // An erasure leaves nothing, or zeros.
-            Ok(bytes.iter().any(|byte| *byte != 0).then_some((letter, bytes)))
+            Ok(body.iter().any(|byte| *byte != 0).then_some(Record { letter, body, tenant, client }))
         })
     }
 }

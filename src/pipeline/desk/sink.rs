@@ -1,4 +1,4 @@
-//! The sink: one thread reads the log's feed and projects it, rows and positions in one transaction.
+//! The sink: one thread reads the log's feed, another projects it, rows and their positions in one transaction.
 //!
 //! It stands beside the decisions, never in their way: while its store is away they go on, and it catches up afterwards.
 
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::feed::{Feed, Page, Positions};
 use super::status::RulingKind;
 use super::views::QueueCounts;
+use crate::engine::time::MINUTE;
 use crate::metrics::Metrics;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::health::Health;
@@ -27,6 +28,8 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 const RETRY_LASTING_MAX: Duration = Duration::from_secs(30);
 /// A store that stays down is told again this often.
 const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(30);
+/// A form that came so lately is one of now, microseconds.
+const TOLD_WITHIN: i64 = MINUTE;
 /// How often the cases that wait are counted.
 const COUNTED_EVERY: Duration = Duration::from_secs(2);
 
@@ -43,11 +46,11 @@ pub trait Projection: Send {
     /// are to be read again.
     fn project(&mut self, page: &Page) -> Result<Option<Gained>, StoreError>;
 
-    /// What has to be done now and then; called often.
+    /// What has to be done now and then; called often. `is_told`: the log has nothing more to tell now.
     ///
     /// # Errors
     /// Another instance may have taken over: the positions are to be read again.
-    fn upkeep(&mut self) -> Result<(), StoreError>;
+    fn upkeep(&mut self, is_told: bool) -> Result<(), StoreError>;
 
     /// The cases that wait for somebody.
     fn waiting(&mut self) -> Result<QueueCounts, StoreError>;
@@ -199,15 +202,17 @@ fn write(
     telling: &Telling<'_>,
 ) -> Result<Ended, Failed> {
     let Telling { metrics, health, currency } = telling;
-    let mut counted = None::<Instant>;
+    let (mut counted, mut is_told) = (None::<Instant>, false);
     while matches!(stop.try_recv(), Err(TryRecvError::Empty)) {
-        projection.upkeep().map_err(Failed::Store)?;
+        projection.upkeep(is_told).map_err(Failed::Store)?;
         if counted.is_none_or(|at| at.elapsed() >= COUNTED_EVERY) {
             metrics.desk_waiting(projection.waiting().map_err(Failed::Store)?, SystemClock.now());
             counted = Some(Instant::now());
         }
         let Ok(read) = pages.recv() else { return Ok(Ended::Elsewhere) };
         let Ahead { page, behind } = read.map_err(Failed::Feed)?;
+        let newest = page.forms.last().map_or(0, |form| SystemClock.now().0 - form.arrival.0);
+        is_told = page.is_empty() || behind == 0 && newest < TOLD_WITHIN;
         if page.is_empty() {
             metrics.desk_lag(0, 0);
         } else {
@@ -217,7 +222,6 @@ fn write(
             crate::fault::point("desk.after-projection");
             metrics.desk_projected(page.records(), began.elapsed());
             metrics.desk_gained(currency, &gained);
-            let newest = page.forms.last().map_or(0, |form| SystemClock.now().0 - form.arrival.0);
             metrics.desk_lag(behind, newest);
         }
         // Not before: tables may be read that cannot be written.

@@ -351,4 +351,6 @@ pub enum Tampering {
     Deleted,
     /// The chain ends before it.
     Cut,
+    /// There is a key, and the chain is not bound with one: written anew by somebody who has none, or begun before.
+    Unkeyed,
 }

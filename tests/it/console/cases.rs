@@ -275,7 +275,8 @@ async fn the_history_tells_who_had_it() {
     }
     let page = olga.page(&path).await;
     let history = between(&page, "<ol class=\"timeline\">", "</ol>");
-    for (what, text) in [("Taken", ""), ("Given back", ""), ("Assigned", "admin"), ("Assigned", "Nobody"), ("Case opened", "")] {
+    for (what, text) in [("Taken", ""), ("Given back", ""), ("Assigned", "admin"), ("Assigned", "to nobody"), ("Case opened", "")]
+    {
         let told = history.split("<li").any(|event| event.contains(&format!("<b>{what}</b>")) && event.contains(text));
         assert!(told, "{what} {text}: {history}");
     }

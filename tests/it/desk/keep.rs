@@ -21,7 +21,7 @@ use super::{Databases, moved, vault, whole};
 
 async fn tidy(desk: &DeskStore) {
     let (desk, runtime) = (desk.clone(), Handle::current());
-    let tidied = tokio::task::spawn_blocking(move || Projector::new(desk, runtime).upkeep());
+    let tidied = tokio::task::spawn_blocking(move || Projector::new(desk, runtime).upkeep(true));
     tidied.await.expect("does not panic").expect("tidies");
 }
 
@@ -32,7 +32,7 @@ async fn count(desk: &DeskStore, sql: &str, values: Vec<Value>) -> u64 {
 /// Of one case, in each table that names it.
 async fn rows(desk: &DeskStore, case: &str) -> BTreeMap<&'static str, u64> {
     let mut found = BTreeMap::new();
-    for table in ["cases", "case_quotes", "dispositions", "comments", "webhook_outbox"] {
+    for table in ["cases", "case_quotes", "case_rules", "dispositions", "comments", "webhook_outbox"] {
         let sql = format!("SELECT count(*) FROM {table} WHERE referral_id = $1");
         found.insert(table, count(desk, &sql, vec![case.into()]).await);
     }
@@ -75,7 +75,9 @@ pub async fn closed_cases_go_with_all_that_hangs_on_them(databases: &impl Databa
     }
     let before: Vec<_> = futures_util::future::join_all(old.iter().map(|case| rows(&desk, case))).await;
     assert!(
-        before.iter().all(|rows| rows["case_quotes"] > 0 && rows["comments"] == 1 && rows["webhook_outbox"] > 0),
+        before
+            .iter()
+            .all(|rows| rows["case_quotes"] > 0 && rows["case_rules"] > 0 && rows["comments"] == 1 && rows["webhook_outbox"] > 0),
         "{before:?}"
     );
 
@@ -257,8 +259,15 @@ pub async fn a_chain_with_a_key_is_not_written_anew_without_it(databases: &impl 
     }
     forge(newest, &donor).await;
     let verified = shared(newest).audit_verify().await.expect("reads");
-    assert!(matches!(verified, AuditVerdict::Whole { entries: 3, keyed_from: None, .. }), "it tells that there is no key");
+    assert_eq!(verified, AuditVerdict::Broken { seq: 1, what: Tampering::Unkeyed }, "it tells that there is no key");
     assert!(!newest.audit_holds(&head, Some(4)).await.expect("reads"), "and the head that was noted is gone");
+    // A key of his own, as it would lie there unsealed.
+    let own = [&[0x55; 32][..], &1u64.to_le_bytes()].concat();
+    newest.db().run("UPDATE audit_head SET key = $1", vec![own.into()]).await.expect("written");
+    let verified = shared(newest).audit_verify().await.expect("reads");
+    assert_eq!(verified, AuditVerdict::Broken { seq: 1, what: Tampering::Unkeyed });
+    let refused = shared(newest).audit(act(8)).await;
+    assert!(matches!(&refused, Err(DeskError::Store(StoreError::Damaged(_)))), "nothing is bound with it: {refused:?}");
     newest.db().run("UPDATE audit_head SET key = $1", vec![key.into()]).await.expect("written");
     let verified = shared(newest).audit_verify().await.expect("reads");
     assert_eq!(verified, AuditVerdict::Broken { seq: 1, what: Tampering::Changed });
@@ -276,6 +285,8 @@ pub async fn a_chain_that_began_without_a_key_goes_over_to_one(databases: &impl 
         matches!(verified, AuditVerdict::Whole { entries: 2, keyed_from: None, .. }),
         "instances of before go on: {verified:?}"
     );
+    let verified = shared(after).audit_verify().await.expect("reads");
+    assert_eq!(verified, AuditVerdict::Broken { seq: 1, what: Tampering::Unkeyed }, "where there is a key, that is a finding");
     after.reseal().await.expect("reseals");
     after.reseal().await.expect("does nothing further");
     shared(after).audit(act(2)).await.expect("appends");

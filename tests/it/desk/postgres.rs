@@ -78,7 +78,7 @@ async fn one_of_two_instances_fills_the_desk_and_the_other_follows_it() {
         let mut second = Projector::new(desk, runtime);
         assert!(first.positions(LOG_ID).expect("reads").is_some());
         assert!(second.positions(LOG_ID).expect("reads").is_none(), "it is filled already");
-        first.upkeep().expect("holds its lock");
+        first.upkeep(true).expect("holds its lock");
         drop(first);
         crate::app::until("the lock is free", || second.positions(LOG_ID).expect("reads").is_some());
     });
@@ -99,7 +99,7 @@ async fn months_are_dropped_whole_when_they_are_old() {
     assert_eq!(count(decisions).await, recorded.decisions.len() as i64);
     let tidy = async || {
         let (tidied, runtime) = (desk.clone(), Handle::current());
-        let tidied = tokio::task::spawn_blocking(move || Projector::new(tidied, runtime).upkeep());
+        let tidied = tokio::task::spawn_blocking(move || Projector::new(tidied, runtime).upkeep(true));
         tidied.await.expect("does not panic").expect("tidies");
     };
     tidy().await;
@@ -144,7 +144,7 @@ async fn a_month_that_was_dropped_is_made_again_for_a_late_row() {
         // By its age: the newest is as if it had come two months later.
         run("CREATE TABLE decisions_2026_05 PARTITION OF decisions FOR VALUES FROM (1777593600000000) TO (1780272000000000)");
         run(&format!("UPDATE decisions SET event_time = event_time + {} WHERE log_offset = 0", 62 * DAY));
-        projector.upkeep().expect("tidies");
+        projector.upkeep(true).expect("tidies");
         assert!(projector.project(&page(100, 200)).expect("made again").is_some());
         // By somebody's hand, unknown to the sink: it passes.
         run("DROP TABLE decisions_2026_03");

@@ -55,7 +55,7 @@ async fn a_ruling_by_the_api_is_in_the_audit_once_and_speaks_of_its_rules() {
     let erasure = json!({"ruling_id": "api-2", "kind": "erased", "quote_ids": ["q-0"]}).to_string();
     assert_eq!(app.post("/v1/rulings", "application/json", erasure).await.expect("answers").status, 200);
     let desk = app.dir.path().join("quoteguard-desk.db");
-    let written = "SELECT actor || ' ' || action || ' ' || subject FROM audit ORDER BY seq";
+    let written = "SELECT actor || ' ' || action || ' ' || subject FROM audit WHERE action LIKE 'case.%' OR action LIKE 'quotes.%' ORDER BY seq";
     let expected = [format!("anyone case.confirmed {id}"), "anyone quotes.erased api-2".to_owned()];
     eventually("both are in the audit", async || column(&desk, written).await == expected).await;
     let answered = "quoteguard_rule_feedback_total{outcome=\"confirmed\",rule=\"picking-24h\"}";

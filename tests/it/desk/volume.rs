@@ -151,8 +151,8 @@ impl Projection for Timed {
         Ok(gained)
     }
 
-    fn upkeep(&mut self) -> Result<(), StoreError> {
-        self.projector.upkeep()
+    fn upkeep(&mut self, is_told: bool) -> Result<(), StoreError> {
+        self.projector.upkeep(is_told)
     }
 
     fn waiting(&mut self) -> Result<QueueCounts, StoreError> {

@@ -13,7 +13,8 @@ use crate::quotes::quote;
 use crate::servers::{Kind, Private, kafka, run};
 
 /// Of all tables: what the log gives again.
-const DERIVED: &[&str] = &["case_quotes", "cases", "decisions", "desk", "dispositions", "erased", "forms", "tallies"];
+const DERIVED: &[&str] =
+    &["case_quotes", "case_rules", "cases", "decisions", "desk", "dispositions", "erased", "forms", "tallies"];
 /// What nobody misses: who is logged in, and what webhooks are still to be told. Positions count records that a start writes.
 const PASSING: &[&str] = &["_sqlx_migrations", "login_failures", "sessions", "sink_offsets", "webhook_cursors", "webhook_outbox"];
 /// Of people's doing in a case; the page says that it is gone.
