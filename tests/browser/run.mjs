@@ -262,12 +262,13 @@ async function twoAtOnce() {
   const [olga, ivan] = [await person("olga", PASSWORD), await person("ivan", PASSWORD)];
   await openCase(olga, id);
   await openCase(ivan, id);
+  const before = await (await fetch(`${base}/v1/referrals/${id}`)).json();
   await Promise.all([olga.click("[data-key=c]"), ivan.click("[data-key=x]")]);
   await Promise.all([olga.waitForSelector(".flash"), ivan.waitForSelector(".flash")]);
   const bad = [await olga.$(".flash.bad"), await ivan.$(".flash.bad")].filter(Boolean);
   assert.equal(bad.length, 1, "one of the two is told that the other was first");
   const told = await (await fetch(`${base}/v1/referrals/${id}`)).json();
-  assert.equal(told.revision, 2, "there was one ruling");
+  assert.equal(told.revision, before.revision + 1, "there was one ruling");
   const third = await plant(5);
   await openCase(olga, third);
   await olga.click("form[action$='/claim'] button");

@@ -15,7 +15,7 @@ use crate::engine::decision::RuleBookRef;
 use crate::engine::state::Settings;
 use crate::fault;
 use crate::pipeline::StoreError;
-use crate::pipeline::checkpoint::{CheckpointError, Manifest};
+use crate::pipeline::checkpoint::{CheckpointError, Checkpoints, Manifest};
 use crate::pipeline::partition::frontier::Frontier;
 use crate::pipeline::partition::load::{Find, Loaded, load};
 use crate::pipeline::partition::owner::{Brought, Control as Controls, ControlError, Owner};
@@ -24,6 +24,9 @@ use crate::pipeline::partition::run::PartitionError;
 use crate::pipeline::partition::saver::Saver;
 use crate::pipeline::partitioner::partition_of;
 use crate::pipeline::writer::WriterError;
+
+/// A horizon before every segment.
+const NOTHING_EXPIRES: i64 = i64::MIN;
 
 /// A partition ready to be decided.
 pub struct Taken {
@@ -134,6 +137,11 @@ pub fn take_over(shared: &Shared, partition: i32, epoch: u64) -> Result<Taken, F
     let of_long_ago = shared.control.clone();
     loaded.books.found_by(Arc::new(move |hash| book_by_hash(&of_long_ago, hash).map(Arc::new)));
     fault::point("loaded");
+    // From here on the owner of before saves nothing more: of its emissions some may come after ours, and a checkpoint that says where
+    // they end would leave ours out.
+    if let Some(base) = loaded.base {
+        store.append(Some(base), &[], NOTHING_EXPIRES, &loaded.manifest).map_err(PartitionError::Checkpoint)?;
+    }
     check_log(shared, partition, &loaded.manifest)?;
     let (frontier, decisions_end) = frontier(shared, partition, &loaded.manifest)?;
     let base = loaded.base;
