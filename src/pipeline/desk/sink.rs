@@ -17,7 +17,7 @@ use crate::pipeline::health::Health;
 use crate::pipeline::{Clock, StoreError};
 
 /// Records of one transaction, about. Beyond: they wait for the next.
-pub const SINK_RECORDS_MAX: usize = 4_096;
+pub const SINK_RECORDS_MAX: usize = 16_384;
 /// How long the feed is waited for before the order to stop is looked at.
 const WAIT: Duration = Duration::from_millis(250);
 /// How often it is asked whether another instance still fills the desk.
