@@ -46,10 +46,14 @@ impl DeskStore {
             done.comments += self.seal_comments(&rows).await?;
         }
         audit::reseal(&self.db, &self.vault).await?;
-        if let Db::Sqlite { write, .. } = &self.db {
-            for sql in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-                sqlx::query(sql).execute(write).await.map_err(super::sqlite::fault)?;
+        match &self.db {
+            Db::Sqlite { write, .. } => {
+                for sql in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+                    sqlx::query(sql).execute(write).await.map_err(super::sqlite::fault)?;
+                }
             }
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => {}
         }
         Ok(done)
     }
