@@ -13,6 +13,9 @@ FAULT_SEEDS ?= 1 2 3 4 5
 
 FUZZ_SECS ?= 60
 
+# One build for all that `make lint test` runs, and scripts/debug_binaries.sh with it: other features would build everything once more.
+BUILD := --workspace --locked --features loadtest/kafka,parquet
+
 .PHONY: dist fuzz help setup run stack test test-embedded test-faults test-volume services services-stop bench bench-http bench-kafka soak overload drills capacity lint fmt audit
 
 help: ## This list
@@ -31,7 +34,7 @@ stack: ## The whole system without containers: Kafka, Redis, PostgreSQL, two ins
 
 test: ## Every test, with a real Kafka, Redis, PostgreSQL and Prometheus started for it, then schemathesis and a browser against a running service
 	@scripts/setup.sh compiler librdkafka python kafka redis postgres prometheus browser
-	scripts/services.sh run --secure -- cargo test --workspace --locked --features loadtest/kafka,parquet
+	scripts/services.sh run --secure -- cargo test $(BUILD)
 	scripts/schemathesis.sh
 	scripts/browser.sh
 
@@ -99,9 +102,9 @@ lint: ## Scripts, compose file, format, clippy, licences and bans, and the tidy 
 	shellcheck -x .ci/run scripts/*.sh
 	scripts/compose.sh
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --features loadtest/kafka,parquet -- -D warnings
+	cargo clippy $(BUILD) --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
-	cargo test --workspace --locked --features loadtest/kafka,parquet --test it tidy::
+	cargo test $(BUILD) --test it tidy::
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{Write, stderr, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::desk;
+use super::desk::DeskArgs;
 use crate::adapters::desk::DeskStore;
-use crate::config::{Config, Flags};
+use crate::config::Config;
 use crate::contract::instant::Utc;
 use crate::contract::quote::TENANT_DEFAULT;
 use crate::engine::time::EventTime;
@@ -96,26 +95,8 @@ enum May {
     Ops,
 }
 
-#[derive(Args)]
-pub struct DeskArgs {
-    /// SQLite file of the service [default: `storage.path`]
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// Configuration file (TOML) [default: quoteguard.toml when it exists]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 fn key_id(text: &str) -> Result<KeyId, String> {
     KeyId::parse(text).ok_or_else(|| "an id is the 12 digits after `qg_`; `quoteguard api-keys list` shows them".to_owned())
-}
-
-impl DeskArgs {
-    /// Does something on the desk that the configuration names.
-    fn with<T>(&self, act: impl AsyncFnOnce(&Config, &DeskStore) -> Result<T>) -> Result<T> {
-        let config = Config::load(&Flags { data: self.data.clone(), config: self.config.clone(), ..Flags::default() })?;
-        desk::with(&config, async |desk| act(&config, desk).await)
-    }
 }
 
 pub fn api_keys(command: ApiKeysCommand) -> Result<ExitCode> {

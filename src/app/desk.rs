@@ -66,16 +66,30 @@ fn file(config: &Config) -> PathBuf {
     }
 }
 
-/// For a command: does something on the desk that the configuration names.
-pub(super) fn with<T>(config: &Config, act: impl AsyncFnOnce(&DeskStore) -> Result<T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let vault = Arc::new(config.privacy.vault()?);
-    runtime.block_on(async {
-        let desk = open(config, vault).await?;
-        let done = act(&desk).await;
-        desk.close().await;
-        done
-    })
+/// Of the commands that work on a desk.
+#[derive(Args)]
+pub struct DeskArgs {
+    /// SQLite file of the service [default: `storage.path`]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Configuration file (TOML) [default: quoteguard.toml when it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl DeskArgs {
+    /// Does something on the desk that the configuration names.
+    pub(super) fn with<T>(&self, act: impl AsyncFnOnce(&Config, &DeskStore) -> Result<T>) -> Result<T> {
+        let config = Config::load(&Flags { data: self.data.clone(), config: self.config.clone(), ..Flags::default() })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let vault = Arc::new(config.privacy.vault()?);
+        runtime.block_on(async {
+            let desk = open(&config, vault).await?;
+            let done = act(&config, &desk).await;
+            desk.close().await;
+            done
+        })
+    }
 }
 
 /// Starts the sink on a thread of its own.
@@ -117,12 +131,8 @@ pub enum AuditCommand {
         /// A head that was noted before: whether all up to it is still there, so that an end which was cut off is missed
         #[arg(long, value_name = "HASH[@N]", value_parser = noted)]
         head: Option<Noted>,
-        /// SQLite file of the service [default: `storage.path`]
-        #[arg(long, value_name = "FILE")]
-        data: Option<PathBuf>,
-        /// Configuration file (TOML) [default: quoteguard.toml when it exists]
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        desk: DeskArgs,
     },
 }
 
@@ -145,9 +155,8 @@ fn noted(text: &str) -> Result<Noted, String> {
 
 /// Exit code 1 when the chain is broken.
 pub fn audit(command: &AuditCommand) -> Result<ExitCode> {
-    let AuditCommand::Verify { head: noted, data, config } = command;
-    let config = Config::load(&Flags { data: data.clone(), config: config.clone(), ..Flags::default() })?;
-    let (verdict, is_held) = with(&config, async |desk| {
+    let AuditCommand::Verify { head: noted, desk } = command;
+    let (verdict, is_held) = desk.with(async |_, desk| {
         let verdict = desk.audit_verify().await?;
         let is_held = match noted {
             Some(Noted { hash, seq }) => desk.audit_holds(hash, *seq).await?,

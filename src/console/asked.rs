@@ -86,24 +86,20 @@ pub async fn search(
     let mut last = after;
     let mut rows = console.desk.export(filter, after);
     let mut found = Found::default();
-    // A store that is slow is not waited for either.
-    loop {
-        let Ok(row) = timeout_at(until, rows.recv()).await else {
-            found.next = last;
-            break;
-        };
-        let Some(row) = row.transpose()? else { break };
+    let is_at_end = loop {
+        // A store that is slow is not waited for either.
+        let Ok(row) = timeout_at(until, rows.recv()).await else { break false };
+        let Some(row) = row.transpose()? else { break true };
         found.looked_at += 1;
-        let key = row.key;
-        last = Some(key);
+        last = Some(row.key);
         if holds(asked, &row) {
             found.rows.push(row);
         }
         if found.rows.len() >= most || found.looked_at >= LOOKED_AT_MAX as u64 || Instant::now() >= until {
-            found.next = Some(key);
-            break;
+            break false;
         }
-    }
+    };
+    found.next = last.filter(|_| !is_at_end);
     Ok(found)
 }
 

@@ -15,9 +15,7 @@ use super::access::guard::{Ctx, see_other};
 use super::failure::Failure;
 use super::show::visible;
 use crate::contract::quote::{Decoded, decode};
-use crate::engine::decide::Prepared;
 use crate::engine::step::{ArrivalClock, Outcome};
-use crate::metrics::product_label;
 use crate::pipeline::letters::{Letter, Letters, Record};
 use crate::pipeline::pipelines::HTTP;
 use crate::pipeline::queue::{Job, Payload, Queue};
@@ -75,12 +73,7 @@ async fn again(console: &Console, refused: &Refused, record: Record) -> &'static
     let Ok(Decoded { quote, .. }) = decode(&body, tenant) else { return "letter-no-quote" };
     let (reply, awaited) = refused.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
-        payload: Payload::Quote {
-            prepared: Arc::new(Prepared::new(&quote)),
-            product: product_label(&quote.product),
-            tenant: quote.tenant,
-            body,
-        },
+        payload: Payload::quote(quote, body),
         // As it came the first time.
         clock: if letter.place.is_some() { ArrivalClock::Event } else { refused.clock },
         source: if letter.place.is_some() { Source::File } else { Source::Http },

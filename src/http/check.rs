@@ -21,12 +21,10 @@ use crate::contract::check::{CheckAnswer, Language};
 use crate::contract::error::{FieldCode, FieldError};
 use crate::contract::problem::Problem;
 use crate::contract::quote::{Decoded, QuoteV1, decode};
-use crate::engine::decide::Prepared;
 use crate::engine::decision::Verdict;
 use crate::engine::limits::BODY_BYTES_MAX;
 use crate::engine::quote::Quote;
 use crate::engine::step::Outcome;
-use crate::metrics::product_label;
 use crate::pipeline::Source;
 use crate::pipeline::health::Readiness;
 use crate::pipeline::queue::{Answered, Awaited, Job, NotTaken, Payload};
@@ -178,12 +176,7 @@ fn submit(shared: &Shared, client: Option<Client>, quote: Quote, body: Bytes, sp
     let room = room.transpose().map_err(|_| Problem::too_many_requests())?;
     let (reply, answer) = shared.queue.reply(&quote.tenant, &quote.quote_id);
     let job = Job {
-        payload: Payload::Quote {
-            prepared: Arc::new(Prepared::new(&quote)),
-            product: product_label(&quote.product),
-            tenant: quote.tenant,
-            body: body.into(),
-        },
+        payload: Payload::quote(quote, body.into()),
         clock: shared.clock,
         source: Source::Http,
         client: client.map(|client| client.name),

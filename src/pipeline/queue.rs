@@ -12,9 +12,11 @@ use super::rulings::NewRuling;
 use super::{DeadLetter, Progress, Source};
 use crate::engine::decide::Prepared;
 use crate::engine::decision::Decision;
+use crate::engine::quote::Quote;
 use crate::engine::rules::RuleBook;
 use crate::engine::rules::source::ApplicantText;
 use crate::engine::step::{ArrivalClock, Outcome};
+use crate::metrics::product_label;
 use crate::telemetry::Span;
 
 /// What the writer tells a submitter once the batch is durable.
@@ -95,6 +97,18 @@ pub struct Job {
     pub submitted: Instant,
     /// Of a traced quote: until it is in the log.
     pub span: Option<Span>,
+}
+
+impl Payload {
+    /// A quote, and the text that it was read from.
+    pub fn quote(quote: Quote, body: Vec<u8>) -> Payload {
+        Payload::Quote {
+            prepared: Arc::new(Prepared::new(&quote)),
+            product: product_label(&quote.product),
+            tenant: quote.tenant,
+            body,
+        }
+    }
 }
 
 impl Job {

@@ -15,9 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Columns, Format, Next, RecordReader, Refused, format_of, read_quote};
 use crate::contract::csv::CsvMapping;
-use crate::engine::decide::Prepared;
 use crate::engine::step::ArrivalClock;
-use crate::metrics::product_label;
 use crate::pipeline::pipelines::{Pipeline, Standing};
 use crate::pipeline::queue::{Job, Payload, Queue};
 use crate::pipeline::{DeadLetter, FileIdent, FilePosition, Progress, Source};
@@ -217,12 +215,7 @@ impl Watch {
             position.lines = reader.lines() + u64::from(next == Next::Unterminated);
             let read = if next == Next::TooLong { Err(Refused::too_long()) } else { read_quote(&record, columns.as_ref()) };
             let payload = match read {
-                Ok((quote, json)) => Payload::Quote {
-                    prepared: Arc::new(Prepared::new(&quote)),
-                    product: product_label(&quote.product),
-                    tenant: quote.tenant,
-                    body: json.into_owned(),
-                },
+                Ok((quote, json)) => Payload::quote(quote, json.into_owned()),
                 Err(refused) => Payload::Skipped(dead_letter(refused, &position, &record)),
             };
             self.enqueue(payload, Some(Progress::File(position.clone())))?;

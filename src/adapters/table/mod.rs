@@ -22,11 +22,8 @@ pub use statement::{From, Taken};
 
 use super::file::Refused;
 use super::postgres::connect_options;
-use crate::engine::decide::Prepared;
-use crate::engine::quote::Quote;
 use crate::engine::step::ArrivalClock;
 use crate::engine::time::SECOND;
-use crate::metrics::product_label;
 use crate::pipeline::clock::SystemClock;
 use crate::pipeline::pipelines::{Pipeline, Standing};
 use crate::pipeline::queue::{Job, Payload, Queue};
@@ -213,7 +210,7 @@ impl Table {
         let payload = match self.statement.read(&cells) {
             Ok((quote, body)) => {
                 age = Some((SystemClock.now().0 - quote.submitted_at.0) as f64 / SECOND as f64);
-                payload(&quote, body)
+                Payload::quote(quote, body)
             }
             Err((refused, raw)) => Payload::Skipped(dead_letter(refused, &position, raw)),
         };
@@ -239,15 +236,6 @@ impl Table {
         let TablePosition { xid, key, .. } = self.position;
         let position = if key == i64::MIN { String::new() } else { format!("transaction {xid}, key {key}") };
         self.pipeline.stands(Standing { position, lag_records, lag_secs: Some(age_secs.max(0.0)) });
-    }
-}
-
-fn payload(quote: &Quote, body: Vec<u8>) -> Payload {
-    Payload::Quote {
-        prepared: Arc::new(Prepared::new(quote)),
-        product: product_label(&quote.product),
-        tenant: quote.tenant.clone(),
-        body,
     }
 }
 

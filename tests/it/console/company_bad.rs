@@ -181,23 +181,31 @@ async fn somebody_who_gives_up_at_the_provider_is_told_so() {
     assert_eq!((issuer.asked("/token"), reasons(&app).await), (0, vec!["declined".to_owned()]));
 }
 
+/// Log-ins that fail, each by a browser of its own, until the address has to wait: `answered` is what comes in place of the provider's answer.
+async fn assert_locks(app: &TestApp, issuer: &Issuer, answered: impl Fn(&str) -> String) {
+    let mut statuses = Vec::new();
+    for _ in 0..22 {
+        let mut browser = Browser::new(app);
+        let back = issuer.begin(&mut browser, olga(&["desk"])).await;
+        let answer = browser.get(&answered(&back)).await;
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|secs| secs >= 1));
+        }
+        statuses.push(answer.status.as_u16());
+    }
+    assert!(statuses[..20].iter().all(|status| *status == 403) && statuses[20..].contains(&429), "{statuses:?}");
+}
+
 #[tokio::test]
 async fn log_ins_that_are_broken_off_or_answer_another_lock_their_address() {
     for broken in ["error=access_denied&state=", "code=code-1&state=x"] {
         let issuer = Issuer::start().await;
         let app = TestApp::start(&issuer.config("", "")).await;
-        let mut statuses = Vec::new();
-        for _ in 0..22 {
-            let mut browser = Browser::new(&app);
-            let back = issuer.begin(&mut browser, olga(&["desk"])).await;
-            let state = super::browser::between(&back, "state=", "&").to_owned();
-            let answer = browser.get(&format!("/console/login/company/back?{broken}{state}")).await;
-            if answer.status == 429 {
-                assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|secs| secs >= 1));
-            }
-            statuses.push(answer.status.as_u16());
-        }
-        assert!(statuses[..20].iter().all(|status| *status == 403) && statuses[20..].contains(&429), "{broken}: {statuses:?}");
+        assert_locks(&app, &issuer, |back| {
+            let state = super::browser::between(back, "state=", "&");
+            format!("/console/login/company/back?{broken}{state}")
+        })
+        .await;
         assert_eq!(issuer.asked("/token"), 0);
         // Whoever has begun nothing counts nothing: a page elsewhere can send anybody there.
         forget_failures(&app).await;
@@ -232,13 +240,7 @@ async fn keys_rotate_and_unknown_ones_lead_to_one_look_a_minute() {
 async fn guessed_codes_lock_their_address() {
     let issuer = Issuer::start().await;
     let app = TestApp::start(&issuer.config("", "")).await;
-    let mut statuses = Vec::new();
-    for _ in 0..22 {
-        let mut browser = Browser::new(&app);
-        let back = issuer.begin(&mut browser, olga(&["desk"])).await;
-        statuses.push(browser.get(&back.replace("code-", "guess-")).await.status.as_u16());
-    }
-    assert!(statuses[..20].iter().all(|status| *status == 403) && statuses[20..].contains(&429), "{statuses:?}");
+    assert_locks(&app, &issuer, |back| back.replace("code-", "guess-")).await;
     assert!(issuer.asked("/token") <= 21);
 }
 
